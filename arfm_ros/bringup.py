@@ -1,0 +1,160 @@
+"""The stack as data: which processes, with which parameters; `launch/` and `arfm up` run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from arfm_ros.core.errors import ConfigError
+
+PACKAGE = "arfm_ros"
+ROBOTS = ("franka",)
+TASKS = ("reach", "lift", "push", "place")
+DDS_PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the user chose; the fields are the arguments of the launch files and of `arfm up`."""
+
+    robot: str = "franka"
+    sim: bool = False
+    policy: str = ""  # a bundle's folder or the name of one in models/; "" is the shipped one
+    task: str = "lift"
+    record: bool = True
+    namespace: str = ""
+    out: str = "episodes"
+    episodes: int = 5
+    seed: int = 0
+    time_limit: float = 0.0  # s of simulated time per episode; 0 is rollout_node's default
+    view: bool = False
+
+    def __post_init__(self) -> None:
+        if self.robot not in ROBOTS:
+            raise ConfigError(f"robot is '{self.robot}', needs one of: {', '.join(ROBOTS)}")
+        if self.task not in TASKS:
+            raise ConfigError(f"task is '{self.task}', needs one of: {', '.join(TASKS)}")
+        if self.episodes < 0:
+            raise ConfigError(f"episodes is {self.episodes}, needs 0 (no end) or more")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeProcess:
+    """One node as one process."""
+
+    name: str
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    remaps: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    namespace: str = ""
+    config: str = ""  # parameter file read before `parameters`
+
+    @property
+    def module(self) -> str:
+        """Python module with the node's `main`; its last part is the executable's name."""
+        return f"{PACKAGE}.nodes.{self.name}"
+
+    def ros_arguments(self) -> list[str]:
+        """Return `--ros-args ...` for the process."""
+        words = ["--ros-args", "-r", f"__node:={self.name}"]
+        if self.namespace:
+            words += ["-r", f"__ns:=/{self.namespace.strip('/')}"]
+        for old, new in self.remaps.items():
+            words += ["-r", f"{old}:={new}"]
+        if self.config:
+            words += ["--params-file", self.config]
+        for name, value in self.parameters.items():
+            words += ["-p", f"{name}:={json.dumps(value)}"]  # JSON is YAML with typed values
+        return words
+
+    def command(self) -> list[str]:
+        """Return the command that runs the node with this Python."""
+        return [sys.executable, "-m", self.module, *self.ros_arguments()]
+
+
+def stack(setup: Setup) -> tuple[NodeProcess, ...]:
+    """Return the processes of the stack in the order in which they start."""
+    bundle = str(find_bundle(setup.policy))
+    chosen: list[tuple[str, dict[str, object]]] = []
+    if setup.sim:
+        sim: dict[str, object] = {"task": setup.task, "seed": setup.seed}
+        chosen.append(("sim_node", sim | ({"view": True} if setup.view else {})))
+    chosen.append(("policy_node", {"bundle": bundle}))
+    chosen.append(("arbiter_node", {}))
+    if setup.record:
+        chosen.append(("recorder_node", {"out": str(Path(setup.out).resolve())}))
+    if setup.sim:
+        chosen.append(("rollout_node", _rollout(setup)))
+    config = str(share("config", f"{setup.robot}.yaml"))
+    env = environment()
+    return tuple(
+        NodeProcess(name, parameters, env=env, namespace=setup.namespace, config=config)
+        for name, parameters in chosen
+    )
+
+
+def _rollout(setup: Setup) -> dict[str, object]:
+    parameters: dict[str, object] = {
+        "task": setup.task,
+        "seed": setup.seed,
+        "episodes": setup.episodes,
+        "record": setup.record,
+    }
+    return parameters | ({"time_limit": float(setup.time_limit)} if setup.time_limit else {})
+
+
+def share(*parts: str) -> Path:
+    """Find a shared file (launch/, config/, models/) in the source tree or an installation."""
+    here = Path(__file__).resolve()
+    for parent in here.parents:
+        for folder in (parent / "share" / PACKAGE, parent):
+            if (folder / "package.xml").is_file() and (folder / parts[0]).is_dir():
+                return folder.joinpath(*parts)
+    raise ConfigError(f"found no {'/'.join(parts)} above {here}: install the package again")
+
+
+def find_bundle(policy: str) -> Path:
+    """Find a bundle's folder by path or by its name in models/; "" is the only shipped one.
+
+    The bundle itself is checked by whoever loads it. Raises `ConfigError` listing what there is.
+    """
+    shipped = shipped_bundles()
+    names = ", ".join(shipped) or "none"
+    if not policy:
+        if not shipped:
+            raise ConfigError("no policy bundle is shipped in models/: give one with --policy")
+        return next(iter(shipped.values()))
+    if policy in shipped:
+        return shipped[policy]
+    if not Path(policy).is_dir():
+        raise ConfigError(f"there is no bundle '{policy}': give a folder, or one of: {names}")
+    return Path(policy).resolve()
+
+
+def shipped_bundles() -> dict[str, Path]:
+    """Map the names of the bundles in models/ to their folders."""
+    try:
+        models = share("models")
+    except ConfigError:  # a source tree without models/ can still run a bundle given by path
+        return {}
+    return {path.parent.name: path.parent for path in sorted(models.glob("*/policy.json"))}
+
+
+def environment() -> dict[str, str]:
+    """Return the variables every process of the stack needs; what the user set stays."""
+    wanted = {name: str(share("config", "fastdds.xml")) for name in DDS_PROFILE_VARIABLES}
+    wanted["PYTHONUNBUFFERED"] = "1"
+    if Path(sys.prefix, "share", "ament_index").is_dir():  # ROS 2 as wheels in this environment
+        wanted["AMENT_PREFIX_PATH"] = sys.prefix
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        wanted["MUJOCO_GL"] = "egl"
+    return {name: os.environ.get(name) or value for name, value in wanted.items()}
+
+
+def prepare_environment() -> None:
+    """Set `environment()` for this process, before the first import of ROS or OpenGL."""
+    os.environ.update(environment())

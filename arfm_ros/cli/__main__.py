@@ -1,0 +1,76 @@
+"""Find the verb's file by name, parse its arguments and run it."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from arfm_ros.bringup import prepare_environment
+from arfm_ros.core.errors import ArfmError
+
+FOLDER = Path(__file__).parent
+
+
+def verbs() -> Mapping[str, str]:
+    """Map each verb to its one-line help, read without importing its file."""
+    files = sorted(path for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+    found = {path.stem: help_line(path) for path in files}
+    return {verb: line for verb, line in found.items() if line is not None}
+
+
+def help_line(path: Path) -> str | None:
+    """Return the literal `HELP = "..."` of a verb's file, None where there is none."""
+    for node in ast.parse(path.read_text()).body:
+        names = [t.id for t in _targets(node) if isinstance(t, ast.Name)]
+        value = getattr(node, "value", None)
+        if "HELP" in names and value is not None:
+            return str(ast.literal_eval(value))
+    return None
+
+
+def _targets(node: ast.stmt) -> list[ast.expr]:
+    if isinstance(node, ast.Assign):
+        return node.targets
+    return [node.target] if isinstance(node, ast.AnnAssign) else []
+
+
+def overview() -> str:
+    """Return what `arfm --help` shows."""
+    lines = "\n".join(f"  {verb:<9}{line}" for verb, line in verbs().items())
+    return (
+        "usage: ./arfm VERB [options]      (./arfm VERB --help says more)\n\n"
+        f"{lines}\n\n"
+        "Start with: ./arfm up franka --sim"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `arfm VERB ...`; return the exit status (2: wrong use, 130: Ctrl-C)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in {"-h", "--help", "help"}:
+        print(overview())
+        return 0
+    verb = words[0]
+    if verb not in verbs():
+        print(f"arfm: there is no verb '{verb}'\n\n{overview()}", file=sys.stderr)
+        return 2
+    prepare_environment()
+    module = importlib.import_module(f"arfm_ros.cli.{verb}")
+    parser = argparse.ArgumentParser(prog=f"arfm {verb}", description=module.HELP)
+    module.add_arguments(parser)
+    arguments = parser.parse_args(words[1:])
+    try:
+        return int(module.run(arguments))
+    except ArfmError as error:
+        print(f"arfm {verb}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""Rebuild the command that a verb was called with, without this machine's folders."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+
+def rebuild(verb: str, args: argparse.Namespace, unset_is_0: Collection[str] = ()) -> str:
+    """Return `./arfm VERB ...`; paths are cut to their names, options left at nothing drop out.
+
+    `unset_is_0` names options whose 0 means that they were not given.
+    """
+    words = [f"./arfm {verb}"]
+    for name, value in vars(args).items():
+        if value is None or value is False or value == "" or callable(value):
+            continue
+        if value == 0 and name in unset_is_0:
+            continue
+        words += _option(name, value)
+    return " ".join(words)
+
+
+def _option(name: str, value: Any) -> list[str]:
+    if name == "data":
+        return [path.name for path in value]
+    flag = "--" + name.replace("_", "-")
+    if value is True:
+        return [flag]
+    if isinstance(value, list):
+        return [word for one in value for word in (flag, str(one))]
+    return [flag, value.name if isinstance(value, Path) else str(value)]

@@ -1,0 +1,43 @@
+"""`arfm demos`: scripted demonstrations in the simulator, in the episode format."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from arfm_ros.cli._words import rebuild
+
+HELP = "record scripted demonstrations in the simulator"
+EXTRAS = ("sim",)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the verb."""
+    parser.add_argument("--task", action="append", help="reach, lift, push or place (repeatable)")
+    parser.add_argument("--episodes", type=int, default=200, help="episodes per task")
+    parser.add_argument("--quality", default="full", help="full, good, mixed or poor")
+    parser.add_argument("--wide", type=float, default=0.0, help="share of random arm starts")
+    parser.add_argument("--thrown", type=float, default=0.0, help="share with the arm thrown off")
+    parser.add_argument(
+        "--takeover", type=Path, help="bundle that drives first, until the expert takes over"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first episode")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the episodes")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Record the episodes and print the success rate of each task."""
+    from arfm_ros.sim.demo_batch import Batch, note_command, record_batch
+    from arfm_ros.sim.demos import DemoOptions
+    from arfm_ros.sim.quality import quality
+
+    options = DemoOptions(
+        quality=quality(args.quality), wide=args.wide, thrown=args.thrown, takeover=args.takeover
+    )
+    tasks = tuple(args.task or ("lift",))
+    batch = Batch(tasks, args.episodes, args.seed, args.out, args.quality)
+    note_command(args.out, rebuild("demos", args))
+    for task, (good, count) in record_batch(batch, options, args.workers).items():
+        print(f"{task}: {good} of {count} episodes succeeded")
+    return 0

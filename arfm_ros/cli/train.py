@@ -1,0 +1,130 @@
+"""`arfm train`: episodes in, a policy checkpoint out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from arfm_ros.cli._words import rebuild
+
+if TYPE_CHECKING:
+    from arfm_ros.learn.rl_signal import SignalConfig
+    from arfm_ros.learn.train import TrainConfig
+
+HELP = "train a flow-matching policy on recorded or simulated episodes"
+EXTRAS = ("train",)
+UNSET_IS_0 = {"minutes", "steps", "seed"}
+# flag -> (objective that has the knob, its field, help); defaults are the objective's own
+KNOBS: dict[str, tuple[str, str, str]] = {
+    "--lambda": ("arfm", "lam", "worth of signal in variance"),
+    "--alpha-min": ("arfm", "alpha_min", "lower bound of the scale"),
+    "--alpha-max": ("arfm", "alpha_max", "upper bound of the scale"),
+    "--beta": ("rwr", "beta", "inverse temperature"),
+    "--weight-max": ("rwr", "weight_max", "largest weight"),
+    "--return-quantile": ("return", "quantile", "of the data's R*, asked for at run time"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("data", nargs="+", type=Path, help="folders with episodes")
+    parser.add_argument("--out", type=Path, required=True, help="run folder")
+    parser.add_argument("--minutes", type=float, default=0.0, help="wall-clock budget")
+    parser.add_argument("--steps", type=int, default=0, help="number of optimiser steps instead")
+    parser.add_argument("--batch", type=int, default=128, help="observations a step")
+    parser.add_argument("--draws", type=int, default=4, help="noise draws an observation")
+    parser.add_argument("--learning-rate", type=float, default=8e-4)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
+    parser.add_argument("--shift", type=int, default=2, help="image shift augmentation in pixels")
+    parser.add_argument("--state-noise", type=float, default=0.01, help="rad; 0 switches it off")
+    parser.add_argument("--success-only", action="store_true", help="leave failed episodes out")
+    parser.add_argument(
+        "--authority", default="", help="keep only steps commanded by these, comma-separated"
+    )
+    _add_objective(parser)
+    parser.add_argument("--init", type=Path, help="start from this checkpoint's weights")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+
+
+def _add_objective(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--objective",
+        choices=("fm", "filtered_bc", "rwr", "return", "arfm"),
+        help="how the observations count (default: fm, all the same)",
+    )
+    for flag, (name, _, text) in KNOBS.items():
+        parser.add_argument(flag, type=float, help=f"{name}: {text}")
+    parser.add_argument("--reward", help="terms of R* and their weights: success=1,progress=0.5")
+    parser.add_argument("--raw-signal", action="store_true", help="R* without the z-score")
+    parser.add_argument(
+        "--group", choices=("observation", "episode"), help="what R*'s mean counts"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load the episodes, train, leave checkpoint.pt in the run folder."""
+    from arfm_ros.learn import session
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    plan = session.Plan(
+        data=tuple(args.data),
+        out=args.out,
+        train=_train_config(args),
+        success_only=args.success_only,
+        authority=tuple(name for name in args.authority.split(",") if name),
+        init=args.init,
+        resume=args.resume,
+    )
+    session.start(plan, command(args))
+    return 0
+
+
+def command(args: argparse.Namespace) -> str:
+    """Rebuild the command without machine-specific paths, for the model card."""
+    return rebuild("train", args, UNSET_IS_0)
+
+
+def _train_config(args: argparse.Namespace) -> TrainConfig:
+    from arfm_ros.learn.dataset import AugmentConfig
+    from arfm_ros.learn.flow_loss import FlowConfig
+    from arfm_ros.learn.objective import make_objective
+    from arfm_ros.learn.train import TrainConfig
+
+    options: dict[str, Any] = {
+        name: getattr(args, name)
+        for name in ("minutes", "steps", "batch", "seed", "threads", "learning_rate", "precision")
+    }
+    return TrainConfig(
+        **options,
+        flow=FlowConfig(draws=args.draws),
+        augment=AugmentConfig(shift_px=args.shift, state_noise_rad=args.state_noise),
+        objective=make_objective(args.objective or "fm", **_knobs(args)),
+        signal=_signal_config(args),
+    )
+
+
+def _knobs(args: argparse.Namespace) -> dict[str, float]:
+    """Collect the objective's own knobs. Raises `ConfigError` for one of another objective."""
+    from arfm_ros.core.errors import ConfigError
+
+    given = {}
+    for flag, (objective, field, _) in KNOBS.items():
+        value = getattr(args, flag.removeprefix("--").replace("-", "_"))
+        if value is None:
+            continue
+        if objective != args.objective:
+            raise ConfigError(
+                f"{flag} needs --objective {objective}, not {args.objective or 'fm'}"
+            )
+        given[field] = value
+    return given
+
+
+def _signal_config(args: argparse.Namespace) -> SignalConfig:
+    from arfm_ros.learn.rl_signal import Reward, SignalConfig, parse_reward
+
+    reward = parse_reward(args.reward) if args.reward else Reward()
+    return SignalConfig(reward, not args.raw_signal, args.group or "observation")

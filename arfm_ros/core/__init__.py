@@ -1,0 +1,1 @@
+"""Values and decisions of the stack in numpy and the standard library alone."""

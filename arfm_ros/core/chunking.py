@@ -1,0 +1,69 @@
+"""What binds the next chunk: the one in force, and how late chunks really take over."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from arfm_ros.core.data import ActionChunk
+from arfm_ros.core.rtc import left_over
+from arfm_ros.core.spec import Rtc
+
+WINDOW = 5  # chunks whose slowest says how late the next one will be
+UNKNOWN = 1  # ticks assumed while no delay was seen
+
+
+class Chunking:
+    """Keep the previous chunk and the delay for one policy; one thread uses it.
+
+    The delay is counted in control ticks between an observation and the swap to its chunk, the
+    tick under way included. The first chunk does not count: it is computed cold.
+    """
+
+    def __init__(self, rtc: Rtc) -> None:
+        self.in_force = True  # False: somebody else drives, so that no chunk binds the next
+        self._rtc = rtc
+        self._previous: ActionChunk | None = None
+        self._delays: deque[int] = deque(maxlen=WINDOW)
+        self._cold = True
+        self._instruction = ""  # that of the previous chunk
+
+    @property
+    def delay(self) -> int:
+        """Ticks that the next chunk is expected to be late."""
+        return max(self._delays, default=UNKNOWN)
+
+    @property
+    def trouble(self) -> str:
+        """Why chunks are computed one after the other at rest; '' while they are not."""
+        if self._rtc.mode == "none" or self.delay <= self._rtc.delay_max:
+            return ""
+        return (
+            f"chunks come {self.delay} ticks late, the policy takes {self._rtc.delay_max}: "
+            "waiting at the end of each (fewer steps or a faster machine helps)"
+        )
+
+    def ready(self, stamp_ns: int) -> bool:
+        """Tell whether to infer from an observation; not before the end of a chunk if too slow."""
+        previous = self._previous
+        waits = self.trouble and self.in_force and previous is not None
+        return not waits or previous is None or not previous.stamp_ns <= stamp_ns < previous.end_ns
+
+    def prefix(self, stamp_ns: int, instruction: str) -> ActionChunk | None:
+        """Return what binds the chunk of an observation, None if nothing does.
+
+        Under another instruction only what will have been executed does, not the old intention.
+        """
+        previous = self._previous
+        if previous is None or self._rtc.mode == "none" or not self.in_force or self.trouble:
+            return None
+        if not previous.stamp_ns <= stamp_ns <= previous.end_ns - previous.dt_ns:
+            return None
+        delay = max(self.delay, self._rtc.delay_min)
+        keep = None if instruction == self._instruction else delay
+        return left_over(previous, stamp_ns, delay, keep)
+
+    def took_over(self, chunk: ActionChunk, instruction: str, swap_ns: int) -> None:
+        """Note that `chunk` replaced the previous one at `swap_ns` of the clock of its stamp."""
+        if not self._cold:
+            self._delays.append(max(-(-(swap_ns - chunk.stamp_ns) // chunk.dt_ns), 0))
+        self._previous, self._instruction, self._cold = chunk, instruction, False

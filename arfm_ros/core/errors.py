@@ -1,0 +1,29 @@
+"""Root of the one error tree: every error a user can meet derives from `ArfmError`."""
+
+
+class ArfmError(Exception):
+    """Say what came, what was needed and which knob to turn."""
+
+
+class SpecError(ArfmError):
+    """A value does not fit the policy's specification."""
+
+
+class BundleError(ArfmError):
+    """A policy bundle is missing, corrupt or does not fit the robot."""
+
+
+class EngineError(ArfmError):
+    """An inference engine failed or returned a non-finite value."""
+
+
+class EpisodeError(ArfmError):
+    """A recorded episode cannot be read or written."""
+
+
+class SafetyError(ArfmError):
+    """An input would have become an unsafe command."""
+
+
+class ConfigError(ArfmError):
+    """A parameter, file or environment setting is wrong."""

@@ -1,0 +1,215 @@
+"""What a policy takes and gives: names, shapes, units, limits, time step, normalisation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from arfm_ros.core.data import F32, Observation
+from arfm_ros.core.errors import SpecError
+from arfm_ros.core.normalize import Affine
+
+RTC_MODES = ("none", "guided", "prefix")
+LANGUAGE_MODES = ("none", "hashed_words")
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One named number of a state or action vector."""
+
+    name: str
+    unit: str = "rad"  # rad, m, 1 (gripper: 0 closed, 1 open)
+    low: float = -float("inf")
+    high: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class CameraInput:
+    """One camera of the policy and the size it is resized to."""
+
+    name: str
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """How the instruction becomes token ids [length]."""
+
+    mode: str = "hashed_words"
+    length: int = 16
+    vocabulary: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Rtc:
+    """Real-time chunking the policy supports and the delays (control ticks) it tolerates."""
+
+    mode: str = "none"
+    delay_min: int = 0
+    delay_max: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PolicySpec:
+    """The contract of a bundle; `relative[a]` says that action a is an offset from state[a]."""
+
+    name: str
+    cameras: tuple[CameraInput, ...]
+    state: tuple[Axis, ...]
+    action: tuple[Axis, ...]
+    horizon: int
+    dt_ns: int
+    state_norm: Affine  # [S]
+    action_norm: Affine  # [H, A], of the relative actions where `relative`
+    relative: tuple[bool, ...] = ()  # [A]; a relative action names a state axis of the same name
+    steps: int = 10  # default flow steps
+    rtc: Rtc = field(default_factory=Rtc)
+    language: Language = field(default_factory=Language)
+    instructions: Mapping[str, str] = field(default_factory=dict)  # task -> example instruction
+
+    def __post_init__(self) -> None:
+        states = {axis.name for axis in self.state}
+        if len(self.relative) != len(self.action):
+            raise SpecError(f"relative has {len(self.relative)} flags, needs {len(self.action)}")
+        for axis, relative in zip(self.action, self.relative):
+            if relative and axis.name not in states:
+                raise SpecError(f"action '{axis.name}' is relative but the state has no such axis")
+        if self.rtc.mode not in RTC_MODES:
+            raise SpecError(f"rtc mode '{self.rtc.mode}', needs one of {', '.join(RTC_MODES)}")
+        if self.language.mode not in LANGUAGE_MODES:
+            modes = ", ".join(LANGUAGE_MODES)
+            raise SpecError(f"language mode '{self.language.mode}', needs one of {modes}")
+        if self.state_norm.offset.shape != (len(self.state),):
+            raise SpecError(
+                f"state statistics {self.state_norm.offset.shape}, need ({len(self.state)},)"
+            )
+        if self.action_norm.offset.shape != self.action_shape:
+            raise SpecError(
+                f"action statistics {self.action_norm.offset.shape}, need {self.action_shape}"
+            )
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """Names of the actions [A]."""
+        return tuple(axis.name for axis in self.action)
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the state axes [S]."""
+        return tuple(axis.name for axis in self.state)
+
+    @property
+    def action_shape(self) -> tuple[int, int]:
+        """(H, A)."""
+        return (self.horizon, len(self.action))
+
+    def reference(self, state: F32) -> F32:
+        """Value [A] that relative actions are measured from; 0 for absolute ones."""
+        by_name = dict(zip(self.state_names, state))
+        values = [
+            by_name[axis.name] if relative else 0.0
+            for axis, relative in zip(self.action, self.relative)
+        ]
+        return np.asarray(values, dtype=np.float32)
+
+    def normalise_actions(self, actions: F32, state: F32) -> F32:
+        """Turn physical actions [H, A] into what the flow works on."""
+        return self.action_norm.normalise(actions - self.reference(state))
+
+    def unnormalise_actions(self, x: F32, state: F32) -> F32:
+        """Invert `normalise_actions`."""
+        return np.asarray(
+            self.action_norm.unnormalise(x) + self.reference(state), dtype=np.float32
+        )
+
+    def check(self, observation: Observation) -> None:
+        """Raise `SpecError` naming the first thing in `observation` that does not fit."""
+        for camera in self.cameras:
+            image = observation.images.get(camera.name)
+            if image is None:
+                have = ", ".join(sorted(observation.images)) or "none"
+                raise SpecError(f"camera '{camera.name}' is missing, observation has: {have}")
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                raise SpecError(
+                    f"image '{camera.name}' is {image.dtype} {image.shape}, needs uint8 [H, W, 3]"
+                )
+        if observation.state.shape != (len(self.state),):
+            raise SpecError(
+                f"state has {observation.state.size} values, policy '{self.name}' needs "
+                f"{len(self.state)} ({', '.join(self.state_names)})"
+            )
+        bad = [n for n, v in zip(self.state_names, observation.state) if not np.isfinite(v)]
+        if bad:
+            raise SpecError(f"state is not finite: {', '.join(bad)}")
+
+    def example(self, seed: int) -> Observation:
+        """Make a random observation that passes `check`."""
+        rng = np.random.default_rng(seed)
+        images = {
+            c.name: rng.integers(0, 256, (c.height, c.width, 3), dtype=np.uint8)
+            for c in self.cameras
+        }
+        state = self.state_norm.unnormalise(
+            rng.standard_normal(len(self.state)).astype(np.float32)
+        )
+        text = next(iter(self.instructions.values()), "")
+        return Observation(images, state, text, stamp_ns=0)
+
+    def to_json(self) -> str:
+        """Write the spec as JSON; `from_json` reads it back equal."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, default=_array_to_list)
+
+    @staticmethod
+    def from_json(text: str) -> PolicySpec:
+        """Read what `to_json` wrote. Raises `SpecError` naming what is missing or unknown."""
+        try:
+            raw: dict[str, Any] = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise SpecError(f"policy spec is not JSON: {error}") from error
+        found = raw.pop("format", None)
+        if found != FORMAT:
+            raise SpecError(f"policy spec has format {found}, this version reads {FORMAT}")
+        try:
+            return _from_dict(raw)
+        except (KeyError, TypeError, ValueError) as error:
+            raise SpecError(f"policy spec is incomplete or malformed: {error}") from error
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PolicySpec) and self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash(self.to_json())
+
+
+def _array_to_list(value: object) -> object:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"cannot write {type(value).__name__} to JSON")
+
+
+def _affine(raw: dict[str, Any]) -> Affine:
+    return Affine(np.asarray(raw["offset"], np.float32), np.asarray(raw["scale"], np.float32))
+
+
+def _from_dict(raw: dict[str, Any]) -> PolicySpec:
+    return PolicySpec(
+        name=raw["name"],
+        cameras=tuple(CameraInput(**c) for c in raw["cameras"]),
+        state=tuple(Axis(**a) for a in raw["state"]),
+        action=tuple(Axis(**a) for a in raw["action"]),
+        horizon=int(raw["horizon"]),
+        dt_ns=int(raw["dt_ns"]),
+        state_norm=_affine(raw["state_norm"]),
+        action_norm=_affine(raw["action_norm"]),
+        relative=tuple(bool(r) for r in raw["relative"]),
+        steps=int(raw["steps"]),
+        rtc=Rtc(**raw["rtc"]),
+        language=Language(**raw["language"]),
+        instructions=dict(raw["instructions"]),
+    )

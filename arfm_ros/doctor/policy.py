@@ -1,0 +1,32 @@
+"""Check of the policy bundle: whole, and computing here what it computed where it was made."""
+
+from __future__ import annotations
+
+from arfm_ros.bringup import find_bundle
+from arfm_ros.core.errors import ArfmError
+from arfm_ros.doctor.finding import FAIL, OK, Finding
+
+
+def check_policy(policy: str) -> Finding:
+    """Load the bundle and compare with its reference vectors on this machine."""
+    name, get_another = "policy", "get the bundle again, or give --policy FOLDER"
+    try:
+        from arfm_ros.engines import load_bundle, load_policy
+        from arfm_ros.engines.replay import load_reference, replay
+    except ImportError as error:
+        fix = "remove .venv and run ./arfm doctor again"
+        return Finding(name, FAIL, f"the engine does not load: {error}", fix)
+    try:
+        folder = find_bundle(policy)
+        bundle = load_bundle(folder)
+        parity = replay(load_policy(folder), load_reference(folder))
+    except ArfmError as error:
+        return Finding(name, FAIL, str(error), get_another)
+    found = (
+        f"'{bundle.name}' ({bundle.sha256[:12]}), differs from its reference by "
+        f"{max(parity.max_step_error, parity.max_chunk_error):.1e} on this machine"
+    )
+    if not parity.passed:
+        fix = f"{get_another}; it was made to differ by at most {parity.limit:.0e}"
+        return Finding(name, FAIL, found, fix)
+    return Finding(name, OK, found)

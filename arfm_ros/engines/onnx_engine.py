@@ -1,0 +1,235 @@
+"""A flow policy on onnxruntime: two graphs, the flow loop on the host in float32."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+from arfm_ros.core.data import F32, U8, ActionChunk, ChunkInfo, Context, Observation
+from arfm_ros.core.errors import BundleError, EngineError
+from arfm_ros.core.flow import Clock, Velocity, integrate
+from arfm_ros.core.rtc import Guidance, GuidedField, guidance
+from arfm_ros.core.spec import CameraInput, PolicySpec
+from arfm_ros.core.text import tokenize
+from arfm_ros.engines.bundle import PREFIX, STEP, STEP_RTC, load_bundle
+
+CPU = ("CPUExecutionProvider",)
+ERROR = 3  # onnxruntime's log severity: say nothing below
+Array = NDArray[np.generic]
+# onnxruntime's errors have no common root of their own
+RUNTIME_ERRORS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    ValueError,
+    *(e for e in vars(native).values() if isinstance(e, type) and issubclass(e, Exception)),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graphs:
+    """The sessions of a bundle."""
+
+    prefix: ort.InferenceSession
+    step: ort.InferenceSession
+    guided: ort.InferenceSession | None = None
+
+
+class OnnxPolicy:
+    """`core.data.Policy` on onnxruntime; one thread at a time may use it."""
+
+    def __init__(
+        self, spec: PolicySpec, graphs: Graphs, sha256: str, clock: Clock = time.monotonic_ns
+    ) -> None:
+        self.spec = spec
+        self._prefix, self._step, self._guided = graphs.prefix, graphs.step, graphs.guided
+        self._sha256, self._clock = sha256, clock
+        self._outputs = [output.name for output in graphs.prefix.get_outputs()]
+        self._tokens: dict[str, NDArray[np.int64]] = {}
+        self._chunk_id = 0
+
+    def encode(self, observation: Observation) -> Context:
+        """Run the prefix graph; raises `SpecError` for an observation that does not fit."""
+        begin_ns = self._clock()
+        self.spec.check(observation)
+        feed: dict[str, Array] = {
+            f"image_{camera.name}": fit_image(observation.images[camera.name], camera)[None]
+            for camera in self.spec.cameras
+        }
+        state = np.asarray(observation.state, dtype=np.float32)
+        feed["state"] = self.spec.state_norm.normalise(state)[None]
+        feed["tokens"] = self._tokenize(observation.instruction)
+        tensors = dict(zip(self._outputs, _run(self._prefix, feed)))
+        broken = [name for name, tensor in tensors.items() if not np.isfinite(tensor).all()]
+        if broken:
+            raise EngineError(f"context is not finite ({', '.join(broken)}): observation dropped")
+        return Context(tensors, state, observation.stamp_ns, self._clock() - begin_ns)
+
+    def velocity(self, context: Context) -> Velocity:
+        """Return v(x [H, A], t) for one observation."""
+        feed = dict(context.tensors)
+
+        def evaluate(x: F32, t: float) -> F32:
+            inputs = {"x": x[None], "t": np.asarray([t], dtype=np.float32), **feed}
+            return np.asarray(_run(self._step, inputs)[0][0], dtype=np.float32)
+
+        return evaluate
+
+    def guided_velocity(self, context: Context, given: Guidance) -> Velocity:
+        """Return v(x [H, A], t) with the exact derivative. Raises `EngineError` without one."""
+        graph = self._guided
+        if graph is None:
+            raise EngineError(
+                f"policy '{self.spec.name}' takes no prefix (rtc mode '{self.spec.rtc.mode}')"
+            )
+        feed = {
+            "previous": given.previous[None],
+            "weights": given.weights[None],
+            "clip": np.asarray([given.clip], dtype=np.float32),
+            **context.tensors,
+        }
+
+        def evaluate(x: F32, t: float) -> F32:
+            inputs = {"x": x[None], "t": np.asarray([t], dtype=np.float32), **feed}
+            return np.asarray(_run(graph, inputs)[0][0], dtype=np.float32)
+
+        return evaluate
+
+    def sample(
+        self,
+        context: Context,
+        noise: F32,
+        prefix: ActionChunk | None = None,
+        steps: int | None = None,
+        deadline_ns: int | None = None,
+    ) -> ActionChunk:
+        """Integrate `noise` [H, A] in `steps` (default: the spec's) steps, fewer when late.
+
+        `prefix` is what `core.rtc.left_over` left of the previous chunk at this observation.
+        `deadline_ns` is of the injected clock. Raises `EngineError` for a non-finite velocity,
+        noise of another shape, or a `prefix`, if the bundle has no real-time chunking.
+        """
+        spec = self.spec
+        if noise.shape != spec.action_shape:
+            raise EngineError(f"noise is {noise.shape}, policy needs {spec.action_shape}")
+        count = spec.steps if steps is None else steps
+        begin_ns = self._clock()
+        hurry = None if deadline_ns is None else _deadline(self._clock, begin_ns, deadline_ns)
+        if prefix is None:
+            result = integrate(self.velocity(context), noise, count, out_of_time=hurry)
+        else:
+            field = self._guided_field(context, prefix, count)
+            result = integrate(field, noise, count, out_of_time=field.watch(hurry))
+        actions = spec.unnormalise_actions(result.sample, context.state)
+        info = self._info(context, begin_ns, result.steps)
+        if prefix is not None:
+            info = replace(info, guided=True, prefix_length=prefix.info.prefix_length)
+        return ActionChunk(actions, context.stamp_ns, spec.dt_ns, spec.action_names, info=info)
+
+    def _guided_field(self, context: Context, prefix: ActionChunk, steps: int) -> GuidedField:
+        if prefix.stamp_ns != context.stamp_ns:
+            raise EngineError(
+                f"prefix is of {prefix.stamp_ns} ns, observation of {context.stamp_ns} ns: "
+                "move it there with core.rtc.left_over"
+            )
+        given = guidance(prefix, self.spec, context.state)
+        exact = partial(self.guided_velocity, context)
+        exact(given)  # a policy without guidance says so before it computes
+        return GuidedField(self.velocity(context), exact, given, steps)
+
+    def _info(self, context: Context, begin_ns: int, steps: int) -> ChunkInfo:
+        self._chunk_id += 1
+        end_ns = self._clock()
+        return ChunkInfo(
+            chunk_id=self._chunk_id,
+            bundle_sha256=self._sha256,
+            steps=steps,
+            inference_begin_ns=begin_ns - context.encode_ns,
+            inference_end_ns=end_ns,
+            encode_ns=context.encode_ns,
+            sample_ns=end_ns - begin_ns,
+        )
+
+    def _tokenize(self, text: str) -> NDArray[np.int64]:
+        if text not in self._tokens:
+            language = self.spec.language
+            self._tokens = {text: tokenize(text, language.length, language.vocabulary)[None]}
+        return self._tokens[text]
+
+
+def fit_image(image: U8, camera: CameraInput) -> U8:
+    """Resize an image [H, W, 3] to the policy's size, as training does (cv2.INTER_AREA)."""
+    if image.shape[:2] == (camera.height, camera.width):
+        return np.ascontiguousarray(image)
+    size = (camera.width, camera.height)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def load_policy(
+    path: Path | str,
+    *,
+    threads: int = 2,
+    providers: Sequence[str] = CPU,
+    clock: Clock = time.monotonic_ns,
+) -> OnnxPolicy:
+    """Open a bundle on onnxruntime. Raises `BundleError` for whatever keeps it from running."""
+    bundle = load_bundle(path)
+    prefix = _open(bundle.path / PREFIX, session_options(threads), providers)
+    # the step's matrices are too small to share: a second thread costs more than it brings
+    step = _open(bundle.path / STEP, session_options(1), providers)
+    guided = None
+    if bundle.spec.rtc.mode == "guided":
+        guided = _open(bundle.path / STEP_RTC, session_options(1), providers)
+    graphs = Graphs(prefix, step, guided)
+    return OnnxPolicy(bundle.spec, graphs, bundle.sha256, clock)
+
+
+def session_options(threads: int) -> ort.SessionOptions:
+    """Options for a robot: few threads, which sleep when idle instead of spinning."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = ERROR
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _open(
+    path: Path, options: ort.SessionOptions, providers: Sequence[str]
+) -> ort.InferenceSession:
+    missing = [name for name in providers if name not in ort.get_available_providers()]
+    if missing:
+        have = ", ".join(ort.get_available_providers())
+        raise BundleError(f"onnxruntime has no {', '.join(missing)}; available: {have}")
+    try:
+        return ort.InferenceSession(str(path), options, providers=list(providers))
+    except RUNTIME_ERRORS as error:
+        raise BundleError(f"onnxruntime cannot read {path}: {error}") from error
+
+
+def _run(session: ort.InferenceSession, feed: dict[str, Array]) -> list[Array]:
+    try:
+        return list(session.run(None, feed))
+    except RUNTIME_ERRORS as error:
+        raise EngineError(f"onnxruntime failed: {error}") from error
+
+
+def _deadline(clock: Clock, begin_ns: int, deadline_ns: int) -> Callable[[int], bool]:
+    """Say yes when another regular step would leave no time for the last one."""
+    taken = 0
+
+    def out_of_time(left: int) -> bool:
+        nonlocal taken
+        taken += 1
+        now_ns = clock()
+        step_ns = (now_ns - begin_ns) / taken
+        return now_ns + 2 * step_ns > deadline_ns
+
+    return out_of_time

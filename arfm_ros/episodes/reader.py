@@ -1,0 +1,66 @@
+"""Read one episode, with or without an index, whole or cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from arfm_ros.core.errors import EpisodeError
+from arfm_ros.episodes import labels
+from arfm_ros.episodes.cdr import Cursor, stamp_ns
+from arfm_ros.episodes.definitions import STORE, register
+from arfm_ros.episodes.scan import McapFile, Record
+
+
+class EpisodeReader:
+    """The messages of an episode folder (or of one MCAP file).
+
+    `damage` lists in words what could not be read; it is empty for an episode that was closed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        paths = [self.folder] if self.folder.is_file() else sorted(self.folder.glob("*.mcap"))
+        if not paths:
+            raise EpisodeError(f"{folder} holds no .mcap file: it is no episode")
+        self._files = [McapFile(path) for path in paths]
+        self.topics: dict[str, str] = {}  # topic -> type name
+        for file in self._files:
+            self.topics.update(file.topics)
+            for name, text in file.schemas.values():
+                register(name, text)
+
+    @property
+    def damage(self) -> list[str]:
+        """What could not be read, in words."""
+        return [note for file in self._files for note in file.damage]
+
+    def records(self, topics: Collection[str] | None = None) -> Iterator[Record]:
+        """Yield serialized messages of `topics` (default: all) in the order of recording."""
+        for file in self._files:
+            yield from file.records(topics)
+
+    def messages(self, topic: str) -> Iterator[tuple[int, Any]]:
+        """Yield (stamp in ns, message) of one topic.
+
+        The stamp is the header's where the type has one, else the publisher's time.
+        """
+        for record in self.records({topic}):
+            yield stamp_ns(record), STORE.deserialize_cdr(record.cdr, record.type_name)
+
+    def labels(self) -> list[dict[str, object]]:
+        """Give every label in the order they were given, of whatever namespace."""
+        ending = labels.LABEL_TOPIC
+        topics = {topic for topic in self.topics if topic.endswith(ending)}
+        return [labels.parse_label(Cursor(r.cdr).text()) for r in self.records(topics)]
+
+    def label(self) -> dict[str, object]:
+        """Give the labels combined: later ones win."""
+        return labels.merge(self.labels())
+
+    def find(self, relative: str) -> str | None:
+        """Find the recorded topic of a relative name, in whatever namespace; None if absent."""
+        ending = "/" + relative.strip("/")
+        found = [topic for topic in self.topics if topic.endswith(ending)]
+        return min(found, key=len, default=None)

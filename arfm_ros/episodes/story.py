@@ -1,0 +1,149 @@
+"""What a picture of an episode shows, as arrays: frames, joints, chunks, authority, latencies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arfm_ros.episodes.cdr import header_stamp_ns
+from arfm_ros.episodes.reader import EpisodeReader
+from arfm_ros.episodes.series import decode_image, joints, texts
+
+F64 = NDArray[np.float64]
+LATENCY = "latency_ms."  # prefix of stage latencies in policy/chunk_info
+GRIPPER = "gripper"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """Values [N] at times [N] in seconds of the episode."""
+
+    t_s: F64
+    value: F64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """One action chunk: positions [H, A] due at [H] seconds, from what was seen at `t_s`."""
+
+    t_s: float
+    due_s: F64
+    names: tuple[str, ...]
+    position: F64
+
+
+@dataclass(slots=True)
+class Story:
+    """An episode, ready to be drawn; empty where something was not recorded."""
+
+    folder: Path
+    label: Mapping[str, object]
+    damage: list[str]
+    instruction: str = ""
+    duration_s: float = 0.0
+    strips: dict[str, list[tuple[float, NDArray[np.uint8]]]] = field(default_factory=dict)
+    measured: dict[str, Line] = field(default_factory=dict)
+    commanded: dict[str, Line] = field(default_factory=dict)
+    chunks: list[Chunk] = field(default_factory=list)
+    authority: list[tuple[float, str]] = field(default_factory=list)  # from this time on
+    latencies: dict[str, Line] = field(default_factory=dict)  # stage -> ms
+
+
+def read_story(folder: Path, frames: int = 9) -> Story:
+    """Read what there is; `frames` pictures of each camera, evenly spread."""
+    reader = EpisodeReader(folder)
+    story = Story(reader.folder, reader.label(), reader.damage)
+    instructions = texts(reader, "instruction")
+    story.instruction = instructions[-1][1] if instructions else ""
+    begin_ns, end_ns = _bounds(reader)
+    story.duration_s = (end_ns - begin_ns) / 1e9
+    for relative in ("joint_states", "gripper/joint_states"):
+        story.measured |= _lines(reader, relative, begin_ns)
+    story.commanded = _lines(reader, "arbiter/command", begin_ns)
+    story.chunks = _chunks(reader, begin_ns)
+    story.authority = _changes(texts(reader, "arbiter/authority"), begin_ns)
+    story.latencies = _latencies(reader, begin_ns)
+    story.strips = _strips(reader, begin_ns, frames)
+    return story
+
+
+def _bounds(reader: EpisodeReader) -> tuple[int, int]:
+    stamps = [
+        one.stamp_ns
+        for one in (joints(reader, t) for t in ("joint_states", "arbiter/command"))
+        if one is not None
+    ]
+    if not stamps:
+        times = [record.log_time_ns for record in reader.records()] or [0]
+        return min(times), max(times)
+    return min(int(s[0]) for s in stamps), max(int(s[-1]) for s in stamps)
+
+
+def _lines(reader: EpisodeReader, relative: str, begin_ns: int) -> dict[str, Line]:
+    series = joints(reader, relative)
+    if series is None:
+        return {}
+    t_s = (series.stamp_ns - begin_ns) / 1e9
+    return {name: Line(t_s, series.position[:, n]) for n, name in enumerate(series.names)}
+
+
+def _chunks(reader: EpisodeReader, begin_ns: int) -> list[Chunk]:
+    topic = reader.find("policy/action_chunk")
+    if topic is None:
+        return []
+    return [
+        Chunk(
+            t_s=(stamp - begin_ns) / 1e9,
+            due_s=(stamp - begin_ns) / 1e9
+            + np.array([
+                p.time_from_start.sec + p.time_from_start.nanosec / 1e9 for p in m.points
+            ]),
+            names=tuple(m.joint_names),
+            position=np.array([p.positions for p in m.points]),
+        )
+        for stamp, m in reader.messages(topic)
+        if m.points
+    ]
+
+
+def _changes(said: list[tuple[int, str]], begin_ns: int) -> list[tuple[float, str]]:
+    changes: list[tuple[float, str]] = []
+    for stamp, word in said:
+        if not changes or changes[-1][1] != word:
+            changes.append(((stamp - begin_ns) / 1e9, word))
+    return changes
+
+
+def _latencies(reader: EpisodeReader, begin_ns: int) -> dict[str, Line]:
+    topic = reader.find("policy/chunk_info")
+    points: dict[str, list[tuple[float, float]]] = {}
+    for stamp, message in reader.messages(topic) if topic else ():
+        for pair in (pair for status in message.status for pair in status.values):
+            if pair.key.startswith(LATENCY):
+                stage = pair.key.removeprefix(LATENCY)
+                points.setdefault(stage, []).append(((stamp - begin_ns) / 1e9, float(pair.value)))
+    return {
+        stage: Line(*np.array(rows, dtype=np.float64).T) for stage, rows in sorted(points.items())
+    }
+
+
+def _strips(
+    reader: EpisodeReader, begin_ns: int, frames: int
+) -> dict[str, list[tuple[float, NDArray[np.uint8]]]]:
+    strips: dict[str, list[tuple[float, NDArray[np.uint8]]]] = {}
+    for topic, type_name in sorted(reader.topics.items()):
+        camera = topic.split("/image_raw")[0].rsplit("/", 1)[-1]
+        if not type_name.endswith("Image") or camera in strips:
+            continue
+        count = sum(1 for _ in reader.records({topic}))
+        chosen = set(np.linspace(0, count - 1, frames).round().astype(int).tolist())
+        strips[camera] = [
+            ((header_stamp_ns(record.cdr) - begin_ns) / 1e9, decode_image(record).copy())
+            for n, record in enumerate(reader.records({topic}))
+            if n in chosen
+        ]
+    return {camera: strip for camera, strip in strips.items() if strip}

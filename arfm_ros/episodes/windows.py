@@ -1,0 +1,134 @@
+"""An episode as arrays for training: what was seen, what was commanded, how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arfm_ros.core.errors import EpisodeError
+from arfm_ros.episodes import labels
+from arfm_ros.episodes.cdr import header_stamp_ns
+from arfm_ros.episodes.reader import EpisodeReader
+from arfm_ros.episodes.series import decode_image, image_topic, joints, pick, resized, texts
+
+F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
+U8 = NDArray[np.uint8]
+
+STATE_TOPICS = ("joint_states", "gripper/joint_states")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EpisodeArrays:
+    """One episode; an observation is a frame of the first camera with what was newest then."""
+
+    images: Mapping[str, U8]  # camera -> [T, H, W, 3] RGB
+    state: F32  # [T, S]
+    stamp_ns: I64  # [T]
+    commands: F32  # [M, A], what was sent to the controller
+    command_stamp_ns: I64  # [M]
+    authority: NDArray[np.str_]  # [M], who commanded
+    instruction: str
+    success: bool | None
+    task: str
+    folder: Path
+
+
+def read_episode(
+    folder: Path,
+    cameras: Mapping[str, tuple[int, int]],
+    state_names: Sequence[str],
+    action_names: Sequence[str],
+    dt_ns: int = 0,
+) -> EpisodeArrays:
+    """Read one episode; `cameras` maps names to (height, width).
+
+    Frames before every input has arrived are left out, and frames that follow the one before by
+    less than half of `dt_ns` (a camera that is much faster than the policy).
+    Raises `EpisodeError` naming the camera, joint or command that is missing.
+    """
+    reader = EpisodeReader(Path(folder))
+    states = [joints(reader, topic) for topic in STATE_TOPICS]
+    where = pick(states, state_names)
+    frames = {camera: _frames(reader, camera, size) for camera, size in cameras.items()}
+    stamp_ns = _instants([rows[0] for rows in frames.values()], dt_ns)
+    newest = [one.newest(stamp_ns) if one else None for one in states]
+    ready = np.all([n >= 0 for n in newest if n is not None], axis=0)
+    stamp_ns = stamp_ns[ready]
+    if not stamp_ns.size:
+        raise EpisodeError(f"{folder} has no instant with every camera and the state: too short")
+    columns = [states[n].position[newest[n][ready], c] for n, c in where]  # type: ignore
+    commands, command_ns = _commands(reader, action_names)
+    label = reader.label()
+    said = texts(reader, "instruction")
+    return EpisodeArrays(
+        images={camera: _newest(*rows, stamp_ns) for camera, rows in frames.items()},
+        state=np.stack(columns, axis=1).astype(np.float32),
+        stamp_ns=stamp_ns,
+        commands=commands,
+        command_stamp_ns=command_ns,
+        authority=_held(texts(reader, "arbiter/authority"), command_ns),
+        instruction=said[-1][1] if said else "",
+        success=labels.success(label),
+        task=str(label.get("task", "")),
+        folder=Path(folder),
+    )
+
+
+def action_chunk(arrays: EpisodeArrays, i: int, horizon: int, dt_ns: int) -> F32:
+    """Give the commands [horizon, A] at `stamp_ns[i] + (k + 1) * dt_ns`.
+
+    Linear between commands; before the first and after the last they are held.
+    """
+    due = arrays.stamp_ns[i] + (np.arange(horizon) + 1) * dt_ns
+    begin = arrays.command_stamp_ns[0]
+    at, known = due - begin, arrays.command_stamp_ns - begin  # small: exact as floats
+    columns = [np.interp(at, known, column) for column in arrays.commands.T]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _frames(reader: EpisodeReader, camera: str, size: tuple[int, int]) -> tuple[I64, list[U8]]:
+    """Decode and shrink every frame at once: raw ones of a whole episode would fill the memory."""
+    topic = image_topic(reader, camera)
+    frames = [
+        (header_stamp_ns(record.cdr), resized(decode_image(record), *size))
+        for record in reader.records({topic})
+    ]
+    frames.sort(key=lambda frame: frame[0])
+    return np.array([stamp for stamp, _ in frames], dtype=np.int64), [rgb for _, rgb in frames]
+
+
+def _newest(stamps: I64, frames: Sequence[U8], at_ns: I64) -> U8:
+    """Take the newest frame at or before each instant."""
+    return np.stack([frames[n] for n in np.searchsorted(stamps, at_ns, side="right") - 1])
+
+
+def _instants(stamps: Sequence[I64], dt_ns: int) -> I64:
+    """Take the first camera's stamps from where every camera has a frame on."""
+    if any(not s.size for s in stamps):
+        return np.empty(0, dtype=np.int64)
+    begin = max(s[0] for s in stamps)
+    kept: list[int] = []
+    for stamp in stamps[0][stamps[0] >= begin].tolist():
+        if not kept or 2 * (stamp - kept[-1]) >= dt_ns:
+            kept.append(stamp)
+    return np.array(kept, dtype=np.int64)
+
+
+def _commands(reader: EpisodeReader, names: Sequence[str]) -> tuple[F32, I64]:
+    sent = joints(reader, "arbiter/command")
+    if sent is None:
+        raise EpisodeError(f"{reader.folder} has no messages on arbiter/command: nobody commanded")
+    columns = [column for _, column in pick([sent], names)]
+    return sent.position[:, columns].astype(np.float32), sent.stamp_ns
+
+
+def _held(said: Sequence[tuple[int, str]], at_ns: I64) -> NDArray[np.str_]:
+    """Give the text that was in force at each instant; empty before the first."""
+    stamps = np.array([stamp for stamp, _ in said], dtype=np.int64)
+    values = np.array(["", *(text for _, text in said)])
+    return values[np.searchsorted(stamps, at_ns, side="right")]

@@ -1,0 +1,119 @@
+"""Write a bundle: graphs, specification, reference vectors, parity, model card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+import torch
+
+from arfm_ros.core.errors import BundleError, ConfigError
+from arfm_ros.core.spec import Rtc
+from arfm_ros.engines.bundle import (
+    PARITY,
+    POLICY,
+    PREFIX,
+    REFERENCE,
+    STEP,
+    STEP_RTC,
+    WEIGHTS,
+    file_sha256,
+)
+from arfm_ros.engines.freeze import guidance_report
+from arfm_ros.engines.onnx_engine import load_policy
+from arfm_ros.engines.replay import Parity, parity_json, replay
+from arfm_ros.export.card import write_card
+from arfm_ros.export.onnx import OPSET, export_graphs
+from arfm_ros.export.reference import make_reference, save_reference
+from arfm_ros.export.rtc import export_guided_step
+from arfm_ros.export.timing import measure
+from arfm_ros.learn.checkpoint import Checkpoint, build_policy, load_checkpoint, machine, stage
+from arfm_ros.learn.dataset import split_episodes
+from arfm_ros.learn.frames import Frames, open_frames
+from arfm_ros.learn.session import frames_config
+from arfm_ros.learn.validate import pick_rows
+
+OBSERVATIONS = 8
+
+
+def export_bundle(
+    run: Path,
+    out: Path,
+    name: str,
+    threads: int = 2,
+    rtc: str = "guided",
+    say: Callable[[str], None] = print,
+) -> Parity:
+    """Export the checkpoint of a run folder as bundle `name` into the folder `out`.
+
+    `rtc` is "guided" (chunks can follow the previous one) or "none". Written beside `out` first
+    and moved there when it passed its own check. Raises `BundleError` if it did not. Both
+    runtimes are timed with `threads` threads.
+    """
+    if out.exists() and any(out.iterdir()) and not (out / POLICY).exists():
+        raise BundleError(f"{out} holds something that is no bundle: choose another --out")
+    torch.set_num_threads(1)  # small tensors: more threads only wait for each other
+    checkpoint = load_checkpoint(run)
+    cache = (run if run.is_dir() else run.parent) / "cache"
+    frames = open_frames(cache, frames_config(checkpoint.config))
+    draft = out.with_name(f".{out.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    say("exporting the graphs")
+    spec = replace(checkpoint.spec, name=name, rtc=_rtc(rtc, checkpoint.spec.horizon))
+    named = replace(checkpoint, spec=spec)
+    parity = _fill(draft, named, frames, threads)
+    if not parity.passed:
+        raise BundleError(
+            f"the exported graphs differ from torch: {parity.max_step_error:.1e} per step, "
+            f"{parity.max_guided_error:.1e} per guided step, "
+            f"{parity.max_chunk_error:.1e} per chunk, allowed {parity.limit:.0e}; see {draft}"
+        )
+    shutil.rmtree(out, ignore_errors=True)
+    draft.rename(out)
+    return parity
+
+
+def _fill(folder: Path, checkpoint: Checkpoint, frames: Frames, threads: int) -> Parity:
+    model, spec = build_policy(checkpoint), checkpoint.spec
+    export_graphs(model, folder)
+    if spec.rtc.mode == "guided":
+        export_guided_step(model, folder)
+    graphs = [n for n in (PREFIX, STEP, STEP_RTC, WEIGHTS) if (folder / n).exists()]
+    raw = {
+        "spec": json.loads(spec.to_json()),
+        "sha256": {graph: file_sha256(folder / graph) for graph in graphs},
+        "provenance": _provenance(checkpoint),
+    }
+    (folder / POLICY).write_text(json.dumps(raw, indent=1) + "\n")
+    options = checkpoint.provenance.get("options", {})
+    rows, held = split_episodes(frames, options.get("held_out", 0.05), options.get("seed", 0))
+    picked = pick_rows(held if len(held) else rows, OBSERVATIONS)
+    reference = make_reference(model, spec, frames, picked)
+    save_reference(reference, folder / REFERENCE)
+    policy = load_policy(folder, threads=threads)
+    parity = replay(policy, reference)
+    timing = measure(model, policy, reference, threads)
+    versions = {**machine(), "onnxruntime": onnxruntime.__version__}
+    more = guidance_report(policy, reference) if spec.rtc.mode == "guided" else {}
+    text = parity_json(parity, timing=timing.as_json(), machine=versions, **more)
+    (folder / PARITY).write_text(text)
+    write_card(folder)
+    return parity
+
+
+def _rtc(mode: str, horizon: int) -> Rtc:
+    if mode not in {"none", "guided"}:
+        raise ConfigError(f"rtc mode '{mode}': a trained policy exports as none or guided")
+    # beyond three quarters of the chunk nothing would be left to decide
+    return Rtc(mode, 0, 3 * horizon // 4) if mode == "guided" else Rtc()
+
+
+def _provenance(checkpoint: Checkpoint) -> dict[str, Any]:
+    made = {"torch": str(torch.__version__), "opset": OPSET}
+    return stage(checkpoint) | {"exported_with": made}

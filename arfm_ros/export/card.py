@@ -1,0 +1,142 @@
+"""The model card of a bundle, written from its JSON files so that it cannot disagree with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from arfm_ros.engines.bundle import PARITY, POLICY
+
+CARD = "README.md"
+EVALUATIONS = "evaluations.json"
+
+
+def write_card(bundle: Path, evaluations: Mapping[str, Any] | None = None) -> Path:
+    """Write `bundle`/README.md and keep `evaluations` beside it.
+
+    `evaluations` maps a task to {"success_rate", "n", "interval": [low, high], "command"};
+    without it those kept by an earlier call are used.
+    """
+    kept = bundle / EVALUATIONS
+    if evaluations is not None:
+        kept.write_text(json.dumps(evaluations, indent=1) + "\n")
+    results = json.loads(kept.read_text()) if kept.exists() else {}
+    policy = json.loads((bundle / POLICY).read_text())
+    parity = json.loads((bundle / PARITY).read_text())
+    parts = [_head(policy), _inputs(policy["spec"]), _training(policy["provenance"])]
+    parts += [_success(results), _runtime(parity), _guidance(parity), _limits()]
+    path = bundle / CARD
+    path.write_text("\n".join(part for part in parts if part))
+    return path
+
+
+def _head(policy: dict[str, Any]) -> str:
+    spec = policy["spec"]
+    said = "\n".join(f'- {task}: "{text}"' for task, text in sorted(spec["instructions"].items()))
+    return (
+        f"# {spec['name']}\n\n"
+        "A flow-matching policy: camera images, joint positions and an instruction in, "
+        f"a chunk of {spec['horizon']} actions out. It learned from pixels; no object pose is an "
+        f"input.\n\nTasks and the instructions it was trained with:\n{said}\n"
+    )
+
+
+def _inputs(spec: dict[str, Any]) -> str:
+    cameras = ", ".join(f"`{c['name']}` {c['width']}x{c['height']}" for c in spec["cameras"])
+    names = ", ".join(axis["name"] for axis in spec["action"])
+    return (
+        "## Inputs and outputs\n\n"
+        f"- cameras: {cameras} (RGB, resized with cv2.INTER_AREA)\n"
+        f"- state and actions: {names}\n"
+        f"- an action every {spec['dt_ns'] / 1e6:g} ms; joints relative to the measured state, "
+        f"gripper absolute; {spec['steps']} flow steps by default\n"
+    )
+
+
+def _training(provenance: dict[str, Any]) -> str:
+    stages = [provenance]
+    while "started_from" in stages[0]:
+        stages.insert(0, stages[0]["started_from"])
+    heads = [""] if len(stages) == 1 else [f"Stage {i + 1}\n\n" for i in range(len(stages))]
+    parts = [head + _stage(stage) for head, stage in zip(heads, stages)]
+    return "## Training\n\n" + "\n".join(parts)
+
+
+def _stage(provenance: dict[str, Any]) -> str:
+    machine = provenance.get("machine", {})
+    rows = "\n".join(
+        f"| {task} | {d['episodes']} | {d['observations']} |"
+        for task, d in provenance.get("data", {}).items()
+    )
+    validation = provenance.get("validation", {})
+    measured = "; ".join(f"{name} {value:.4f}" for name, value in validation.items())
+    made_by = "".join(f"- data: `{line}`\n" for line in provenance.get("data_commands", []))
+    remark = provenance.get("remark", "")
+    return (
+        "| task | episodes | observations |\n|---|---|---|\n"
+        f"{rows}\n\n"
+        f"{made_by}"
+        f"- command: `{provenance.get('command', '')}`\n"
+        f"- {provenance.get('parameters', 0) / 1e6:.2f} M parameters, "
+        f"{provenance.get('steps', 0)} steps in {provenance.get('seconds', 0) / 60:.1f} minutes "
+        f"on {machine.get('processor')}, {machine.get('cores')} cores, torch "
+        f"{machine.get('torch')}\n"
+        f"- held-out episodes: {measured}\n" + (f"- {remark}\n" if remark else "")
+    )
+
+
+def _success(results: Mapping[str, Any]) -> str:
+    head = "## Success in closed loop\n"
+    if not results:
+        return f"{head}\nNot measured yet: `./arfm eval` with this folder measures it.\n"
+    lines = [head, "| task | success | N | 95 % Wilson interval |", "|---|---|---|---|"]
+    for task, row in sorted(results.items()):
+        low, high = row["interval"]
+        lines.append(
+            f"| {task} | {100 * row['success_rate']:.1f} % | {row['n']} "
+            f"| {100 * low:.1f} – {100 * high:.1f} % |"
+        )
+    commands = sorted({str(row["command"]) for row in results.values() if row.get("command")})
+    return "\n".join([*lines, "", *(f"Measured with `{command}`." for command in commands), ""])
+
+
+def _runtime(parity: dict[str, Any]) -> str:
+    timing = parity.get("timing", {})
+    fastest = timing.get("ratio_to_fastest_torch")
+    return (
+        "## Runtime\n\n"
+        f"- ONNX against torch on {parity['observations']} held-out observations: "
+        f"{parity['max_step_error']:.1e} per step, {parity['max_chunk_error']:.1e} for the chunk "
+        f"(normalised units), cosine {parity['cosine']:.7f}\n"
+        f"- one chunk, onnxruntime on {timing.get('threads')} threads: "
+        f"{timing.get('onnxruntime_ms')} ms; eager torch in the same run: "
+        f"{timing.get('torch_ms')} ms on as many, {timing.get('torch_one_thread_ms')} ms on one "
+        f"(onnxruntime is {fastest} times faster than the better; medians; load average of the "
+        f"machine {timing.get('load_average')})\n"
+        "- check it on your machine: `./arfm check` with this folder\n"
+    )
+
+
+def _guidance(parity: dict[str, Any]) -> str:
+    error, cost = parity.get("freeze_error"), parity.get("guidance_cost")
+    if not error or not cost:
+        return ""
+    return (
+        "## Real-time chunking\n\n"
+        "Chunks follow on from the one in force. Largest deviation of the 4 frozen actions "
+        f"(normalised units, mean over the observations): {error['mixed']} as it runs (exact "
+        f"Jacobian in the first steps, identity in the rest), {error['exact']} exact throughout, "
+        f"{error['identity']} identity throughout, {error['none']} without guidance. A guided "
+        f"chunk takes {cost['chunk_ratio']:.2f} times a plain one, a guided step "
+        f"{cost['step_ratio']:.2f} times a plain step.\n"
+    )
+
+
+def _limits() -> str:
+    return (
+        "## Limits\n\n"
+        "Trained on simulated demonstrations only. It does not transfer to a real robot or "
+        "another scene without training on data from there.\n"
+    )

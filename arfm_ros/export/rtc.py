@@ -1,0 +1,86 @@
+"""torch -> ONNX: the guided step, one evaluation of the velocity with real-time chunking.
+
+Black, Galliker, Levine: Real-Time Execution of Action Chunking Flow Policies (2025), with the
+exact vector-Jacobian product through the velocity network.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from arfm_ros.engines.bundle import STEP, STEP_RTC, WEIGHTS
+from arfm_ros.export.onnx import PrefixGraph, example_inputs, finish, to_onnx
+from arfm_ros.export.weights import share_weights
+from arfm_ros.learn.model import EncodedContext, FlowPolicy
+
+GUIDED_INPUTS = ("x", "t", "previous", "weights", "clip")
+APART = "given_"  # keeps the names of inputs apart from those the tracer invents
+
+
+class GuidedStepGraph(nn.Module):
+    """One evaluation of the velocity, drawn towards the previous chunk."""
+
+    def __init__(self, model: FlowPolicy) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, t: Tensor, previous: Tensor, *more: Tensor) -> Tensor:
+        """Map x, previous [1, H, A], t, clip [1], weights [1, H] and the context to v [1, H, A].
+
+        v + min(clip, (t^2 + (1-t)^2) / (t (1-t))) (previous - x_1)^T diag(weights) dx_1/dx with
+        x_1 = x + (1 - t) v.
+        """
+        weights, clip, *context = more
+        left = (1 - t)[:, None, None]
+
+        def arrive(x: Tensor) -> tuple[Tensor, Tensor]:
+            v = self.model.velocity(x, t, EncodedContext(*context))
+            return x + left * v, v
+
+        arrival, pull_back, v = torch.func.vjp(arrive, x, has_aux=True)
+        (pull,) = pull_back((previous - arrival) * weights[:, :, None])
+        gain = (t * t + (1 - t) ** 2) / (t * (1 - t)).clamp(min=1e-6)
+        return v + torch.minimum(clip, gain)[:, None, None] * pull
+
+
+def export_guided_step(model: FlowPolicy, folder: Path) -> None:
+    """Write step_rtc.onnx (batch 1, float32) of `model` beside the step.onnx in `folder`.
+
+    Both refer to the weights in step.weights. The derivative is traced to plain operators first:
+    exporting `torch.func.vjp` itself fails.
+    """
+    model.eval()
+    with torch.no_grad():
+        context = PrefixGraph(model)(*example_inputs(model))
+    shape = (1, model.config.horizon, model.config.actions)
+    # one tensor each: the tracer takes inputs that are the same object for one input
+    x, previous = torch.zeros(shape), torch.zeros(shape)
+    inputs = (x, torch.full((1,), 0.5), previous, torch.ones(shape[:2]), torch.ones(1), *context)
+    frozen = [p for p in model.parameters() if p.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    traced = make_fx(GuidedStepGraph(model), tracing_mode="real")(*inputs)
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+    names = [*GUIDED_INPUTS, *EncodedContext._fields]
+    graph = to_onnx(traced, inputs, [APART + name for name in names], [APART + "v"])
+    _take_names(graph.graph, [*names, "v"])
+    finish(graph, folder / STEP_RTC)
+    share_weights([folder / STEP, folder / STEP_RTC], folder / WEIGHTS)
+
+
+def _take_names(graph: onnx.GraphProto, names: list[str]) -> None:
+    """Give inputs and output their names, and what the tracer called so another one."""
+    new = {name: f"{name}_inner" for name in names}
+    new |= {APART + name: name for name in names}
+    for node in graph.node:
+        for field in (node.input, node.output):
+            field[:] = [new.get(name, name) for name in field]
+    for values in (graph.input, graph.output, graph.value_info, graph.initializer):
+        for value in values:
+            value.name = new.get(value.name, value.name)

@@ -1,0 +1,94 @@
+"""Checkpoints: everything needed to continue, or to export, in one file replaced atomically."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.torch_version import TorchVersion
+
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.spec import PolicySpec
+from arfm_ros.learn.model import FlowPolicy, ModelConfig
+
+NAME = "checkpoint.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A training state; tensors in `model` and `average` are keyed like a state_dict."""
+
+    model: dict[str, Any]
+    average: dict[str, Any]  # exponential moving average: what is exported
+    optimiser: dict[str, Any]
+    config: ModelConfig
+    spec: PolicySpec
+    step: int = 0
+    elapsed_s: float = 0.0
+    provenance: dict[str, Any] = field(default_factory=dict)  # command, data, versions
+    validation: dict[str, float] = field(default_factory=dict)
+
+
+def save_checkpoint(checkpoint: Checkpoint, run: Path) -> Path:
+    """Write `run`/checkpoint.pt so that a reader sees the old or the new one, never half."""
+    raw = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}
+    raw["config"] = asdict(checkpoint.config)
+    raw["spec"] = checkpoint.spec.to_json()
+    path = run / NAME
+    temporary = path.with_suffix(f".{os.getpid()}")
+    try:
+        torch.save(raw, temporary)
+        temporary.replace(path)
+    finally:  # a full disk: the old checkpoint stays, and gets its room back
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint or the one in a run folder. Raises `ConfigError` if there is none."""
+    file = path / NAME if path.is_dir() else path
+    if not file.is_file():
+        raise ConfigError(f"no checkpoint at {path}: give a run folder or a {NAME}")
+    with torch.serialization.safe_globals([TorchVersion]):  # a str; nothing else is unpickled
+        raw = torch.load(file, map_location="cpu", weights_only=True)
+    cameras = tuple((n, h, w) for n, h, w in raw["config"].pop("cameras"))
+    config = ModelConfig(cameras=cameras, **raw.pop("config"))
+    return Checkpoint(config=config, spec=PolicySpec.from_json(raw.pop("spec")), **raw)
+
+
+def build_policy(checkpoint: Checkpoint) -> FlowPolicy:
+    """Make the network with the averaged weights, for evaluation."""
+    model = FlowPolicy(checkpoint.config)
+    model.load_state_dict(checkpoint.average)
+    return model.eval()
+
+
+def stage(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Describe how a checkpoint came to be: data, command, steps, time, validation."""
+    return {
+        **checkpoint.provenance,
+        "steps": checkpoint.step,
+        "seconds": round(checkpoint.elapsed_s, 1),
+        "parameters": sum(value.numel() for value in checkpoint.average.values()),
+        "validation": checkpoint.validation,
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Describe this machine and the versions in use: processor, cores, torch, python."""
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        processor = models[0] if models else processor
+    return {
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,149 @@
+"""Put a training run together: episodes, specification, network, trainer."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.learn.checkpoint import NAME, Checkpoint, load_checkpoint, machine, stage
+from arfm_ros.learn.dataset import Sampler, fit_spec, make_sampler, rows_of, split_episodes
+from arfm_ros.learn.frames import Frames, FramesConfig, load_frames
+from arfm_ros.learn.model import FlowPolicy, ModelConfig
+from arfm_ros.learn.return_conditioned import ReturnConditioned
+from arfm_ros.learn.rl_signal import make_signal
+from arfm_ros.learn.train import Run, TrainConfig, Trainer, train
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to train on, how, and where to leave it."""
+
+    data: tuple[Path, ...]
+    out: Path
+    train: TrainConfig
+    success_only: bool = False
+    authority: tuple[str, ...] = ()
+    init: Path | None = None
+    resume: bool = False
+    model: ModelConfig = field(default_factory=ModelConfig)
+
+
+def start(plan: Plan, command: str = "", say: Callable[[str], None] = print) -> Checkpoint:
+    """Train as planned and return the last checkpoint.
+
+    Raises `ConfigError` if the run folder already holds a run and `resume` is not set.
+    """
+    if (plan.out / NAME).exists() and not plan.resume:
+        raise ConfigError(f"{plan.out} holds a run: add --resume or choose another --out")
+    torch.manual_seed(plan.train.seed)
+    begin = _previous(plan)
+    shape = begin.config if begin else plan.model
+    if plan.train.objective.conditioned:
+        shape = replace(shape, conditioned=True)
+    config = replace(
+        frames_config(shape), success_only=plan.success_only, authority=plan.authority
+    )
+    frames = load_frames(plan.data, plan.out / "cache", config)
+    rows, held = split_episodes(frames, plan.train.held_out, plan.train.seed)
+    spec = begin.spec if begin else fit_spec(frames, config, rows)
+    spec = replace(spec, instructions={**spec.instructions, **dict(_instructions(frames))})
+    model = FlowPolicy(shape)
+    if begin:
+        _load(model, begin)
+    sampler = make_sampler(frames, rows, spec, plan.train.augment, plan.train.seed)
+    sampler = _aimed(sampler, model, plan.train, say)
+    trainer = Trainer(model, sampler, plan.train)
+    if begin and plan.resume:
+        trainer.restore(begin)
+    provenance = _provenance(plan, frames, command) | {"precision": trainer.precision}
+    if begin and not plan.resume:
+        provenance["started_from"] = stage(begin)
+    _introduce(frames, model, say)
+    return train(trainer, Run(plan.out, rows_of(sampler, held), provenance, say))
+
+
+def _load(model: FlowPolicy, begin: Checkpoint) -> None:
+    """Load averaged weights; an input for returns that they lack keeps its initial ones."""
+    lacking = model.load_state_dict(begin.average, strict=False)
+    wrong = [name for name in lacking.missing_keys if not name.startswith("returns.")]
+    if wrong or lacking.unexpected_keys:
+        raise ConfigError(
+            f"the checkpoint's weights do not fit the network: {wrong + lacking.unexpected_keys}"
+        )
+
+
+def _aimed(
+    sampler: Sampler, model: FlowPolicy, config: TrainConfig, say: Callable[[str], None]
+) -> Sampler:
+    """Give the sampler the rows and the R* that the objective asks for."""
+    objective, rows = config.objective, sampler.rows
+    sampler = rows_of(sampler, objective.rows(sampler.frames, rows))
+    if not objective.needs_signal:
+        return sampler
+    signal = make_signal(sampler.frames, config.signal)
+    for note in signal.notes:
+        say(note)
+    if model.returns is not None and isinstance(objective, ReturnConditioned):
+        model.returns.target.fill_(objective.target(signal.values[rows]))
+    return replace(sampler, signal=signal.values)
+
+
+def _introduce(frames: Frames, model: FlowPolicy, say: Callable[[str], None]) -> None:
+    for episode in frames.skipped:
+        say(f"skipped {episode}")
+    size = sum(p.numel() for p in model.parameters())
+    left = f" ({len(frames.skipped)} more skipped)" if frames.skipped else ""
+    say(
+        f"{len(frames)} observations of {len(frames.tasks)} episodes{left}, "
+        f"{size / 1e6:.2f} M weights"
+    )
+
+
+def frames_config(model: ModelConfig) -> FramesConfig:
+    """Return how frames have to be read for a network of this shape."""
+    return FramesConfig(
+        cameras=model.cameras,
+        horizon=model.horizon,
+        tokens=model.tokens,
+        vocabulary=model.vocabulary,
+    )
+
+
+def _previous(plan: Plan) -> Checkpoint | None:
+    if plan.resume:
+        return load_checkpoint(plan.out)
+    return load_checkpoint(plan.init) if plan.init else None
+
+
+def _instructions(frames: Frames) -> list[tuple[str, str]]:
+    return list(zip(frames.tasks, frames.instructions))
+
+
+def _provenance(plan: Plan, frames: Frames, command: str) -> dict[str, Any]:
+    steps = Counter(np.asarray(frames.tasks)[frames.episode].tolist())
+    data = {
+        task: {"episodes": count, "observations": steps[task]}
+        for task, count in sorted(Counter(frames.tasks).items())
+    }
+    made_by = [line for root in plan.data for line in _data_commands(root)]
+    return {
+        "command": command,
+        "data": data,
+        "data_commands": made_by,
+        "options": asdict(plan.train),
+        "machine": machine(),
+    }
+
+
+def _data_commands(root: Path) -> list[str]:
+    """Read how simulated demonstrations were made (`arfm demos` leaves a note)."""
+    notes = root / "demos.json"
+    return [str(line) for line in json.loads(notes.read_text())] if notes.is_file() else []

@@ -1,0 +1,1 @@
+"""ROS 2 nodes: convert, make one call into the core, publish."""

@@ -1,0 +1,161 @@
+"""What the policy node listens to: serialized messages, kept by stamp until they are wanted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import JointState
+
+from arfm_ros.core.data import Observation
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.sync import Input, Missing, Synced, Synchronizer
+from arfm_ros.nodes import topics
+from arfm_ros.nodes.cameras import decode, stamp_of
+from arfm_ros.nodes.convert import joint_positions
+
+NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A serialized message and when it was received."""
+
+    cdr: bytes
+    received_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """Which topics feed the policy and what is asked of them."""
+
+    cameras: Mapping[str, topics.Topic]  # camera name -> topic
+    states: tuple[str, ...]  # names of JointState topics
+    compressed: bool = False
+    tolerance_ns: int = 40_000_000
+    max_age_ns: int = 300_000_000
+    min_camera_hz: float = 0.0
+    min_state_hz: float = 0.0
+
+    def inputs(self) -> list[Input]:
+        """List the inputs that have to come together."""
+        slow, knob = self.min_camera_hz, "min_camera_hz"
+        cameras = [Input(name, f"camera {name}", slow, knob) for name in self.cameras]
+        slow, knob = self.min_state_hz, "min_state_hz"
+        return cameras + [Input(name, name, slow, knob) for name in self.states]
+
+
+def camera_topics(entries: tuple[str, ...], compressed: bool) -> dict[str, topics.Topic]:
+    """Read `name` or `name=topic` entries. Raises `ConfigError` for anything else."""
+    row = topics.COMPRESSED_IMAGE if compressed else topics.IMAGE
+    found = {}
+    for entry in entries:
+        name, given, topic = (part.strip() for part in entry.partition("="))
+        if not name or (given and not topic) or name in found:
+            raise ConfigError(
+                f"cameras has entry '{entry}', needs different entries like 'wrist' or "
+                "'wrist=hand_camera/color/image_raw'"
+            )
+        found[name] = row.at(topic) if topic else row.of(camera=name)
+    return found
+
+
+class PolicyInputs:
+    """Subscriptions whose callbacks only keep bytes; thread-safe.
+
+    A camera's message wakes whoever is in `wait`; states come often and wake nobody.
+    """
+
+    def __init__(self, node: Any, wiring: Wiring) -> None:
+        self._clock, self._log = node.get_clock(), node.get_logger()
+        self.wiring = wiring
+        self._sync: Synchronizer[Sample] = Synchronizer(
+            wiring.inputs(), wiring.tolerance_ns, wiring.max_age_ns
+        )
+        self._arrived = threading.Condition()
+        self._fresh = False
+        rows = {**wiring.cameras, **{s: topics.JOINT_STATES.at(s) for s in wiring.states}}
+        self._subscriptions = [
+            topics.subscription(node, row, self._keep(name), raw=True)
+            for name, row in rows.items()
+        ]
+        self._node = node
+
+    def close(self) -> None:
+        """Stop listening."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions.clear()
+        self.wake()
+
+    def wake(self) -> None:
+        """Let `wait` return."""
+        with self._arrived:
+            self._fresh = True
+            self._arrived.notify_all()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for a camera image that came since the last call."""
+        with self._arrived:
+            fresh = self._fresh or self._arrived.wait(timeout_s)
+            self._fresh = False
+        return fresh
+
+    def newest(self, now_ns: int) -> Synced[Sample] | Missing:
+        """Give the newest set of images and states that belong together."""
+        with self._arrived:
+            return self._sync.latest(now_ns)
+
+    def taken_ns(self, synced: Synced[Sample]) -> int:
+        """Time at which the oldest image of a set was taken."""
+        return min((synced.stamps_ns[n] for n in self.wiring.cameras), default=synced.stamp_ns)
+
+    def interval_ns(self) -> int:
+        """Time between two images of the slowest camera; 0 while unknown."""
+        with self._arrived:
+            slowest = min((self._sync.rate_hz(name) for name in self.wiring.cameras), default=0.0)
+        return int(NS / slowest) if slowest > 0.0 else 0
+
+    def values(self, now_ns: int) -> dict[str, object]:
+        """Give ages and rates for diagnostics."""
+        values: dict[str, object] = {}
+        with self._arrived:
+            for one in self.wiring.inputs():
+                age = self._sync.age_ns(one.name, now_ns)
+                values[f"{one.title}.age_ms"] = "never" if age is None else age / 1e6
+                values[f"{one.title}.rate_hz"] = self._sync.rate_hz(one.name)
+        return values
+
+    def observe(self, synced: Synced[Sample], spec: PolicySpec, instruction: str) -> Observation:
+        """Decode a set. Raises `SpecError` for an image or a state that does not fit the spec."""
+        compressed = self.wiring.compressed
+        images = {n: decode(synced.values[n].cdr, compressed) for n in self.wiring.cameras}
+        states = [
+            deserialize_message(synced.values[n].cdr, JointState) for n in self.wiring.states
+        ]
+        observation = Observation(
+            images=images,
+            state=joint_positions(states, spec.state_names),
+            instruction=instruction,
+            stamp_ns=synced.stamp_ns,
+            stamps_ns=synced.stamps_ns,
+        )
+        spec.check(observation)
+        return observation
+
+    def _keep(self, name: str) -> Callable[[bytes], None]:
+        wakes = name in self.wiring.cameras
+
+        def keep(cdr: bytes) -> None:
+            sample = Sample(cdr, self._clock.now().nanoseconds)
+            with self._arrived:
+                self._sync.add(name, stamp_of(cdr), sample)
+                if wakes:
+                    self._fresh = True
+                    self._arrived.notify()
+
+        return keep

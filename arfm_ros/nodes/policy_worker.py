@@ -1,0 +1,207 @@
+"""The thread that runs the policy: newest observation wins, a chunk at most every period."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from arfm_ros.core.cadence import Cadence
+from arfm_ros.core.chunking import Chunking
+from arfm_ros.core.data import ActionChunk, Policy
+from arfm_ros.core.errors import EngineError, SpecError
+from arfm_ros.core.latency import StageLatency
+from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.sync import Missing, Synced
+from arfm_ros.nodes.policy_inputs import PolicyInputs, Sample
+
+WAIT_S = 0.1  # how often the thread looks up when no image comes
+STOP_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pacing:
+    """What may change while the worker runs."""
+
+    period_ns: int
+    steps: int  # 0: as the bundle says
+    seed: int
+    deadline_ns: int  # 0: none
+    max_failures: int
+    guide: bool = True  # chunks follow on from the previous one where the policy can
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the worker is up to, for diagnostics."""
+
+    chunks: int = 0
+    waiting_for: str = ""  # input trouble; empty while chunks come
+    engine_error: str = ""  # of the last inference, empty after a good one
+    failures: int = 0  # in a row
+    gave_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the worker calls, in its thread."""
+
+    publish: Callable[[ActionChunk], None]
+    describe: Callable[[ActionChunk, dict[str, int]], None]  # chunk, stage durations in ns
+    now_ns: Callable[[], int]  # the clock that stamps the sensors
+
+
+class PolicyWorker:
+    """Encode and sample in one thread until `stop`; what goes wrong is in `report`."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        spec: PolicySpec,
+        bundle_sha256: str,
+        inputs: PolicyInputs,
+        ports: Ports,
+        pacing: Pacing,
+    ) -> None:
+        self._policy, self._spec, self._sha256 = policy, spec, bundle_sha256
+        self._inputs, self._ports, self.pacing = inputs, ports, pacing
+        self.instruction = ""
+        self.report = Report()
+        self._latency, self._latency_lock = StageLatency(), threading.Lock()
+        self._stopping, self._cadence = threading.Event(), Cadence()
+        self.chunking = Chunking(spec.rtc)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="policy")
+        self._running: Future[None] = self._pool.submit(self._loop)
+
+    def instruct(self, instruction: str) -> None:
+        """Use another instruction from the next image on, whatever the period."""
+        if instruction != self.instruction:
+            self.instruction = instruction
+            self._cadence.hurry()
+
+    def stop(self) -> None:
+        """End the thread; an inference under way is finished but not published."""
+        self._stopping.set()
+        self._inputs.wake()
+        self._pool.shutdown(wait=False)
+        if not wait((self._running,), timeout=STOP_S).done:
+            raise EngineError(f"the inference under way did not end within {STOP_S:g} s")
+
+    def ended(self) -> bool:
+        """Tell whether the thread gave up; raise the error that killed it, if one did."""
+        if self._running.done():
+            self._running.result()
+        return self.report.gave_up
+
+    def latency_values(self) -> dict[str, float]:
+        """Give p50, p99 and max of every stage in ms."""
+        with self._latency_lock:
+            return self._latency.values_ms()
+
+    def _loop(self) -> None:
+        while not self._stopping.is_set():
+            self._inputs.wait(WAIT_S)
+            if not self._stopping.is_set():
+                self._step()
+
+    def _step(self) -> None:
+        begin_ns = self._ports.now_ns()
+        synced = self._inputs.newest(begin_ns)
+        trouble = str(synced) if isinstance(synced, Missing) else self._needs_instruction()
+        if trouble:
+            self.report = replace(self.report, waiting_for=trouble)
+        elif isinstance(synced, Synced) and self._is_due(synced, begin_ns):
+            self._attempt(synced, begin_ns)
+
+    def _needs_instruction(self) -> str:
+        if self._spec.language.mode == "none" or self.instruction:
+            return ""
+        return "no instruction: publish one on 'instruction' or set default_instruction"
+
+    def _is_due(self, synced: Synced[Sample], now_ns: int) -> bool:
+        if self.pacing.guide and not self.chunking.ready(synced.stamp_ns):
+            return False
+        taken_ns, interval_ns = self._inputs.taken_ns(synced), self._inputs.interval_ns()
+        return self._cadence.due(taken_ns, now_ns, self.pacing.period_ns, interval_ns)
+
+    def _attempt(self, synced: Synced[Sample], begin_ns: int) -> None:
+        report = self.report
+        instruction = self.instruction  # another one may come meanwhile
+        try:
+            chunk, marks = self._infer(synced, begin_ns, instruction)
+        except SpecError as error:
+            self.report = replace(report, waiting_for=str(error))
+            return
+        except EngineError as error:
+            failures = report.failures + 1
+            gave_up = failures >= self.pacing.max_failures
+            self.report = replace(
+                report, engine_error=str(error), failures=failures, gave_up=gave_up
+            )
+            if gave_up:
+                self._stopping.set()
+            return
+        self.report = Report(chunks=report.chunks + 1)
+        if not self._stopping.is_set():
+            self._ports.publish(chunk)
+            self.chunking.took_over(chunk, instruction, self._ports.now_ns())
+            stages = self._note(chunk, marks)
+            self._ports.describe(chunk, stages)
+
+    def _infer(
+        self, synced: Synced[Sample], begin_ns: int, instruction: str
+    ) -> tuple[ActionChunk, dict[str, int]]:
+        pacing, chunk_id = self.pacing, self.report.chunks
+        received_ns = max(sample.received_ns for sample in synced.values.values())
+        observation = self._inputs.observe(synced, self._spec, instruction)
+        # A seed of its own for every chunk: a run is repeatable, chunks are independent.
+        noise = np.random.default_rng((pacing.seed, chunk_id)).standard_normal(
+            self._spec.action_shape, dtype=np.float32
+        )
+        encode_ns = self._ports.now_ns()
+        context = self._policy.encode(observation)
+        sample_ns = self._ports.now_ns()
+        deadline_ns = time.monotonic_ns() + pacing.deadline_ns if pacing.deadline_ns else None
+        prefix = None
+        if pacing.guide:
+            prefix = self.chunking.prefix(observation.stamp_ns, instruction)
+        chunk = self._policy.sample(context, noise, prefix, pacing.steps or None, deadline_ns)
+        end_ns = self._ports.now_ns()
+        if not np.isfinite(chunk.actions).all():
+            raise EngineError("the engine returned actions that are not finite: chunk discarded")
+        info = replace(
+            chunk.info,
+            chunk_id=chunk_id,
+            bundle_sha256=self._sha256,
+            seed=pacing.seed,
+            inference_begin_ns=begin_ns,
+            inference_end_ns=end_ns,
+            encode_ns=sample_ns - encode_ns,
+            sample_ns=end_ns - sample_ns,
+        )
+        marks = {
+            "sensor_to_received": received_ns - synced.stamp_ns,
+            "received_to_begin": begin_ns - received_ns,
+            "decode": encode_ns - begin_ns,
+            "encode": sample_ns - encode_ns,
+            "sample": end_ns - sample_ns,
+        }
+        return replace(chunk, info=info), marks
+
+    def _note(self, chunk: ActionChunk, marks: dict[str, int]) -> dict[str, int]:
+        end_ns = self._ports.now_ns()
+        total_ns = end_ns - chunk.stamp_ns
+        stages = {
+            **marks,
+            "publish": end_ns - chunk.info.inference_end_ns,
+            "sensor_to_chunk": total_ns,
+            "overhead": total_ns - marks["encode"] - marks["sample"],
+        }
+        with self._latency_lock:
+            for stage, duration_ns in stages.items():
+                self._latency.add(stage, duration_ns)
+        return stages

@@ -1,0 +1,270 @@
+"""The embedded robot: a simulated FR3 behind the topics of a CRISP compliant controller.
+
+Two threads beside the executor: one steps physics and control on absolute deadlines, a little
+ahead of the wall clock, and publishes each state at its own time; one renders the cameras
+meanwhile. The executor serves commands, parameters and services.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from geometry_msgs.msg import PoseStamped, WrenchStamped
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+from std_srvs.srv import Trigger
+
+from arfm_ros.nodes import spin, topics
+from arfm_ros.nodes.diagnostics import OK, WARN, Diagnostics, Health
+from arfm_ros.nodes.params import declare, refuse_unknown
+from arfm_ros.nodes.sim_cameras import CameraFeed, CameraSettings, Snapshot
+from arfm_ros.nodes.sim_outputs import ClockOutput, RobotOutputs, to_stamp
+from arfm_ros.nodes.sim_params import SimParams
+from arfm_ros.sim.crisp import CONTROLLERS, CrispController
+from arfm_ros.sim.pace import ClockOffset, Divider, Pace
+from arfm_ros.sim.render import SceneState
+from arfm_ros.sim.tasks import TASKS
+from arfm_ros.sim.timeline import Instant, Send, Timeline
+from arfm_ros.sim.trial import Trial
+from arfm_ros.sim.world import STEP_NS, World
+
+# Physics runs at 1 kHz in pairs of steps: half the wake-ups, and commands still apply within 2 ms.
+STEPS_PER_TICK = 2
+TICK_NS = STEPS_PER_TICK * STEP_NS
+TASK_STATE_HZ = 20.0
+# A Python thread that computes may keep the interpreter this long from the physics thread.
+SWITCH_INTERVAL_S = 0.0005
+
+
+class SimNode(Node):
+    """Simulated robot, cameras and task as one ROS 2 node."""
+
+    def __init__(self) -> None:
+        super().__init__("sim_node")
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        params = declare(self, SimParams)
+        refuse_unknown(self)  # before the slow parts of starting up
+        self._lock = threading.Lock()  # guards world, crisp and trial
+        self._world = World(seed=params.seed)
+        self._trial = Trial(self._world, params.task)
+        self._trial.reset(params.seed)
+        self._crisp = CrispController(self._world, params.controller)
+        self._outputs = RobotOutputs(self)
+        self._clock_output = ClockOutput(self) if params.publish_clock else None
+        self._cameras = self._open_cameras(params)
+        self._listen()
+        self.add_on_set_parameters_callback(self._refuse_bad)
+        self.add_post_set_parameters_callback(self._apply_parameters)
+        self._origin_ns = self.get_clock().now().nanoseconds
+        self._joint_due, self._pose_due = (
+            Divider(params.joint_rate_hz),
+            Divider(params.pose_rate_hz),
+        )
+        self._camera_due, self._task_due = Divider(params.camera_rate_hz), Divider(TASK_STATE_HZ)
+        self._ros_offset = ClockOffset(
+            time.monotonic_ns, lambda: int(self.get_clock().now().nanoseconds)
+        )
+        self._failure: Exception | None = None
+        self._stopping = threading.Event()
+        self._pace = Pace(TICK_NS, time.monotonic_ns())
+        self._timeline = Timeline(self._pace, params.lookahead_ms * 1_000_000)
+        self._seen = (0, time.monotonic_ns(), 0)  # ticks, time, overruns at the last diagnostics
+        self._diagnostics = Diagnostics(self, self._health)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(0.1, self._raise_failures, clock=steady)
+        self._physics = threading.Thread(target=self._run, name="physics", daemon=True)
+        self._physics.start()
+
+    def close(self) -> None:
+        """Stop the threads; `spin.run` calls it before the node is destroyed."""
+        self._stopping.set()
+        self._physics.join(timeout=2.0)
+        if self._cameras is not None:
+            self._cameras.close()
+
+    def _open_cameras(self, params: SimParams) -> CameraFeed | None:
+        if not params.cameras and not params.view:
+            return None
+        shape = (params.image_height, params.image_width)
+        settings = CameraSettings(params.cameras, *shape, params.jpeg_quality, params.view)
+        return CameraFeed(
+            self, self._world.model, settings, lambda *what: self._timeline.post(*what)
+        )
+
+    def _listen(self) -> None:
+        subscribe = topics.subscription
+        self._targets = {
+            row.name: subscribe(self, row, callback)
+            for row, callback in (
+                (topics.TARGET_JOINT, self._on_joints),
+                (topics.TARGET_POSE, self._on_pose),
+                (topics.TARGET_WRENCH, self._on_wrench),
+                (topics.TARGET_STIFFNESS, self._on_stiffness),
+                (topics.GRIPPER_COMMAND, self._on_gripper),
+            )
+        }
+        topics.service(self, topics.SIM_RESET, self._on_reset)
+
+    def _publisher_count(self, row: topics.Topic) -> int:
+        return int(self._targets[row.name].get_publisher_count())
+
+    def _on_joints(self, message: JointState) -> None:
+        publishers = self._publisher_count(topics.TARGET_JOINT)
+        with self._lock:
+            self._crisp.joints(message.position, message.velocity, publishers)
+
+    def _on_pose(self, message: PoseStamped) -> None:
+        publishers = self._publisher_count(topics.TARGET_POSE)
+        at, turn = message.pose.position, message.pose.orientation
+        with self._lock:
+            self._crisp.pose((at.x, at.y, at.z), (turn.x, turn.y, turn.z, turn.w), publishers)
+
+    def _on_wrench(self, message: WrenchStamped) -> None:
+        publishers = self._publisher_count(topics.TARGET_WRENCH)
+        force, torque = message.wrench.force, message.wrench.torque
+        values = (force.x, force.y, force.z, torque.x, torque.y, torque.z)
+        with self._lock:
+            self._crisp.wrench(values, publishers)
+
+    def _on_stiffness(self, message: Float64MultiArray) -> None:
+        publishers = self._publisher_count(topics.TARGET_STIFFNESS)
+        with self._lock:
+            self._crisp.stiffness(message.data, publishers)
+
+    def _on_gripper(self, message: Float64MultiArray) -> None:
+        with self._lock:
+            self._crisp.gripper(message.data)
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        task, seed = self.get_parameter("task").value, self.get_parameter("seed").value
+        with self._lock:
+            instruction = self._trial.choose(task).reset(seed)
+            self._crisp.forget()
+            instant = self._timeline.restart(time.monotonic_ns())
+            state = self._world.robot_state()
+        if instant is not None:  # the new start is told at once, there is no gap in the stream
+            stamp = to_stamp(self._stamp_ns(instant))
+            self._timeline.post(instant, [partial(self._outputs.joints, state, stamp)])
+        response.success = True
+        response.message = json.dumps({"task": task, "seed": seed, "instruction": instruction})
+        return response
+
+    def _refuse_bad(self, parameters: Sequence[Parameter]) -> SetParametersResult:
+        choices = {"task": tuple(TASKS), "controller": CONTROLLERS}
+        for one in parameters:
+            allowed = choices.get(one.name, (one.value,))
+            if one.value not in allowed:
+                reason = f"{one.name} is {one.value!r}, needs one of {', '.join(allowed)}"
+                return SetParametersResult(successful=False, reason=reason)
+        return SetParametersResult(successful=True)
+
+    def _apply_parameters(self, parameters: Sequence[Parameter]) -> None:
+        for one in parameters:
+            if one.name == "controller":
+                with self._lock:
+                    self._crisp.select(str(one.value))
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                instant = self._timeline.tick(time.monotonic_ns())
+                if instant is not None:
+                    self._compute(instant)
+                else:
+                    time.sleep(self._pace.wait_s(time.monotonic_ns()))
+        except ExternalShutdownException:
+            return
+        except Exception as error:  # noqa: BLE001  thread border: raised again by the executor
+            if not self._stopping.is_set() and self.context.ok():
+                self._failure = error
+
+    def _compute(self, instant: Instant) -> None:
+        with self._lock:
+            self._world.step(STEPS_PER_TICK)
+            sends = self._sends(instant)
+        self._timeline.post(instant, sends)
+
+    def _sends(self, instant: Instant) -> list[Send]:
+        """Collect what is to be told about an instant that the world has just reached."""
+        world, elapsed_ns = self._world, instant.elapsed_ns
+        stamp = to_stamp(self._stamp_ns(instant))
+        frame = self._cameras is not None and self._camera_due.due(elapsed_ns)
+        joints, tool = self._joint_due.due(elapsed_ns), self._pose_due.due(elapsed_ns)
+        sends: list[Send] = []
+        if self._clock_output is not None:
+            sends.append(partial(self._clock_output.publish, stamp))
+        state = world.robot_state() if frame or joints or tool else None
+        if state is not None and (frame or joints):
+            # A frame has the state of its very instant, sent before it.
+            sends.append(partial(self._outputs.joints, state, stamp))
+        if state is not None and (frame or tool):
+            sends.append(partial(self._outputs.gripper, state, stamp))
+        if self._cameras is not None and frame:
+            self._cameras.offer(Snapshot(SceneState.of(world.data), instant, stamp))
+        if tool:
+            pose = (world.tool_pose(), world.tool_twist(), stamp)
+            sends.append(partial(self._outputs.tool, *pose))
+        if self._task_due.due(elapsed_ns):
+            health = Health(OK, "ok", self._trial.report())
+            sends.append(partial(self._outputs.task, self._trial.name, health, stamp))
+        return sends
+
+    def _stamp_ns(self, instant: Instant) -> int:
+        """Return the ROS time at which the instant is due, so that stamps are evenly spaced."""
+        if self._clock_output is not None:
+            return self._origin_ns + instant.elapsed_ns
+        return instant.due_ns + self._ros_offset.offset_ns
+
+    def _raise_failures(self) -> None:
+        failures = (self._failure, self._cameras.error if self._cameras is not None else None)
+        for failure in failures:
+            if failure is not None:
+                raise failure
+
+    def _health(self) -> Health:
+        pace, crisp, feed = self._pace, self._crisp, self._cameras
+        ticks, since_ns, overruns = self._seen
+        now_ns = time.monotonic_ns()
+        factor = (pace.ticks - ticks) * TICK_NS / max(1, now_ns - since_ns)
+        new_overruns = pace.overruns - overruns
+        self._seen = (pace.ticks, now_ns, pace.overruns)
+        self._ros_offset.refresh()
+        values: dict[str, object] = {
+            "real_time_factor": factor,
+            "overruns": pace.overruns,
+            "overruns_last_second": new_overruns,
+            "dropped_ticks": pace.dropped,
+            "controller": crisp.active,
+            "commands_accepted": crisp.accepted,
+            "publisher_conflicts": ",".join(crisp.conflicts),
+            "last_ignored": crisp.reason,
+        }
+        values.update({f"ignored.{topic}": count for topic, count in crisp.ignored.items()})
+        if feed is not None:
+            values.update({f"frames.{name}": count for name, count in feed.published.items()})
+            values.update({f"jpegs.{name}": count for name, count in feed.compressed.items()})
+            values["frames_skipped"], values["frames_late"] = feed.skipped, feed.late
+        if crisp.conflicts:
+            return Health(WARN, f"commands ignored: {crisp.reason}", values)
+        if factor < 0.95:
+            return Health(WARN, f"simulation runs at {factor:.2f} of real time", values)
+        return Health(OK, "ok", values)
+
+
+def main() -> int:
+    """Run the node as a process."""
+    return spin.run(SimNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""Run one node as a process: start, spin, stop cleanly on SIGINT and SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import rclpy
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+from arfm_ros.core.errors import ArfmError
+from arfm_ros.nodes.params import refuse_unknown
+
+try:  # rclpy keeps its C errors in a private module
+    from rclpy._rclpy_pybind11 import InvalidHandle, RCLError
+except ImportError:  # pragma: no cover - another rclpy than Jazzy's
+    RCLError = InvalidHandle = RuntimeError
+
+
+def run(
+    make_node: Callable[[], Node],
+    executor: Callable[[], Executor] = SingleThreadedExecutor,
+    args: Sequence[str] | None = None,
+) -> int:
+    """Spin the node that `make_node` makes until it is told to stop; return the exit code.
+
+    A node with a `close()` method has it called before it is destroyed. `ArfmError` becomes one
+    line on stderr and exit code 1; a callback ends the process by raising `SystemExit(code)`.
+    Other exceptions are programming errors and keep their traceback.
+    """
+    try:
+        rclpy.init(args=args)
+        return _spin(make_node, executor)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 0
+    except ArfmError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
+    except (RCLError, InvalidHandle):
+        if rclpy.ok():
+            raise
+        return 0  # a callback was about to publish while the context was being shut down
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    finally:
+        rclpy.try_shutdown()
+
+
+def _spin(make_node: Callable[[], Node], executor: Callable[[], Executor]) -> int:
+    node = make_node()
+    spinner = executor()
+    try:
+        refuse_unknown(node)
+        spinner.add_node(node)
+        spinner.spin()
+    finally:
+        # From here on a second Ctrl-C must not interrupt the cleaning up.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _close(node)
+        spinner.shutdown(timeout_sec=1.0)
+        node.destroy_node()
+    return 0
+
+
+def _close(node: Any) -> None:
+    close = getattr(node, "close", None)
+    if close is not None:
+        close()

@@ -1,0 +1,85 @@
+"""Record many demonstrations, on several processes, skipping those that are there already."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.progress import track
+
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.sim.demos import Demonstrator, DemoOptions
+from arfm_ros.sim.tasks import make_task
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Which episodes: `count` seeds from `seed` on for each task."""
+
+    tasks: tuple[str, ...]
+    count: int
+    seed: int
+    out: Path
+    quality: str
+
+    def jobs(self) -> Iterator[tuple[str, int, Path]]:
+        """Yield task, seed and folder of each episode."""
+        for seed in range(self.seed, self.seed + self.count):
+            for task in self.tasks:
+                yield task, seed, self.out / f"demo_{task}_{self.quality}_{seed:06d}"
+
+
+NOTES = "demos.json"
+
+_demonstrator: Demonstrator | None = None
+
+
+def record_batch(batch: Batch, options: DemoOptions, workers: int) -> dict[str, tuple[int, int]]:
+    """Record what is missing of `batch` and return (successes, episodes) per task."""
+    for task in batch.tasks:
+        make_task(task)
+    if batch.count < 1 or workers < 1:
+        raise ConfigError(
+            f"--episodes {batch.count} and --workers {workers} need to be at least 1"
+        )
+    batch.out.mkdir(parents=True, exist_ok=True)
+    jobs = [job for job in batch.jobs() if not job[2].exists()]
+    good: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(workers, initializer=_start, initargs=(options,)) as pool:
+        for task, success in track(
+            pool.imap_unordered(_record, jobs), total=len(jobs), description="demonstrations"
+        ):
+            total[task] += 1
+            good[task] += success
+    return {task: (good[task], total[task]) for task in batch.tasks}
+
+
+def note_command(out: Path, command: str) -> None:
+    """Add to `out`/demos.json how its episodes were made; training copies it to the model card."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / NOTES
+    commands: list[str] = json.loads(path.read_text()) if path.exists() else []
+    if command not in commands:
+        path.write_text(json.dumps([*commands, command], indent=1) + "\n")
+
+
+def _start(options: DemoOptions) -> None:
+    global _demonstrator
+    _demonstrator = Demonstrator(options)
+
+
+def _record(job: tuple[str, int, Path]) -> tuple[str, bool]:
+    task, seed, folder = job
+    assert _demonstrator is not None
+    unfinished = folder.with_name(f".{folder.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    success = _demonstrator.record(task, seed, unfinished)
+    unfinished.rename(folder)
+    return task, success

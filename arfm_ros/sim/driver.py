@@ -1,0 +1,93 @@
+"""A policy at the robot's controls without ROS: inference, delay and the real arbiter.
+
+The time line is simulated: an observation is taken, its chunk arrives `latency_ms` later, the
+arbiter ticks every 10 ms, exactly as the nodes do it, but as fast as the machine allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arfm_ros.control.limits import fr3_limits
+from arfm_ros.core.arbiter import Arbiter, ArbiterConfig
+from arfm_ros.core.chunking import Chunking
+from arfm_ros.core.data import U8, ActionChunk, Observation, Policy
+from arfm_ros.core.decision import Decision
+from arfm_ros.core.spec import PolicySpec, Rtc
+from arfm_ros.sim.render import Renderer
+from arfm_ros.sim.world import World
+
+TICK_MS = 10
+MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class DriverConfig:
+    """Timing of the loop and size of the cameras."""
+
+    period_ms: int = 100  # from one inference's observation to the next
+    latency_ms: int = 50  # from the observation to its chunk
+    steps: int | None = None
+    guide: bool = True  # chunks follow on from the previous one where the policy can
+    height: int = 240
+    width: int = 320
+
+
+class PolicyDriver:
+    """Drives one episode after another: `start`, then `act` before every 10 ms of physics."""
+
+    def __init__(
+        self, policy: Policy, spec: PolicySpec, world: World, config: DriverConfig | None = None
+    ) -> None:
+        self._policy, self._spec, self._world = policy, spec, world
+        self.config = config or DriverConfig()
+        cameras = tuple(c.name for c in spec.cameras)
+        size = (self.config.height, self.config.width)
+        self._renderer = Renderer(world.model, *size, cameras)
+        self.limits = fr3_limits()
+
+    def start(self, instruction: str, seed: int) -> None:
+        """Begin an episode in the state the world is in; `seed` decides the noise."""
+        self._instruction = instruction
+        self._noise = np.random.default_rng([seed, 1])
+        self._arbiter = Arbiter(ArbiterConfig(self.limits))
+        self._arbiter.engage(self._world.time_ns, self.measured())
+        self._chunking = Chunking(self._spec.rtc if self.config.guide else Rtc())
+        self._pending: list[tuple[int, ActionChunk]] = []
+        self.chunks = 0
+
+    def act(self) -> Decision:
+        """Return what the arbiter decides for this tick."""
+        now = self._world.time_ns
+        if now % (self.config.period_ms * MS) == 0 and self._chunking.ready(now):
+            arrives = now + self.config.latency_ms * MS
+            chunk = self._infer(self._chunking.prefix(now, self._instruction))
+            self._pending.append((arrives, chunk))
+            self._chunking.took_over(chunk, self._instruction, arrives)
+        while self._pending and self._pending[0][0] <= now:
+            self.chunks += not self._arbiter.on_chunk(self._pending.pop(0)[1], now)
+        self._arbiter.on_state(self.measured(), now, now)
+        return self._arbiter.tick(now)
+
+    def measured(self) -> NDArray[np.float64]:
+        """Return joint angles and gripper opening [8]."""
+        state = self._world.robot_state()
+        return np.append(state.position, state.gripper)
+
+    def _infer(self, prefix: ActionChunk | None) -> ActionChunk:
+        context = self._policy.encode(self._observe())
+        x = self._noise.standard_normal(self._spec.action_shape).astype(np.float32)
+        return self._policy.sample(context, x, prefix, self.config.steps)
+
+    def _observe(self) -> Observation:
+        world = self._world
+        world.tool_pose()  # brings the poses that are drawn up to date
+        images: Mapping[str, U8] = {
+            c.name: self._renderer.render(world.data, c.name) for c in self._spec.cameras
+        }
+        state = self.measured().astype(np.float32)
+        return Observation(images, state, self._instruction, world.time_ns)

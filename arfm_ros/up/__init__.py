@@ -1,0 +1,1 @@
+"""`arfm up`: start the stack's processes, watch them, report, and leave nothing behind."""

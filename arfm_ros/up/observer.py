@@ -1,0 +1,163 @@
+"""The supervisor's ears: one node that listens to everything light, on a thread of its own."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+
+from arfm_ros.nodes import topics
+from arfm_ros.nodes.real_time import make_way
+from arfm_ros.up.readings import CommandStep, EpisodeResult, MotionWatch, Readings, StreamGap
+
+ACTIVE = 3  # lifecycle_msgs/msg/State.PRIMARY_STATE_ACTIVE
+GET_STATE = topics.Service("policy_node/get_state", "lifecycle_msgs/srv/GetState")
+POLL_PERIOD_S = 0.2
+DRIVEN = ("policy", "human")  # authorities that may move the arm
+ALL_OF_IT = topics.Qos(reliable=True, depth=200)
+ALL_BEST_EFFORT = topics.Qos(reliable=False, depth=200)
+
+
+class Observer:
+    """Listen until `close`; `readings` is what was heard, `lock` guards it."""
+
+    def __init__(self, namespace: str, cameras: Sequence[str], steps: CommandStep) -> None:
+        self.readings = Readings(frames={name: StreamGap(stamps_ns=[]) for name in cameras})
+        self.steps = steps
+        self.lock = threading.Lock()
+        self._motion = MotionWatch()
+        self._driven_once = False
+        self._begin_s = time.monotonic()
+        self._asked: Any = None
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        self._node = rclpy.create_node(
+            "arfm_up", namespace=namespace, context=self._context, start_parameter_services=False
+        )
+        self._get_state = topics.client(self._node, GET_STATE)
+        self._state_request = topics.interface(GET_STATE.type_name).Request()
+        self._listen(cameras)
+        self._node.create_timer(POLL_PERIOD_S, self._ask_policy)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._spin, name="observer", daemon=True)
+        self._thread.start()
+
+    def begin(self, begin_s: float) -> None:
+        """Count the time to first motion from `begin_s` of the monotonic clock."""
+        self._begin_s = begin_s
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._context.try_shutdown()
+        self._thread.join(timeout=2.0)
+
+    def _listen(self, cameras: Sequence[str]) -> None:
+        listened = (
+            (topics.DIAGNOSTICS, self._on_diagnostics, None),
+            (topics.CHUNK_INFO, self._on_chunk_info, None),
+            (topics.TASK_STATE, self._on_task, None),
+            (topics.RECORDER_STATE, self._on_recorder, None),
+            (topics.AUTHORITY, self._on_authority, None),
+            (topics.EPISODE_RESULT, self._on_result, None),
+            (topics.JOINT_STATES, self._on_joints, ALL_BEST_EFFORT),
+            (topics.ARBITER_COMMAND, self._on_command, ALL_BEST_EFFORT),
+        )
+        for row, callback, qos in listened:
+            topics.subscription(self._node, row, self._locked(callback), qos)
+        for camera in cameras:
+            row = topics.CAMERA_INFO.of(camera)
+            topics.subscription(
+                self._node, row, self._locked(self._frame_counter(camera)), ALL_OF_IT
+            )
+
+    def _locked(self, callback: Any) -> Any:
+        def call(message: Any) -> None:
+            with self.lock:
+                callback(message)
+
+        return call
+
+    def _spin(self) -> None:
+        make_way()
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            return
+
+    def _on_diagnostics(self, message: Any) -> None:
+        for status in message.status:
+            node = status.name.split(":")[0].rsplit("/", 1)[-1]
+            values = {pair.key: pair.value for pair in status.values}
+            self.readings.health.setdefault(node, {}).update(values)
+            self.readings.take_values(values)
+            self.readings.complaints.pop(node, None)
+            if status.level != b"\x00":
+                self.readings.complaints[node] = status.message
+
+    def _on_chunk_info(self, message: Any) -> None:
+        for status in message.status:
+            self.readings.take_values({pair.key: pair.value for pair in status.values})
+
+    def _on_task(self, message: Any) -> None:
+        for status in message.status:
+            self.readings.task = {"task": status.name} | {p.key: p.value for p in status.values}
+
+    def _on_recorder(self, message: Any) -> None:
+        self.readings.heard.add("recorder_node")
+        for status in message.status:
+            values = {pair.key: pair.value for pair in status.values}
+            self.readings.recorder = values
+            if values.get("folder"):
+                self.readings.bags[values["folder"]] = values
+
+    def _on_authority(self, message: Any) -> None:
+        self.readings.heard.add("arbiter_node")
+        self._driven_once = self._driven_once or message.data in DRIVEN
+        if message.data not in DRIVEN:
+            self.steps.forget()
+        self.readings.authority = message.data
+
+    def _on_result(self, message: Any) -> None:
+        self.readings.episodes.append(EpisodeResult.parse(json.loads(message.data)))
+
+    def _on_joints(self, message: Any) -> None:
+        stamp = message.header.stamp
+        if self._driven_once:  # while processes start and import, the machine is not idle
+            self.readings.joint_states.add(stamp.sec * 10**9 + stamp.nanosec)
+        if self.readings.first_motion_s is None:
+            driven = self.readings.authority in DRIVEN
+            if self._motion.moved(driven, message.name, message.position):
+                self.readings.first_motion_s = time.monotonic() - self._begin_s
+
+    def _on_command(self, message: Any) -> None:
+        if self.readings.authority in DRIVEN:
+            self.steps.add(message.name, message.position)
+
+    def _frame_counter(self, camera: str) -> Any:
+        def count(message: Any) -> None:
+            self.readings.heard.add("sim_node")
+            stamp = message.header.stamp
+            self.readings.frames[camera].add(stamp.sec * 10**9 + stamp.nanosec)
+
+        return count
+
+    def _ask_policy(self) -> None:
+        """Ask the policy for its lifecycle state until it is active."""
+        if "policy_node" in self.readings.heard or not self._get_state.service_is_ready():
+            return
+        if self._asked is None or self._asked.done():
+            self._asked = self._get_state.call_async(self._state_request)
+            self._asked.add_done_callback(self._on_policy_state)
+
+    def _on_policy_state(self, future: Any) -> None:
+        answer = future.result()
+        if answer is not None and answer.current_state.id == ACTIVE:
+            with self.lock:
+                self.readings.heard.add("policy_node")

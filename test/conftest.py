@@ -1,0 +1,30 @@
+"""What every test shares: the environment of the stack, and a ROS domain of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from arfm_ros.bringup import prepare_environment
+
+prepare_environment()
+for rig in ("arbiter_rig", "client_rig", "sim_rig"):
+    pytest.register_assert_rewrite(rig)  # a rig's assertion that fails shows its values
+
+
+@pytest.fixture
+def ros_domain() -> Iterator[int]:
+    """Reserve a free ROS_DOMAIN_ID for one test and for the processes that it starts."""
+    from arfm_ros.up.domain import reserve_domain
+
+    before = os.environ.pop("ROS_DOMAIN_ID", None)
+    domain, reservation = reserve_domain()
+    os.environ["ROS_DOMAIN_ID"] = str(domain)
+    yield domain
+    del os.environ["ROS_DOMAIN_ID"]
+    if before is not None:
+        os.environ["ROS_DOMAIN_ID"] = before
+    if reservation is not None:
+        reservation.close()

@@ -1,0 +1,284 @@
+"""A small random policy bundle, and a robot's sensors as a real ROS node."""
+
+from __future__ import annotations
+
+import json
+import threading
+from array import array
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
+
+from arfm_ros.core.normalize import Affine
+from arfm_ros.core.spec import Axis, CameraInput, Language, PolicySpec, Rtc
+from arfm_ros.engines.bundle import file_sha256
+from arfm_ros.nodes import topics
+from arfm_ros.nodes.convert import ns_to_time, time_to_ns
+
+NAMES = (*(f"fr3_joint{i}" for i in range(1, 8)), "gripper")
+CAMERAS = ("scene", "wrist")
+HEIGHT, WIDTH = 32, 48
+VOCABULARY = 512
+PICTURE = {
+    name: np.random.default_rng(i).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    for i, name in enumerate(CAMERAS)
+}
+STATE = np.linspace(-0.7, 0.7, 8, dtype=np.float32)
+DEADLINE_S = 40.0
+
+
+def write_bundle(folder: Path, guided: bool = False) -> Path:
+    """Write a bundle of a random network that depends on every input; needs no torch, no time."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    words = rng.standard_normal((VOCABULARY, 8))
+    mix, target = rng.standard_normal((22, 32)) / 5.0, rng.standard_normal((32, 16 * 8)) / 5.0
+    onnx.save(_prefix_graph({"words": words, "mix": mix}), folder / "prefix.onnx")
+    onnx.save(_step_graph({"target": target}), folder / "step.onnx")
+    if guided:
+        onnx.save(_guided_step_graph({"target": target}), folder / "step_rtc.onnx")
+    axes = tuple(Axis(name) for name in NAMES)
+    spec = PolicySpec(
+        name="random",
+        cameras=tuple(CameraInput(name, HEIGHT, WIDTH) for name in CAMERAS),
+        state=axes,
+        action=axes,
+        horizon=16,
+        dt_ns=50_000_000,
+        state_norm=Affine(np.zeros(8, np.float32), np.ones(8, np.float32)),
+        action_norm=Affine(np.zeros((16, 8), np.float32), np.ones((16, 8), np.float32)),
+        relative=(True,) * 7 + (False,),
+        steps=3,
+        rtc=Rtc("guided", 0, 12) if guided else Rtc(),
+        language=Language(length=16, vocabulary=VOCABULARY),
+        instructions={"lift": "lift the cube"},
+    )
+    write_policy(folder, spec)
+    return folder
+
+
+def _prefix_graph(weights: Mapping[str, NDArray[np.float64]]) -> onnx.ModelProto:
+    """Images, state and tokens -> summary [1, 32]."""
+    node = helper.make_node
+    nodes = [node("Gather", ["words", "tokens"], ["embedded"])]
+    nodes += [node("ReduceMean", ["embedded", "words_axis"], ["text"], keepdims=0)]
+    for name in CAMERAS:
+        nodes += [
+            node("Cast", [f"image_{name}"], [f"{name}_float"], to=TensorProto.FLOAT),
+            node("ReduceMean", [f"{name}_float", "pixel_axes"], [f"{name}_sum"], keepdims=0),
+            node("Mul", [f"{name}_sum", "scale"], [f"{name}_mean"]),
+        ]
+    nodes += [
+        node("Concat", [*(f"{name}_mean" for name in CAMERAS), "text", "state"], ["all"], axis=1),
+        node("MatMul", ["all", "mix"], ["mixed"]),
+        node("Tanh", ["mixed"], ["summary"]),
+    ]
+    inputs = [_value(f"image_{n}", TensorProto.UINT8, (1, HEIGHT, WIDTH, 3)) for n in CAMERAS]
+    inputs += [_value("state", TensorProto.FLOAT, (1, 8))]
+    inputs += [_value("tokens", TensorProto.INT64, (1, 16))]
+    constants = {"words_axis": [1], "pixel_axes": [1, 2]}
+    scale = {"scale": np.array(1.0 / 128.0)}
+    outputs = [_value("summary", TensorProto.FLOAT, (1, 32))]
+    return _model(nodes, inputs, outputs, _tensors({**weights, **scale}, constants))
+
+
+def _step_graph(weights: Mapping[str, NDArray[np.float64]]) -> onnx.ModelProto:
+    """x, t and summary -> v = (1 + t) (target(summary) - x)."""
+    node = helper.make_node
+    nodes = [
+        node("MatMul", ["summary", "target"], ["flat"]),
+        node("Reshape", ["flat", "shape"], ["goal"]),
+        node("Sub", ["goal", "x"], ["way"]),
+        node("Add", ["t", "one"], ["speed"]),
+        node("Mul", ["way", "speed"], ["v"]),
+    ]
+    inputs = [
+        _value("x", TensorProto.FLOAT, (1, 16, 8)),
+        _value("t", TensorProto.FLOAT, (1,)),
+        _value("summary", TensorProto.FLOAT, (1, 32)),
+    ]
+    tensors = _tensors({**weights, "one": np.array(1.0)}, {"shape": [1, 16, 8]})
+    return _model(nodes, inputs, [_value("v", TensorProto.FLOAT, (1, 16, 8))], tensors)
+
+
+def _guided_step_graph(weights: Mapping[str, NDArray[np.float64]]) -> onnx.ModelProto:
+    """v + clip weights (previous - x_1) dx_1/dx of the step graph, whose dx_1/dx is t^2."""
+    node = helper.make_node
+    plain = _step_graph(weights).graph
+    plain.node[-1].output[0] = "velocity"
+    nodes = [
+        *plain.node,
+        node("Sub", ["one", "t"], ["left"]),
+        node("Mul", ["left", "velocity"], ["rest"]),
+        node("Add", ["x", "rest"], ["arrival"]),
+        node("Sub", ["previous", "arrival"], ["miss"]),
+        node("Unsqueeze", ["weights", "last"], ["mask"]),
+        node("Mul", ["miss", "mask"], ["masked"]),
+        node("Mul", ["t", "t"], ["derivative"]),
+        node("Mul", ["masked", "derivative"], ["pull"]),
+        node("Mul", ["pull", "clip"], ["clipped"]),
+        node("Add", ["velocity", "clipped"], ["v"]),
+    ]
+    inputs = [
+        *plain.input,
+        _value("previous", TensorProto.FLOAT, (1, 16, 8)),
+        _value("weights", TensorProto.FLOAT, (1, 16)),
+        _value("clip", TensorProto.FLOAT, (1,)),
+    ]
+    tensors = [*plain.initializer, *_tensors({}, {"last": [2]})]
+    return _model(nodes, inputs, list(plain.output), tensors)
+
+
+def _value(name: str, kind: int, shape: tuple[int, ...]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def _tensors(
+    floats: Mapping[str, NDArray[np.float64]], integers: Mapping[str, list[int]]
+) -> list[TensorProto]:
+    made = [numpy_helper.from_array(v.astype(np.float32), n) for n, v in floats.items()]
+    return made + [numpy_helper.from_array(np.array(v), n) for n, v in integers.items()]
+
+
+def _model(
+    nodes: list[onnx.NodeProto],
+    inputs: list[onnx.ValueInfoProto],
+    outputs: list[onnx.ValueInfoProto],
+    tensors: list[TensorProto],
+) -> onnx.ModelProto:
+    graph = helper.make_graph(nodes, "rig", inputs, outputs, tensors)
+    opset = helper.make_opsetid("", 20)
+    return helper.make_model(graph, opset_imports=[opset], ir_version=10)
+
+
+def write_policy(folder: Path, spec: PolicySpec) -> None:
+    """Write policy.json for the graphs that lie in `folder`, and say that they were checked."""
+    hashes = {file.name: file_sha256(file) for file in sorted(folder.glob("*.onnx"))}
+    raw = {"spec": json.loads(spec.to_json()), "sha256": hashes, "provenance": {}}
+    (folder / "policy.json").write_text(json.dumps(raw))
+    (folder / "parity.json").write_text(json.dumps({"passed": True}))
+
+
+class Robot:
+    """Cameras at 20 Hz and joint states at 100 Hz, and an ear for what the policy says."""
+
+    def __init__(self, domain: int) -> None:
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=domain)
+        self.node = Node("robot", context=self.context)
+        self.silent: set[str] = set()
+        self.position = STATE.copy()
+        self.image_stamps: dict[int, set[str]] = {}
+        self.state_stamps: set[int] = set()
+        self.chunks: list[JointTrajectory] = []
+        self.infos: list[DiagnosticArray] = []
+        self.health: list[tuple[int, str, dict[str, str]]] = []
+        self._changed = threading.Condition()
+        self._images = {
+            name: topics.publisher(self.node, topics.IMAGE.of(camera=name)) for name in CAMERAS
+        }
+        self._joints = topics.publisher(self.node, topics.JOINT_STATES)
+        self._gripper = topics.publisher(self.node, topics.GRIPPER_STATES)
+        self._instruction = topics.publisher(self.node, topics.INSTRUCTION)
+        self._authority = topics.publisher(self.node, topics.AUTHORITY)
+        topics.subscription(self.node, topics.ACTION_CHUNK, self._noting(self.chunks.append))
+        topics.subscription(self.node, topics.CHUNK_INFO, self._noting(self.infos.append))
+        topics.subscription(self.node, topics.DIAGNOSTICS, self._noting(self._on_health))
+        self.node.create_timer(0.05, self._capture)
+        self.node.create_timer(0.01, self._report_state)
+        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the node and its thread."""
+        rclpy.shutdown(context=self.context)
+        self._thread.join(timeout=5.0)
+        self.node.destroy_node()
+
+    def instruct(self, text: str) -> None:
+        """Publish an instruction."""
+        self._instruction.publish(String(data=text))
+
+    def hands_over_to(self, authority: str) -> None:
+        """Publish who drives, as the arbiter does."""
+        self._authority.publish(String(data=authority))
+
+    def until(self, what: Callable[[], Any], timeout_s: float = DEADLINE_S) -> Any:
+        """Wait until `what()` is true after some message and return it."""
+        with self._changed:
+            found = self._changed.wait_for(what, timeout_s)
+        assert found, f"not within {timeout_s} s; chunks {len(self.chunks)}; {self.health[-1:]}"
+        return found
+
+    def nudge(self) -> None:
+        """Let `until` look again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def hears(self, words: str) -> None:
+        """Wait for diagnostics of the policy, from now on, whose message contains `words`."""
+        since = len(self.health)
+        self.until(lambda: any(words in message for _, message, _ in self.health[since:]))
+
+    def hears_more_chunks(self, count: int) -> None:
+        """Wait for so many chunks from now on."""
+        since = len(self.chunks)
+        self.until(lambda: len(self.chunks) >= since + count)
+
+    def _noting(self, take: Callable[[Any], None]) -> Callable[[Any], None]:
+        def note(message: Any) -> None:
+            with self._changed:
+                take(message)
+                self._changed.notify_all()
+
+        return note
+
+    def _on_health(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name.startswith("policy_node"):
+                values = {pair.key: pair.value for pair in status.values}
+                self.health.append((
+                    int.from_bytes(status.level, "little"),
+                    status.message,
+                    values,
+                ))
+
+    def _capture(self) -> None:
+        stamp = self.node.get_clock().now().to_msg()
+        for name, publisher in self._images.items():
+            if name in self.silent:
+                continue
+            data = array("B", PICTURE[name].tobytes())
+            image = Image(height=HEIGHT, width=WIDTH, encoding="rgb8", step=3 * WIDTH, data=data)
+            image.header.stamp = stamp
+            self.image_stamps.setdefault(time_to_ns(stamp), set()).add(name)
+            publisher.publish(image)
+
+    def _report_state(self) -> None:
+        now_ns = self.node.get_clock().now().nanoseconds
+        self.state_stamps.add(now_ns)
+        arm = JointState(name=list(NAMES[:7]), position=self.position[:7].tolist())
+        gripper = JointState(name=[NAMES[7]], position=self.position[7:].tolist())
+        for publisher, message in ((self._joints, arm), (self._gripper, gripper)):
+            message.header.stamp = ns_to_time(now_ns)
+            publisher.publish(message)
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            return

@@ -1,0 +1,118 @@
+"""The stack as data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from arfm_ros import bringup
+from arfm_ros.bringup import NodeProcess, Setup, find_bundle, share, stack
+from arfm_ros.core.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> str:
+    """Make a folder that looks like a bundle from the outside."""
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    (folder / "policy.json").write_text("{}")
+    return str(folder)
+
+
+def names(nodes: tuple[NodeProcess, ...]) -> list[str]:
+    return [node.name for node in nodes]
+
+
+def test_a_simulated_stack_has_the_robot_first_and_the_rollout_last(bundle: str) -> None:
+    nodes = names(stack(Setup(sim=True, policy=bundle)))
+    assert nodes == ["sim_node", "policy_node", "arbiter_node", "recorder_node", "rollout_node"]
+
+
+def test_a_real_stack_has_neither_simulation_nor_rollout(bundle: str) -> None:
+    nodes = names(stack(Setup(sim=False, policy=bundle)))
+    assert nodes == ["policy_node", "arbiter_node", "recorder_node"]
+
+
+def test_without_recording_there_is_no_recorder_and_the_rollout_knows(bundle: str) -> None:
+    nodes = stack(Setup(sim=True, policy=bundle, record=False))
+    assert "recorder_node" not in names(nodes)
+    assert nodes[-1].parameters["record"] is False
+
+
+def test_task_seed_and_episodes_reach_the_nodes_that_need_them(bundle: str) -> None:
+    nodes = stack(Setup(sim=True, policy=bundle, task="reach", seed=7, episodes=3))
+    assert nodes[0].parameters == {"task": "reach", "seed": 7}
+    assert {"task": "reach", "seed": 7, "episodes": 3}.items() <= nodes[-1].parameters.items()
+
+
+def test_every_process_gets_the_dds_profile_and_the_parameter_file(bundle: str) -> None:
+    for node in stack(Setup(sim=True, policy=bundle)):
+        assert Path(node.env["FASTRTPS_DEFAULT_PROFILES_FILE"]).is_file()
+        assert Path(node.env["FASTDDS_DEFAULT_PROFILES_FILE"]).is_file()
+        assert Path(node.config).is_file()
+
+
+def test_every_process_names_a_module_that_exists_and_a_console_script(bundle: str) -> None:
+    project = (ROOT / "setup.cfg").read_text()
+    for node in stack(Setup(sim=True, policy=bundle)):
+        assert (ROOT / Path(*node.module.split("."))).with_suffix(".py").is_file(), node.module
+        assert f"{node.name} = {node.module}:main" in project
+
+
+def test_the_namespace_reaches_every_process(bundle: str) -> None:
+    for node in stack(Setup(sim=True, policy=bundle, namespace="left")):
+        assert "__ns:=/left" in node.ros_arguments()
+
+
+def test_parameter_values_keep_their_type_on_the_command_line() -> None:
+    node = NodeProcess("sim_node", {"text": "007", "flag": True, "number": 3})
+    words = node.ros_arguments()
+    given = {w.split(":=")[0]: yaml.safe_load(w.split(":=")[1]) for w in words if ":=" in w}
+    assert given == {"__node": "sim_node", "text": "007", "flag": True, "number": 3}
+
+
+def test_what_the_user_set_in_the_environment_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", "/etc/mine.xml")
+    assert bringup.environment()["FASTRTPS_DEFAULT_PROFILES_FILE"] == "/etc/mine.xml"
+
+
+@pytest.mark.parametrize(
+    ("choice", "complaint"),
+    [
+        ({"robot": "r2d2"}, "robot is 'r2d2', needs one of: franka"),
+        ({"task": "dance"}, "task is 'dance', needs one of: reach, lift, push, place"),
+        ({"episodes": -1}, "episodes is -1"),
+    ],
+)
+def test_a_wrong_choice_is_refused_with_what_would_be_right(
+    choice: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        Setup(**choice)  # type: ignore[arg-type]
+
+
+def test_a_missing_bundle_is_named() -> None:
+    with pytest.raises(ConfigError, match="there is no bundle 'nowhere'"):
+        find_bundle("nowhere")
+
+
+def test_shared_files_are_found_in_the_source_tree() -> None:
+    assert share("config", "fastdds.xml") == ROOT / "config" / "fastdds.xml"
+
+
+def test_shared_files_are_found_in_an_installation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "lib" / "python3" / "site-packages" / "arfm_ros" / "bringup.py"
+    shared = tmp_path / "share" / "arfm_ros"
+    for folder in (installed.parent, shared / "config"):
+        folder.mkdir(parents=True)
+    (shared / "package.xml").touch()
+    monkeypatch.setattr(bringup, "__file__", str(installed))
+    assert share("config", "franka.yaml") == shared / "config" / "franka.yaml"
+    with pytest.raises(ConfigError, match="found no launch"):
+        share("launch")

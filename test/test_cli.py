@@ -1,0 +1,91 @@
+"""The command line and the bootstrap script, without running any stack."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from arfm_ros.cli.__main__ import FOLDER, help_line, main, verbs
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_every_verb_has_a_line_of_help_and_the_contract() -> None:
+    assert {"up", "doctor", "bench", "test"} <= set(verbs())
+    for verb in verbs():
+        module = importlib.import_module(f"arfm_ros.cli.{verb}")
+        assert module.HELP == verbs()[verb]
+        module.add_arguments(argparse.ArgumentParser())
+        assert callable(module.run)
+
+
+def test_help_is_read_without_importing(tmp_path: Path) -> None:
+    file = tmp_path / "verb.py"
+    file.write_text("import nothing_like_this\nHELP = 'does it'\n")
+    assert help_line(file) == "does it"
+
+
+def test_an_unknown_verb_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dance"]) == 2
+    error = capsys.readouterr().err
+    assert "no verb 'dance'" in error and "up" in error
+
+
+def test_the_overview_ends_with_what_to_type_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert capsys.readouterr().out.strip().endswith("./arfm up franka --sim")
+
+
+def test_a_wrong_bundle_is_one_line_and_status_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["up", "franka", "--sim", "--policy", "nowhere"]) == 1
+    assert "there is no bundle 'nowhere'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", sorted(verbs()))
+def test_the_extras_of_a_verb_are_read_by_the_bootstrap_and_exist(verb: str) -> None:
+    module = importlib.import_module(f"arfm_ros.cli.{verb}")
+    script = (ROOT / "arfm").read_text()
+    function = re.search(r"^extras_of\(\).*?^}", script, re.DOTALL | re.MULTILINE)
+    assert function is not None
+    done = subprocess.run(
+        ["bash", "-c", f"ros_sourced() {{ false; }}\n{function[0]}\nextras_of {verb}"],
+        env={**os.environ, "root": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert tuple(done.stdout.split()) == tuple(getattr(module, "EXTRAS", ()))
+    for extra in done.stdout.split():
+        assert re.search(rf"^{extra} =$", (ROOT / "setup.cfg").read_text(), re.MULTILINE)
+
+
+def test_the_command_line_starts_without_loading_anything_heavy() -> None:
+    code = "import sys, arfm_ros.cli.__main__ as m; m.main([]); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    loaded = {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    assert loaded & {"numpy", "rclpy", "torch", "mujoco", "rich", "cv2", "onnxruntime"} == set()
+
+
+def test_the_second_call_of_the_script_starts_in_under_two_seconds() -> None:
+    if not (ROOT / ".venv" / ".arfm" / "base").is_file():
+        pytest.skip("this tree was not set up by ./arfm")
+    subprocess.run([str(ROOT / "arfm")], capture_output=True, check=True, timeout=300)
+    begin = time.monotonic()
+    subprocess.run([str(ROOT / "arfm")], capture_output=True, check=True, timeout=60)
+    assert time.monotonic() - begin < 2.0
+
+
+def test_the_script_keeps_the_working_directory(tmp_path: Path) -> None:
+    script = (ROOT / "arfm").read_text()
+    assert not re.search(r"^\s*cd ", script, re.MULTILINE)
+    assert FOLDER == ROOT / "arfm_ros" / "cli"

@@ -1,0 +1,73 @@
+"""Arrows point inwards only: who may import whom, read from the sources."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = "arfm_ros"
+ROS = {
+    "rclpy",
+    "launch",
+    "launch_ros",
+    "rcl_interfaces",
+    "lifecycle_msgs",
+    "sensor_msgs",
+    "std_msgs",
+    "std_srvs",
+    "geometry_msgs",
+    "trajectory_msgs",
+    "diagnostic_msgs",
+    "builtin_interfaces",
+}
+TORCH = {"torch", "onnxscript", "onnx"}
+TIME = {"time", "datetime"}
+# Folder -> what nothing in it may import, be it ours ("arfm_ros.nodes") or another's.
+OURS = ("cli", "nodes", "up", "doctor", "learn", "export", "sim", "episodes", "engines", "bringup")
+FORBIDDEN: dict[str, set[str]] = {
+    "core": ROS
+    | TORCH
+    | TIME
+    | {"cv2", "mujoco", "onnxruntime", "mcap", "rosbags", "yaml", "pathlib", "os", "control"}
+    | {f"{PACKAGE}.{name}" for name in OURS},
+    "engines": ROS | TORCH | {"mujoco"} | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export")},
+    "control": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "sim", "cli", "up")},
+    "episodes": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "sim", "cli", "up")},
+    "sim": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export", "cli", "up")},
+    "learn": ROS | {f"{PACKAGE}.{n}" for n in ("nodes", "cli", "up")},
+    "export": ROS | {f"{PACKAGE}.{n}" for n in ("nodes", "cli", "up")},
+    "nodes": TORCH | {f"{PACKAGE}.{n}" for n in ("learn", "export", "cli", "up")},
+    "up": TORCH | {f"{PACKAGE}.{n}" for n in ("learn", "export", "cli")},
+}
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Give (line, module) of every import in a file, those inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.lineno, node.module
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def test_imports_reads_every_form_of_import(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_text("import os.path\ndef f():\n    from rclpy import node\n")
+    assert list(imports(file)) == [(1, "os.path"), (3, "rclpy"), (3, "rclpy.node")]
+
+
+@pytest.mark.parametrize("folder", sorted(FORBIDDEN))
+def test_no_layer_imports_what_lies_outside_of_it(folder: str) -> None:
+    broken = []
+    for path in sorted((ROOT / PACKAGE / folder).rglob("*.py")):
+        for line, module in imports(path):
+            parts = module.split(".")
+            prefixes = {".".join(parts[:n]) for n in (1, 2)}
+            if prefixes & FORBIDDEN[folder]:
+                broken.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
+    assert broken == []
