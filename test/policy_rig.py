@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from array import array
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -218,16 +219,13 @@ class Robot:
         self._authority.publish(String(data=authority))
 
     def until(self, what: Callable[[], Any], timeout_s: float = DEADLINE_S) -> Any:
-        """Wait until `what()` is true after some message and return it."""
+        """Wait until `what()` is true and return it."""
+        end = time.monotonic() + timeout_s
         with self._changed:
-            found = self._changed.wait_for(what, timeout_s)
+            while not (found := what()) and time.monotonic() < end:
+                self._changed.wait(0.1)
         assert found, f"not within {timeout_s} s; chunks {len(self.chunks)}; {self.health[-1:]}"
         return found
-
-    def nudge(self) -> None:
-        """Let `until` look again."""
-        with self._changed:
-            self._changed.notify_all()
 
     def hears(self, words: str) -> None:
         """Wait for diagnostics of the policy, from now on, whose message contains `words`."""

@@ -7,12 +7,14 @@ import sys
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
 import rclpy
+from client_rig import ask
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import JointState
@@ -69,6 +71,7 @@ class Rig:
     def __init__(self, domain: int) -> None:
         self.env = {**os.environ, "ROS_DOMAIN_ID": str(domain), "PYTHONPATH": str(ROOT)}
         self.processes: list[subprocess.Popen] = []
+        self.clients: dict[topics.Service, Any] = {}
         # this process feeds the state, and may be starved on a busy machine
         patience = ("state_gap_max", "state_age_max", "state_lost", "human_age_max")
         arguments = [word for name in patience for word in ("-p", f"{name}:=2.0")]
@@ -79,14 +82,8 @@ class Rig:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self.heard: dict[str, list] = defaultdict(list)
-        for row in (
-            topics.ARBITER_COMMAND,
-            topics.TARGET_JOINT,
-            topics.GRIPPER_COMMAND,
-            topics.AUTHORITY,
-            topics.DIAGNOSTICS,
-            topics.ACTION_CHUNK,
-        ):
+        commands = (topics.ARBITER_COMMAND, topics.TARGET_JOINT, topics.GRIPPER_COMMAND)
+        for row in (*commands, topics.AUTHORITY, topics.DIAGNOSTICS, topics.ACTION_CHUNK):
             topics.subscription(self.node, row, self.heard[row.name].append, ALL)
         self.states = topics.publisher(self.node, topics.JOINT_STATES)
         self.gripper_states = topics.publisher(self.node, topics.GRIPPER_STATES)
@@ -128,11 +125,9 @@ class Rig:
         return value
 
     def call(self, row: topics.Service, request):
-        client = topics.client(self.node, row)
-        self.until(client.service_is_ready)
-        future = client.call_async(request)
-        self.until(future.done)
-        return future.result()
+        if row not in self.clients:
+            self.clients[row] = topics.client(self.node, row)
+        return ask(self.clients[row], request, self.until)
 
     def engage(self) -> None:
         self.until(lambda: self.call(topics.ARBITER_ENGAGE, SetBool.Request(data=True)).success)

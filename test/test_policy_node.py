@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from client_rig import ask
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from onnx import numpy_helper
@@ -176,10 +177,7 @@ def test_lifecycle_services_drive_it_and_survive_wrong_requests(
 
 def call(robot: Robot, kind: type, name: str, request: object) -> object:
     client = robot.node.create_client(kind, f"policy_node/{name}")
-    assert client.wait_for_service(DEADLINE_S)
-    future = client.call_async(request)
-    future.add_done_callback(lambda _: robot.nudge())
-    return robot.until(future.done) and future.result()
+    return ask(client, request, robot.until)
 
 
 def change(robot: Robot, transition: int) -> bool:
