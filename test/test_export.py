@@ -9,17 +9,19 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from learn_rig import exported
 
 from arfm_ros.cli.__main__ import main
-from arfm_ros.core.errors import BundleError
+from arfm_ros.core.errors import BundleError, ConfigError
 from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.engines.replay import LIMIT, load_reference, replay
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.export.card import write_card
 from arfm_ros.export.timing import measure, torch_chunk
-from arfm_ros.learn.checkpoint import build_policy, load_checkpoint
+from arfm_ros.learn.checkpoint import build_policy, load_checkpoint, stage
 from arfm_ros.learn.frames import open_frames
+from arfm_ros.learn.from_bundle import bundle_checkpoint
 from arfm_ros.learn.session import frames_config
 
 
@@ -52,6 +54,23 @@ def test_eager_torch_computes_the_reference_chunk(run: Path, bundle: Path) -> No
     reference, spec = load_reference(bundle), load_bundle(bundle).spec
     chunk = torch_chunk(build_policy(load_checkpoint(run)), spec, reference)()
     np.testing.assert_allclose(chunk, reference.chunk[0], atol=1e-5)
+
+
+def test_training_can_start_from_a_bundle(run: Path, bundle: Path, tmp_path: Path) -> None:
+    saved, read = load_checkpoint(run), bundle_checkpoint(bundle)
+    assert read.config == saved.config
+    np.testing.assert_array_equal(read.spec.state_norm.offset, saved.spec.state_norm.offset)
+    assert all(torch.equal(read.average[name], saved.average[name]) for name in saved.average)
+    assert stage(read)["steps"] == saved.step and read.provenance["data"]
+    (bare := tmp_path / "bare").mkdir()
+    for path in bundle.iterdir():
+        shutil.copy(path, bare)
+    raw = json.loads((bare / "policy.json").read_text())
+    del raw["sha256"]["weights.safetensors"]
+    (bare / "policy.json").write_text(json.dumps(raw))
+    (bare / "weights.safetensors").unlink()
+    with pytest.raises(ConfigError, match="cannot be trained further"):
+        bundle_checkpoint(bare)
 
 
 def test_the_timing_compares_both_in_one_run(run: Path, bundle: Path) -> None:

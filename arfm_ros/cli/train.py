@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--authority", default="", help="keep only steps commanded by these, comma-separated"
     )
     _add_objective(parser)
-    parser.add_argument("--init", type=Path, help="start from this checkpoint's weights")
+    parser.add_argument("--init", type=Path, help="start from the weights of this run or bundle")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
 
 

@@ -19,7 +19,8 @@ POLICY, PREFIX, STEP, REFERENCE, PARITY = (
     "reference.npz",
     "parity.json",
 )
-STEP_RTC, WEIGHTS = "step_rtc.onnx", "step.weights"  # of bundles with guided chunks
+STEP_RTC = "step_rtc.onnx"  # of bundles with guided chunks
+WEIGHTS = "weights.safetensors"  # what the graphs refer to
 AGAIN = "export it again or fetch the bundle again"
 
 

@@ -32,9 +32,11 @@ from arfm_ros.export.onnx import OPSET, export_graphs
 from arfm_ros.export.reference import make_reference, save_reference
 from arfm_ros.export.rtc import export_guided_step
 from arfm_ros.export.timing import measure
+from arfm_ros.export.weights import share_weights
 from arfm_ros.learn.checkpoint import Checkpoint, build_policy, load_checkpoint, machine, stage
 from arfm_ros.learn.dataset import split_episodes
 from arfm_ros.learn.frames import Frames, open_frames
+from arfm_ros.learn.from_bundle import sizes_to_json
 from arfm_ros.learn.session import frames_config
 from arfm_ros.learn.validate import pick_rows
 
@@ -84,10 +86,13 @@ def _fill(folder: Path, checkpoint: Checkpoint, frames: Frames, threads: int) ->
     export_graphs(model, folder)
     if spec.rtc.mode == "guided":
         export_guided_step(model, folder)
-    graphs = [n for n in (PREFIX, STEP, STEP_RTC, WEIGHTS) if (folder / n).exists()]
+    graphs = [n for n in (PREFIX, STEP, STEP_RTC) if (folder / n).exists()]
+    values = {name: value.numpy() for name, value in model.state_dict().items()}
+    store = folder / WEIGHTS
+    share_weights([folder / n for n in graphs], store, values, sizes_to_json(model.config))
     raw = {
         "spec": json.loads(spec.to_json()),
-        "sha256": {graph: file_sha256(folder / graph) for graph in graphs},
+        "sha256": {graph: file_sha256(folder / graph) for graph in [*graphs, WEIGHTS]},
         "provenance": _provenance(checkpoint),
     }
     (folder / POLICY).write_text(json.dumps(raw, indent=1) + "\n")

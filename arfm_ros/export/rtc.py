@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from arfm_ros.engines.bundle import STEP, STEP_RTC, WEIGHTS
+from arfm_ros.engines.bundle import STEP_RTC
 from arfm_ros.export.onnx import PrefixGraph, example_inputs, finish, to_onnx
-from arfm_ros.export.weights import share_weights
 from arfm_ros.learn.model import EncodedContext, FlowPolicy
 
 GUIDED_INPUTS = ("x", "t", "previous", "weights", "clip")
@@ -51,8 +50,7 @@ class GuidedStepGraph(nn.Module):
 def export_guided_step(model: FlowPolicy, folder: Path) -> None:
     """Write step_rtc.onnx (batch 1, float32) of `model` beside the step.onnx in `folder`.
 
-    Both refer to the weights in step.weights. The derivative is traced to plain operators first:
-    exporting `torch.func.vjp` itself fails.
+    The derivative is traced to plain operators first: exporting `torch.func.vjp` itself fails.
     """
     model.eval()
     with torch.no_grad():
@@ -71,7 +69,6 @@ def export_guided_step(model: FlowPolicy, folder: Path) -> None:
     graph = to_onnx(traced, inputs, [APART + name for name in names], [APART + "v"])
     _take_names(graph.graph, [*names, "v"])
     finish(graph, folder / STEP_RTC)
-    share_weights([folder / STEP, folder / STEP_RTC], folder / WEIGHTS)
 
 
 def _take_names(graph: onnx.GraphProto, names: list[str]) -> None:

@@ -1,39 +1,62 @@
-"""One file of weights for several graphs: the plain and the guided step are the same network."""
+"""One file of weights for all graphs, which is also what training starts from again.
+
+`weights.safetensors` holds the network's averaged parameters under their names in torch; the
+graphs refer into it as ONNX external data. What the exporter computed from parameters (a folded
+constant) stays in its graph.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import save_file
 
 SMALL = 1024  # bytes; what is smaller stays in its graph
-ALIGNMENT = 4096  # of every tensor, so that it can be mapped into memory
+HEADER_SIZE = 8  # bytes that say how long the header of a safetensors file is
+
+Place = tuple[int, int]  # offset and length in bytes
 
 
-def share_weights(graphs: list[Path], store: Path) -> None:
-    """Move the large weights of `graphs` into `store` beside them, each only once.
+def share_weights(
+    graphs: list[Path],
+    store: Path,
+    weights: Mapping[str, NDArray[np.generic]],
+    notes: Mapping[str, str],
+) -> None:
+    """Write `weights` and `notes` to `store` and make the `graphs` beside it refer there.
 
-    What one graph holds transposed is stored once too and transposed in the graph; runtimes do
-    that when they load it. The graphs are rewritten and refer to `store` by its name.
+    What a graph holds transposed is transposed in the graph; runtimes do that when they load it.
     """
-    places: dict[str, tuple[int, int]] = {}  # hash of a tensor -> offset, bytes
-    with store.open("wb") as file:
-        for path in graphs:
-            model = onnx.load(path)
-            _move(model.graph, file, places, store.name)
-            path.write_bytes(model.SerializeToString())
+    whole = {name: np.ascontiguousarray(value) for name, value in weights.items()}
+    save_file(whole, store, metadata=dict(notes))
+    places = _places(whole, store)
     for path in graphs:
+        model = onnx.load(path)
+        _move(model.graph, places, store.name)
+        path.write_bytes(model.SerializeToString())
         onnx.checker.check_model(str(path))
 
 
-def _move(
-    graph: onnx.GraphProto, file: BinaryIO, places: dict[str, tuple[int, int]], location: str
-) -> None:
+def _places(weights: Mapping[str, NDArray[np.generic]], store: Path) -> dict[str, Place]:
+    """Read where each tensor lies in `store`, keyed by a hash of its content."""
+    with store.open("rb") as file:
+        size = int.from_bytes(file.read(HEADER_SIZE), "little")
+        header = json.loads(file.read(size))
+    places = {}
+    for name, value in weights.items():
+        begin, end = header[name]["data_offsets"]
+        places[_key(value)] = (HEADER_SIZE + size + begin, end - begin)
+    return places
+
+
+def _move(graph: onnx.GraphProto, places: Mapping[str, Place], location: str) -> None:
     turned = []
     for tensor in graph.initializer:
         value = numpy_helper.to_array(tensor)
@@ -43,19 +66,11 @@ def _move(
         if key not in places and other in places:
             turned.append(_turn(tensor))
             key = other
-        elif key not in places:
-            places[key] = _append(file, value)
-        _refer(tensor, location, *places[key])
+        if key in places:
+            _refer(tensor, location, *places[key])
     nodes = [*turned, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
-
-
-def _append(file: BinaryIO, value: NDArray[np.generic]) -> tuple[int, int]:
-    file.write(b"\0" * (-file.tell() % ALIGNMENT))
-    place = (file.tell(), value.nbytes)
-    file.write(value.tobytes())
-    return place
 
 
 def _key(value: NDArray[np.generic]) -> str:

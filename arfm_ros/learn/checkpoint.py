@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Checkpoint:
 def save_checkpoint(checkpoint: Checkpoint, run: Path) -> Path:
     """Write `run`/checkpoint.pt so that a reader sees the old or the new one, never half."""
     raw = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}
-    raw["config"] = asdict(checkpoint.config)
+    raw["config"] = checkpoint.config.to_json()
     raw["spec"] = checkpoint.spec.to_json()
     path = run / NAME
     temporary = path.with_suffix(f".{os.getpid()}")
@@ -55,8 +55,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise ConfigError(f"no checkpoint at {path}: give a run folder or a {NAME}")
     with torch.serialization.safe_globals([TorchVersion]):  # a str; nothing else is unpickled
         raw = torch.load(file, map_location="cpu", weights_only=True)
-    cameras = tuple((n, h, w) for n, h, w in raw["config"].pop("cameras"))
-    config = ModelConfig(cameras=cameras, **raw.pop("config"))
+    config = ModelConfig.from_json(raw.pop("config"))
     return Checkpoint(config=config, spec=PolicySpec.from_json(raw.pop("spec")), **raw)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,15 @@ class ModelConfig:
             raise ConfigError(
                 f"camera sizes {sorted(sizes)}: one size for all, sides multiples of {CELL}"
             )
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> ModelConfig:
+        """Read what `to_json` made."""
+        return cls(**{**raw, "cameras": tuple((n, h, w) for n, h, w in raw["cameras"])})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the sizes as values that JSON has."""
+        return asdict(self)
 
     @property
     def cells(self) -> int:

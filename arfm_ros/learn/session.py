@@ -13,9 +13,11 @@ import numpy as np
 import torch
 
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.engines.bundle import POLICY
 from arfm_ros.learn.checkpoint import NAME, Checkpoint, load_checkpoint, machine, stage
 from arfm_ros.learn.dataset import Sampler, fit_spec, make_sampler, rows_of, split_episodes
 from arfm_ros.learn.frames import Frames, FramesConfig, load_frames
+from arfm_ros.learn.from_bundle import bundle_checkpoint
 from arfm_ros.learn.model import FlowPolicy, ModelConfig
 from arfm_ros.learn.return_conditioned import ReturnConditioned
 from arfm_ros.learn.rl_signal import make_signal
@@ -120,7 +122,11 @@ def frames_config(model: ModelConfig) -> FramesConfig:
 def _previous(plan: Plan) -> Checkpoint | None:
     if plan.resume:
         return load_checkpoint(plan.out)
-    return load_checkpoint(plan.init) if plan.init else None
+    if plan.init is None:
+        return None
+    if (plan.init / POLICY).is_file():
+        return bundle_checkpoint(plan.init)
+    return load_checkpoint(plan.init)
 
 
 def _instructions(frames: Frames) -> list[tuple[str, str]]:
