@@ -10,9 +10,11 @@ from typing import Any
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 
 from arfm_ros.nodes import topics
+from arfm_ros.nodes.cameras import stamp_of
 from arfm_ros.nodes.real_time import make_way
 from arfm_ros.up.readings import CommandStep, EpisodeResult, MotionWatch, Readings, StreamGap
 
@@ -42,6 +44,7 @@ class Observer:
         )
         self._get_state = topics.client(self._node, GET_STATE)
         self._state_request = topics.interface(GET_STATE.type_name).Request()
+        self._joint_state = topics.interface(topics.JOINT_STATES.type_name)
         self._listen(cameras)
         self._node.create_timer(POLL_PERIOD_S, self._ask_policy)
         self._executor = SingleThreadedExecutor(context=self._context)
@@ -66,16 +69,16 @@ class Observer:
             (topics.RECORDER_STATE, self._on_recorder, None),
             (topics.AUTHORITY, self._on_authority, None),
             (topics.EPISODE_RESULT, self._on_result, None),
-            (topics.JOINT_STATES, self._on_joints, ALL_BEST_EFFORT),
             (topics.ARBITER_COMMAND, self._on_command, ALL_BEST_EFFORT),
         )
         for row, callback, qos in listened:
             topics.subscription(self._node, row, self._locked(callback), qos)
-        for camera in cameras:
-            row = topics.CAMERA_INFO.of(camera)
-            topics.subscription(
-                self._node, row, self._locked(self._frame_counter(camera)), ALL_OF_IT
-            )
+        # of what comes often only the stamp is read
+        often = [(topics.CAMERA_INFO.of(name), self._frame_counter(name)) for name in cameras]
+        for row, callback in often:
+            topics.subscription(self._node, row, self._locked(callback), ALL_OF_IT, raw=True)
+        joints = self._locked(self._on_joints)
+        topics.subscription(self._node, topics.JOINT_STATES, joints, ALL_BEST_EFFORT, raw=True)
 
     def _locked(self, callback: Any) -> Any:
         def call(message: Any) -> None:
@@ -127,11 +130,11 @@ class Observer:
     def _on_result(self, message: Any) -> None:
         self.readings.episodes.append(EpisodeResult.parse(json.loads(message.data)))
 
-    def _on_joints(self, message: Any) -> None:
-        stamp = message.header.stamp
+    def _on_joints(self, cdr: bytes) -> None:
         if self._driven_once:  # while processes start and import, the machine is not idle
-            self.readings.joint_states.add(stamp.sec * 10**9 + stamp.nanosec)
+            self.readings.joint_states.add(stamp_of(cdr))
         if self.readings.first_motion_s is None:
+            message = deserialize_message(cdr, self._joint_state)
             driven = self.readings.authority in DRIVEN
             if self._motion.moved(driven, message.name, message.position):
                 self.readings.first_motion_s = time.monotonic() - self._begin_s
@@ -141,10 +144,9 @@ class Observer:
             self.steps.add(message.name, message.position)
 
     def _frame_counter(self, camera: str) -> Any:
-        def count(message: Any) -> None:
+        def count(cdr: bytes) -> None:
             self.readings.heard.add("sim_node")
-            stamp = message.header.stamp
-            self.readings.frames[camera].add(stamp.sec * 10**9 + stamp.nanosec)
+            self.readings.frames[camera].add(stamp_of(cdr))
 
         return count
 
