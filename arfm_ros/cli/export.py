@@ -16,9 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="name of the policy (default: the folder's)")
     parser.add_argument(
         "--rtc",
-        choices=("none", "guided"),
-        default="guided",
-        help="guided: chunks follow on from the previous one (real-time chunking)",
+        choices=("none", "guided", "prefix"),
+        help="how chunks follow on from the previous one (default: as trained, else guided)",
     )
 
 

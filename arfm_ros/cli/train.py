@@ -34,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=0, help="number of optimiser steps instead")
     parser.add_argument("--batch", type=int, default=128, help="observations a step")
     parser.add_argument("--draws", type=int, default=4, help="noise draws an observation")
+    parser.add_argument(
+        "--delay-max", type=int, default=0, help="ticks a chunk may be late (rtc mode prefix)"
+    )
     parser.add_argument("--learning-rate", type=float, default=8e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
@@ -99,7 +102,7 @@ def _train_config(args: argparse.Namespace) -> TrainConfig:
     }
     return TrainConfig(
         **options,
-        flow=FlowConfig(draws=args.draws),
+        flow=FlowConfig(draws=args.draws, delay_max=args.delay_max),
         augment=AugmentConfig(shift_px=args.shift, state_noise_rad=args.state_noise),
         objective=make_objective(args.objective or "fm", **_knobs(args)),
         signal=_signal_config(args),

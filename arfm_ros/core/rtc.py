@@ -1,8 +1,9 @@
 """Real-time chunking: what of the previous chunk binds the next one, and how hard.
 
-Black, Galliker, Levine: Real-Time Execution of Action Chunking Flow Policies (2025). While a
-chunk is computed the robot goes on with the previous one; those actions are frozen, those after
-them pull with decaying weight, and the end of the new chunk is free.
+While a chunk is computed the robot goes on with the previous one; those actions are frozen. In
+mode "guided" those after them pull with decaying weight, and the end of the new chunk is free
+(Black, Galliker, Levine: Real-Time Execution of Action Chunking Flow Policies, 2025). In mode
+"prefix" the network was trained to follow on from frozen actions and takes them as an input.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ class Guidance:
     def gain(self, t: float) -> float:
         """Weight of the guidance at time `t`: (t^2 + (1-t)^2) / (t (1-t)), at most `clip`."""
         return float(min(self.clip, (t * t + (1 - t) ** 2) / max(t * (1 - t), 1e-6)))
+
+
+def hard_mask(horizon: int, delay: int) -> F32:
+    """Weigh the first `delay` actions of a new chunk [H] by 1, the others by 0."""
+    return np.asarray(np.arange(horizon) < delay, dtype=np.float32)
 
 
 def soft_mask(horizon: int, delay: int, overlap: int) -> F32:
@@ -88,7 +94,10 @@ def guidance(prefix: ActionChunk, spec: PolicySpec, state: F32, clip: float = CL
         )
     padded = pad(prefix.actions, spec.horizon)
     delay = min(prefix.info.prefix_length, spec.horizon)
-    weights = soft_mask(spec.horizon, delay, prefix.horizon)
+    if spec.rtc.mode == "prefix":
+        weights = hard_mask(spec.horizon, delay)
+    else:
+        weights = soft_mask(spec.horizon, delay, prefix.horizon)
     return Guidance(spec.normalise_actions(padded, state), weights, clip)
 
 

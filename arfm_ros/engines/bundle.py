@@ -19,7 +19,7 @@ POLICY, PREFIX, STEP, REFERENCE, PARITY = (
     "reference.npz",
     "parity.json",
 )
-STEP_RTC = "step_rtc.onnx"  # of bundles with guided chunks
+STEP_RTC = "step_rtc.onnx"  # of bundles whose chunks follow on
 WEIGHTS = "weights.safetensors"  # what the graphs refer to
 AGAIN = "export it again or fetch the bundle again"
 
@@ -76,7 +76,7 @@ def load_bundle(path: Path | str) -> Bundle:
         spec = PolicySpec.from_json(json.dumps(raw["spec"]))
     except SpecError as error:
         raise BundleError(f"{folder / POLICY}: {error}") from error
-    guided = (STEP_RTC,) if spec.rtc.mode == "guided" else ()
+    guided = () if spec.rtc.mode == "none" else (STEP_RTC,)
     for name in dict.fromkeys((PREFIX, STEP, *guided, *raw["sha256"])):
         if Path(name).name != name:
             raise BundleError(f"{folder / POLICY} names '{name}', which is no file of a bundle")

@@ -24,7 +24,8 @@ def freeze_errors(
 
     Normalised units. The previous chunk is the one that other noise gave for the same
     observation: what the policy itself might have been doing. For guidance with the exact
-    derivative in every step, with the derivative taken as 1, as `sample` mixes them, and none.
+    derivative in every step, with the derivative taken as 1, as `sample` mixes them, and none;
+    or for the trained prefix.
     """
     errors: dict[str, list[float]] = {}
     steps, count = policy.spec.steps, len(reference.state)
@@ -41,8 +42,11 @@ def freeze_errors(
 def guided_fields(
     policy: RunnablePolicy, context: Context, given: Guidance
 ) -> dict[str, Velocity]:
-    """Give the velocity field of every way to guide."""
+    """Give the velocity field of every way to follow on that the policy has."""
     plain, exact = policy.velocity(context), partial(policy.guided_velocity, context)
+    if policy.spec.rtc.mode == "prefix":
+        frozen = exact(given)
+        return {"none": plain, "identity": without_derivative(plain, given), "prefix": frozen}
     return {
         "none": plain,
         "identity": without_derivative(plain, given),
@@ -55,6 +59,7 @@ def guidance_report(policy: RunnablePolicy, reference: Reference) -> dict[str, d
     """Measure both for parity.json: freeze errors, and CPU milliseconds of steps and chunks."""
     observation, noise = reference.observation(0), reference.noise[0]
     given = _given(policy, reference.trace[0, -1], DELAY)
+    trained = policy.spec.rtc.mode == "prefix"
 
     def chunk(way: str) -> None:
         fields = guided_fields(policy, policy.encode(observation), given)
@@ -63,9 +68,9 @@ def guidance_report(policy: RunnablePolicy, reference: Reference) -> dict[str, d
     fields = guided_fields(policy, policy.encode(observation), given)
     cost = _milliseconds({
         "plain_step_ms": partial(_steps, fields["none"], noise),
-        "guided_step_ms": partial(_steps, fields["exact"], noise),
+        "guided_step_ms": partial(_steps, fields["prefix" if trained else "exact"], noise),
         "plain_chunk_ms": partial(chunk, "none"),
-        "guided_chunk_ms": partial(chunk, "mixed"),
+        "guided_chunk_ms": partial(chunk, "prefix" if trained else "mixed"),
     })
     cost["step_ratio"] = cost["guided_step_ms"] / cost["plain_step_ms"]
     cost["chunk_ratio"] = cost["guided_chunk_ms"] / cost["plain_chunk_ms"]

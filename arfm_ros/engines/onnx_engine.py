@@ -16,7 +16,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from arfm_ros.core.data import F32, U8, ActionChunk, ChunkInfo, Context, Observation
 from arfm_ros.core.errors import BundleError, EngineError
-from arfm_ros.core.flow import Clock, Velocity, integrate
+from arfm_ros.core.flow import Clock, Integration, Velocity, integrate
 from arfm_ros.core.rtc import Guidance, GuidedField, guidance
 from arfm_ros.core.spec import CameraInput, PolicySpec
 from arfm_ros.core.text import tokenize
@@ -83,7 +83,11 @@ class OnnxPolicy:
         return evaluate
 
     def guided_velocity(self, context: Context, given: Guidance) -> Velocity:
-        """Return v(x [H, A], t) with the exact derivative. Raises `EngineError` without one."""
+        """Return v(x [H, A], t) given the previous chunk, by the graph made for that.
+
+        Guided with the exact derivative, or with its first actions frozen, as the spec's mode
+        says. Raises `EngineError` without such a graph.
+        """
         graph = self._guided
         if graph is None:
             raise EngineError(
@@ -92,9 +96,10 @@ class OnnxPolicy:
         feed = {
             "previous": given.previous[None],
             "weights": given.weights[None],
-            "clip": np.asarray([given.clip], dtype=np.float32),
             **context.tensors,
         }
+        if self.spec.rtc.mode == "guided":
+            feed["clip"] = np.asarray([given.clip], dtype=np.float32)
 
         def evaluate(x: F32, t: float) -> F32:
             inputs = {"x": x[None], "t": np.asarray([t], dtype=np.float32), **feed}
@@ -125,15 +130,22 @@ class OnnxPolicy:
         if prefix is None:
             result = integrate(self.velocity(context), noise, count, out_of_time=hurry)
         else:
-            field = self._guided_field(context, prefix, count)
-            result = integrate(field, noise, count, out_of_time=field.watch(hurry))
+            result = self._follow_on(context, prefix, noise, count, hurry)
         actions = spec.unnormalise_actions(result.sample, context.state)
         info = self._info(context, begin_ns, result.steps)
         if prefix is not None:
             info = replace(info, guided=True, prefix_length=prefix.info.prefix_length)
         return ActionChunk(actions, context.stamp_ns, spec.dt_ns, spec.action_names, info=info)
 
-    def _guided_field(self, context: Context, prefix: ActionChunk, steps: int) -> GuidedField:
+    def _follow_on(
+        self,
+        context: Context,
+        prefix: ActionChunk,
+        noise: F32,
+        steps: int,
+        hurry: Callable[[int], bool] | None,
+    ) -> Integration:
+        """Integrate `noise` to a chunk that follows on from `prefix`."""
         if prefix.stamp_ns != context.stamp_ns:
             raise EngineError(
                 f"prefix is of {prefix.stamp_ns} ns, observation of {context.stamp_ns} ns: "
@@ -141,8 +153,11 @@ class OnnxPolicy:
             )
         given = guidance(prefix, self.spec, context.state)
         exact = partial(self.guided_velocity, context)
-        exact(given)  # a policy without guidance says so before it computes
-        return GuidedField(self.velocity(context), exact, given, steps)
+        with_previous = exact(given)  # a policy without it says so before it computes
+        if self.spec.rtc.mode == "prefix":
+            return integrate(with_previous, noise, steps, out_of_time=hurry)
+        field = GuidedField(self.velocity(context), exact, given, steps)
+        return integrate(field, noise, steps, out_of_time=field.watch(hurry))
 
     def _info(self, context: Context, begin_ns: int, steps: int) -> ChunkInfo:
         self._chunk_id += 1
@@ -185,7 +200,7 @@ def load_policy(
     # the step's matrices are too small to share: a second thread costs more than it brings
     step = _open(bundle.path / STEP, session_options(1), providers)
     guided = None
-    if bundle.spec.rtc.mode == "guided":
+    if bundle.spec.rtc.mode != "none":
         guided = _open(bundle.path / STEP_RTC, session_options(1), providers)
     graphs = Graphs(prefix, step, guided)
     return OnnxPolicy(bundle.spec, graphs, bundle.sha256, clock)

@@ -22,7 +22,7 @@ LIMIT = 1e-5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GuidedReference:
-    """What torch's autograd made of guidance at the reference's x_t."""
+    """What torch made of previous chunks at the reference's x_t."""
 
     previous: F32  # [K, H, A], normalised
     weights: F32  # [K, H]
@@ -64,7 +64,7 @@ class Parity:
     max_action_error: float  # of the chunk in physical units
     observations: int
     limit: float = LIMIT
-    max_guided_error: float = 0.0  # as max_step_error, over max |v|; 0 without guided step
+    max_guided_error: float = 0.0  # as max_step_error, over max |v|; 0 without step_rtc
 
 
 class RunnablePolicy(Policy):
@@ -115,7 +115,7 @@ def replay(policy: RunnablePolicy, reference: Reference, limit: float = LIMIT) -
         context = policy.encode(reference.observation(k))
         field = policy.velocity(context)
         step += _differences(field, reference.trace[k], reference.velocity[k])
-        if policy.spec.rtc.mode == "guided" and reference.guided is not None:
+        if policy.spec.rtc.mode != "none" and reference.guided is not None:
             wanted, given = reference.guided.velocity[k], reference.guided.guidance(k)
             scale = max(1.0, float(np.abs(wanted).max()))
             exact = policy.guided_velocity(context, given)

@@ -13,7 +13,7 @@ import onnxruntime
 import torch
 
 from arfm_ros.core.errors import BundleError, ConfigError
-from arfm_ros.core.spec import Rtc
+from arfm_ros.core.spec import PolicySpec, Rtc
 from arfm_ros.engines.bundle import (
     PARITY,
     POLICY,
@@ -30,7 +30,7 @@ from arfm_ros.engines.replay import Parity, parity_json, replay
 from arfm_ros.export.card import write_card
 from arfm_ros.export.onnx import OPSET, export_graphs
 from arfm_ros.export.reference import make_reference, save_reference
-from arfm_ros.export.rtc import export_guided_step
+from arfm_ros.export.rtc import export_guided_step, export_prefix_step
 from arfm_ros.export.timing import measure
 from arfm_ros.export.weights import share_weights
 from arfm_ros.learn.checkpoint import Checkpoint, build_policy, load_checkpoint, machine, stage
@@ -48,12 +48,13 @@ def export_bundle(
     out: Path,
     name: str,
     threads: int = 2,
-    rtc: str = "guided",
+    rtc: str | None = None,
     say: Callable[[str], None] = print,
 ) -> Parity:
     """Export the checkpoint of a run folder as bundle `name` into the folder `out`.
 
-    `rtc` is "guided" (chunks can follow the previous one) or "none". Written beside `out` first
+    `rtc` is "guided" (chunks can follow the previous one), "prefix" (the network was trained to
+    follow) or "none"; by default "prefix" where it was, else "guided". Written beside `out` first
     and moved there when it passed its own check. Raises `BundleError` if it did not. Both
     runtimes are timed with `threads` threads.
     """
@@ -67,7 +68,7 @@ def export_bundle(
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     say("exporting the graphs")
-    spec = replace(checkpoint.spec, name=name, rtc=_rtc(rtc, checkpoint.spec.horizon))
+    spec = replace(checkpoint.spec, name=name, rtc=_rtc(rtc, checkpoint.spec))
     named = replace(checkpoint, spec=spec)
     parity = _fill(draft, named, frames, threads)
     if not parity.passed:
@@ -84,8 +85,8 @@ def export_bundle(
 def _fill(folder: Path, checkpoint: Checkpoint, frames: Frames, threads: int) -> Parity:
     model, spec = build_policy(checkpoint), checkpoint.spec
     export_graphs(model, folder)
-    if spec.rtc.mode == "guided":
-        export_guided_step(model, folder)
+    if spec.rtc.mode != "none":
+        (export_guided_step if spec.rtc.mode == "guided" else export_prefix_step)(model, folder)
     graphs = [n for n in (PREFIX, STEP, STEP_RTC) if (folder / n).exists()]
     values = {name: value.numpy() for name, value in model.state_dict().items()}
     store = folder / WEIGHTS
@@ -105,18 +106,22 @@ def _fill(folder: Path, checkpoint: Checkpoint, frames: Frames, threads: int) ->
     parity = replay(policy, reference)
     timing = measure(model, policy, reference, threads)
     versions = {**machine(), "onnxruntime": onnxruntime.__version__}
-    more = guidance_report(policy, reference) if spec.rtc.mode == "guided" else {}
+    more = guidance_report(policy, reference) if spec.rtc.mode != "none" else {}
     text = parity_json(parity, timing=timing.as_json(), machine=versions, **more)
     (folder / PARITY).write_text(text)
     write_card(folder)
     return parity
 
 
-def _rtc(mode: str, horizon: int) -> Rtc:
-    if mode not in {"none", "guided"}:
-        raise ConfigError(f"rtc mode '{mode}': a trained policy exports as none or guided")
+def _rtc(mode: str | None, spec: PolicySpec) -> Rtc:
+    trained = spec.rtc
+    mode = mode or (trained.mode if trained.mode != "none" else "guided")
+    if mode == "prefix" and trained.mode != "prefix":
+        raise ConfigError("rtc mode 'prefix' needs a policy trained with --delay-max")
+    if mode == "prefix":
+        return trained
     # beyond three quarters of the chunk nothing would be left to decide
-    return Rtc(mode, 0, 3 * horizon // 4) if mode == "guided" else Rtc()
+    return Rtc(mode, 0, 3 * spec.horizon // 4) if mode == "guided" else Rtc()
 
 
 def _provenance(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -11,6 +11,13 @@ from arfm_ros.engines.bundle import PARITY, POLICY
 
 CARD = "README.md"
 EVALUATIONS = "evaluations.json"
+WAYS = {  # of following on, as in parity.json
+    "none": "without guidance",
+    "identity": "guided, Jacobian taken as 1",
+    "exact": "guided, exact Jacobian throughout",
+    "mixed": "guided as it runs (exact Jacobian in the first steps, 1 in the others)",
+    "prefix": "with the trained prefix, as it runs",
+}
 
 
 def write_card(bundle: Path, evaluations: Mapping[str, Any] | None = None) -> Path:
@@ -123,14 +130,13 @@ def _guidance(parity: dict[str, Any]) -> str:
     error, cost = parity.get("freeze_error"), parity.get("guidance_cost")
     if not error or not cost:
         return ""
+    ways = "; ".join(f"{WAYS[name]} {value}" for name, value in error.items())
     return (
         "## Real-time chunking\n\n"
         "Chunks follow on from the one in force. Largest deviation of the 4 frozen actions "
-        f"(normalised units, mean over the observations): {error['mixed']} as it runs (exact "
-        f"Jacobian in the first steps, identity in the rest), {error['exact']} exact throughout, "
-        f"{error['identity']} identity throughout, {error['none']} without guidance. A guided "
-        f"chunk takes {cost['chunk_ratio']:.2f} times a plain one, a guided step "
-        f"{cost['step_ratio']:.2f} times a plain step.\n"
+        f"(normalised units, mean over the observations): {ways}. Such a chunk takes "
+        f"{cost['chunk_ratio']:.2f} times a plain one, such a step {cost['step_ratio']:.2f} times "
+        "a plain step.\n"
     )
 
 

@@ -13,6 +13,7 @@ from arfm_ros.core.flow import integrate
 from arfm_ros.core.rtc import CLIP, Guidance, soft_mask
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.engines.replay import GuidedReference, Reference
+from arfm_ros.export.rtc import follow_on
 from arfm_ros.learn.frames import Frames
 from arfm_ros.learn.model import EncodedContext, FlowPolicy, to_float
 
@@ -64,20 +65,20 @@ def _context(model: FlowPolicy, spec: PolicySpec, frames: Frames, row: int) -> E
 def _guided(
     model: FlowPolicy, spec: PolicySpec, frames: Frames, rows: NDArray[np.int64], trace: F32
 ) -> GuidedReference | None:
-    """Guide every x_t of `trace` towards another observation's chunk, by torch's autograd."""
-    if spec.rtc.mode != "guided":
+    """Make every x_t of `trace` follow on from another observation's chunk, in torch."""
+    if spec.rtc.mode == "none":
         return None
     horizon, steps = spec.horizon, trace.shape[1] - 1
     previous = np.roll(trace[:, -1], 1, axis=0)
     weights = np.stack([soft_mask(horizon, k % horizon, horizon) for k in range(len(rows))])
+    velocity = guided_velocity if spec.rtc.mode == "guided" else prefix_velocity
     velocities = np.zeros_like(trace[:, :-1])
     for k, row in enumerate(rows):
         given = Guidance(previous[k], weights[k])
         with torch.no_grad():
             context = _context(model, spec, frames, int(row))
         for i in range(steps):
-            v = guided_velocity(model, context, given, trace[k, i], i / steps)
-            velocities[k, i] = v
+            velocities[k, i] = velocity(model, context, given, trace[k, i], i / steps)
     return GuidedReference(previous, weights, CLIP, velocities)
 
 
@@ -94,6 +95,16 @@ def guided_velocity(
         )
         (pull,) = torch.autograd.grad(arrival, point, weighted.detach())
     return (v.detach() + given.gain(t) * pull)[0].numpy()
+
+
+@torch.no_grad()
+def prefix_velocity(
+    model: FlowPolicy, context: EncodedContext, given: Guidance, x: F32, t: float
+) -> F32:
+    """Compute the velocity [H, A] at x [H, A] that follows on from frozen actions."""
+    previous, weights = torch.from_numpy(given.previous), torch.from_numpy(given.weights)
+    point = (torch.from_numpy(x)[None], torch.tensor([t]))
+    return follow_on(model, context, point, (previous[None], weights[None]))[0].numpy()
 
 
 def save_reference(reference: Reference, path: Path) -> None:

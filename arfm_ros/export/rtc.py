@@ -1,7 +1,8 @@
-"""torch -> ONNX: the guided step, one evaluation of the velocity with real-time chunking.
+"""torch -> ONNX: step_rtc.onnx, one evaluation of the velocity given the previous chunk.
 
-Black, Galliker, Levine: Real-Time Execution of Action Chunking Flow Policies (2025), with the
-exact vector-Jacobian product through the velocity network.
+Guided: Black, Galliker, Levine: Real-Time Execution of Action Chunking Flow Policies (2025), with
+the exact vector-Jacobian product through the velocity network. Prefix: the network was trained
+with frozen first actions and takes them as an input.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from arfm_ros.export.onnx import PrefixGraph, example_inputs, finish, to_onnx
 from arfm_ros.learn.model import EncodedContext, FlowPolicy
 
 GUIDED_INPUTS = ("x", "t", "previous", "weights", "clip")
+PREFIX_INPUTS = ("x", "t", "previous", "weights")
 APART = "given_"  # keeps the names of inputs apart from those the tracer invents
 
 
@@ -45,6 +47,52 @@ class GuidedStepGraph(nn.Module):
         (pull,) = pull_back((previous - arrival) * weights[:, :, None])
         gain = (t * t + (1 - t) ** 2) / (t * (1 - t)).clamp(min=1e-6)
         return v + torch.minimum(clip, gain)[:, None, None] * pull
+
+
+class PrefixStepGraph(nn.Module):
+    """One evaluation of the velocity that follows on from frozen actions."""
+
+    def __init__(self, model: FlowPolicy) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, t: Tensor, previous: Tensor, *more: Tensor) -> Tensor:
+        """Map x, previous [1, H, A], t [1], weights [1, H] and the context to v [1, H, A].
+
+        Actions of weight 1 are frozen: the network sees them as in `previous`, and x goes there
+        in a straight line.
+        """
+        weights, *context = more
+        return follow_on(self.model, EncodedContext(*context), (x, t), (previous, weights))
+
+
+def follow_on(
+    model: FlowPolicy,
+    context: EncodedContext,
+    point: tuple[Tensor, Tensor],
+    given: tuple[Tensor, Tensor],
+) -> Tensor:
+    """Velocity [B, H, A] at `point` (x [B, H, A], t [B]) given previous [B, H, A], weights [B, H].
+
+    What `PrefixStepGraph` computes.
+    """
+    (x, t), (previous, weights) = point, given
+    frozen = weights >= 1.0
+    apart = frozen[:, :, None]
+    v = model.velocity(torch.where(apart, previous, x), t, context, frozen)
+    straight = (previous - x) / (1 - t).clamp(min=1e-6)[:, None, None]
+    return torch.where(apart, straight, v)
+
+
+def export_prefix_step(model: FlowPolicy, folder: Path) -> None:
+    """Write step_rtc.onnx (batch 1, float32) of a `model` trained with frozen actions."""
+    model.eval()
+    with torch.no_grad():
+        context = PrefixGraph(model)(*example_inputs(model))
+    shape = (1, model.config.horizon, model.config.actions)
+    inputs = (torch.zeros(shape), torch.full((1,), 0.5), torch.zeros(shape), torch.ones(shape[:2]))
+    names = [*PREFIX_INPUTS, *EncodedContext._fields]
+    finish(to_onnx(PrefixStepGraph(model), (*inputs, *context), names, ["v"]), folder / STEP_RTC)
 
 
 def export_guided_step(model: FlowPolicy, folder: Path) -> None:

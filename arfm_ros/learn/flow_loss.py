@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.model import EncodedContext, FlowPolicy
 
 
@@ -16,6 +17,11 @@ class FlowConfig:
 
     draws: int = 4  # noise and time samples that share one encoded observation
     noise_bias: float = 1.5  # t = 1 - u^(1 / bias); 1 is uniform, more dwells near t = 0
+    delay_max: int = 0  # ticks; up to so many first actions are given, in half of the draws
+
+    def __post_init__(self) -> None:
+        if self.delay_max < 0:
+            raise ConfigError(f"delay_max is {self.delay_max} ticks, needs 0 or more")
 
 
 def draw_times(batch: int, config: FlowConfig, rng: torch.Generator) -> Tensor:
@@ -29,6 +35,30 @@ def draw_times(batch: int, config: FlowConfig, rng: torch.Generator) -> Tensor:
     return 1 - u.clamp(1e-4, 1).pow(1 / config.noise_bias)
 
 
+def draw_frozen(
+    count: int, horizon: int, delay_max: int, rng: torch.Generator
+) -> Tensor | None:
+    """Draw which actions [count, horizon] the robot is already executing; None without delay.
+
+    Half of the draws freeze none, the others the first 1..delay_max: what a chunk that comes so
+    many ticks late has to follow on from. Black et al.: Training-time action conditioning for
+    efficient real-time chunking (2025).
+    """
+    if not delay_max:
+        return None
+    delay = torch.randint(1, min(delay_max, horizon - 1) + 1, (count,), generator=rng)
+    delay *= torch.randint(0, 2, (count,), generator=rng)
+    return torch.arange(horizon) < delay[:, None]
+
+
+def _mean_of_free(squares: Tensor, frozen: Tensor | None) -> Tensor:
+    """Mean over the actions [count, H] that are not frozen."""
+    if frozen is None:
+        return squares.mean(dim=1)
+    free = (~frozen).to(squares)
+    return (squares * free).sum(1) / free.sum(1)
+
+
 def flow_loss(
     model: FlowPolicy,
     context: EncodedContext,
@@ -38,8 +68,9 @@ def flow_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Compute l_i = mean over draws, H and A of (v(x_t, t, o) - u)^2.
 
-    `actions` [B, H, A] are normalised; x_t = t action + (1 - t) noise, u = action - noise.
-    Returns the loss per sample [B] and values worth logging.
+    `actions` [B, H, A] are normalised; x_t = t action + (1 - t) noise, u = action - noise. The
+    mean leaves out actions that are given (`draw_frozen`). Returns the loss per sample [B] and
+    values worth logging.
     """
     batch, draws = len(actions), config.draws
     t = draw_times(batch, config, rng).flatten()
@@ -47,9 +78,13 @@ def flow_loss(
     noise = torch.randn(action.shape, generator=rng)
     mix = t[:, None, None]
     x_t = mix * action + (1 - mix) * noise
+    frozen = draw_frozen(len(t), action.shape[1], config.delay_max, rng)
+    if frozen is not None:
+        x_t = torch.where(frozen[:, :, None], action, x_t)
     with model.precision():
-        v = model.velocity(x_t, t, context).float()
-    error = (v - (action - noise)).square().mean(dim=(1, 2)).unflatten(0, (batch, draws))
+        v = model.velocity(x_t, t, context, frozen).float()
+    squares = (v - (action - noise)).square().mean(dim=2)
+    error = _mean_of_free(squares, frozen).unflatten(0, (batch, draws))
     per_sample = error.mean(dim=1)
     info = {"loss": per_sample.detach().mean(), "loss_noisy": error.detach()[:, -1].mean()}
     return per_sample, info

@@ -155,12 +155,16 @@ class FlowPolicy(nn.Module):
         keys, values = shaped.permute(2, 0, 3, 4, 1, 5).unbind(0)
         return EncodedContext(keys, values, summary)
 
-    def velocity(self, x: Tensor, t: Tensor, context: EncodedContext) -> Tensor:
+    def velocity(
+        self, x: Tensor, t: Tensor, context: EncodedContext, frozen: Tensor | None = None
+    ) -> Tensor:
         """Map x_t [B K, H, A] at times t [B K] to the velocity [B K, H, A].
 
-        K noise draws share an observation; the draws of one observation are neighbours.
+        K noise draws share an observation; the draws of one observation are neighbours. `frozen`
+        [B K, H] marks actions of x_t that are the chunk's already; their velocity means nothing.
         """
-        return self.velocity_net(x, t, context.summary, (context.keys, context.values))
+        cache = (context.keys, context.values)
+        return self.velocity_net(x, t, context.summary, cache, frozen)
 
 
 def to_float(image: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.spec import Rtc
 from arfm_ros.engines.bundle import POLICY
 from arfm_ros.learn.checkpoint import NAME, Checkpoint, load_checkpoint, machine, stage
 from arfm_ros.learn.dataset import Sampler, fit_spec, make_sampler, rows_of, split_episodes
@@ -56,7 +57,11 @@ def start(plan: Plan, command: str = "", say: Callable[[str], None] = print) -> 
     frames = load_frames(plan.data, plan.out / "cache", config)
     rows, held = split_episodes(frames, plan.train.held_out, plan.train.seed)
     spec = begin.spec if begin else fit_spec(frames, config, rows)
-    spec = replace(spec, instructions={**spec.instructions, **dict(_instructions(frames))})
+    spec = replace(
+        spec,
+        instructions={**spec.instructions, **dict(_instructions(frames))},
+        rtc=_rtc(plan.train.flow.delay_max),
+    )
     model = FlowPolicy(shape)
     if begin:
         _load(model, begin)
@@ -70,6 +75,11 @@ def start(plan: Plan, command: str = "", say: Callable[[str], None] = print) -> 
         provenance["started_from"] = stage(begin)
     _introduce(frames, model, say)
     return train(trainer, Run(plan.out, rows_of(sampler, held), provenance, say))
+
+
+def _rtc(delay_max: int) -> Rtc:
+    """What the network learns about late chunks."""
+    return Rtc("prefix", 0, delay_max) if delay_max else Rtc()
 
 
 def _load(model: FlowPolicy, begin: Checkpoint) -> None:

@@ -48,8 +48,8 @@ class VelocityBlock(nn.Module):
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
     def forward(self, x: Tensor, condition: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Map x [B, T, D], condition [B, 9 D], key and value [B, heads, N, D/heads]."""
-        m = (condition + self.modulation)[:, None].chunk(9, dim=-1)
+        """Map x [B, T, D], condition [B, 1 or T, 9 D], key and value [B, heads, N, D/heads]."""
+        m = (condition + self.modulation).chunk(9, dim=-1)
         q, k, v = self.qkv(modulate(self.norm1(x), m[0], m[1])).chunk(3, dim=-1)
         h = attend(self._split(q), self._split(k), self._split(v))
         x = x + m[2] * self.self_out(h.transpose(1, 2).flatten(2))
@@ -84,15 +84,30 @@ class VelocityNet(nn.Module):
                 block.modulation.view(9, dim)[gates] = 0.1
 
     def forward(
-        self, x: Tensor, t: Tensor, summary: Tensor, cache: tuple[Tensor, Tensor]
+        self,
+        x: Tensor,
+        t: Tensor,
+        summary: Tensor,
+        cache: tuple[Tensor, Tensor],
+        frozen: Tensor | None = None,
     ) -> Tensor:
-        """Map x [B K, H, A], t [B K], summary [B, D], cache 2 x [B, blocks, heads, N, d] to v."""
+        """Map x [B K, H, A], t [B K], summary [B, D], cache 2 x [B, blocks, heads, N, d] to v.
+
+        `frozen` [B K, H] marks actions of x that are final: their time is 1 whatever t is.
+        """
         draws = x.shape[0] // summary.shape[0]
         if draws > 1:
             summary = summary.repeat_interleave(draws, dim=0)
-        condition = self.modulation(self.time(time_features(t, self.dim)) + summary)
+        condition = self._condition(t, summary)
+        if frozen is not None:
+            arrived = self._condition(torch.ones_like(t), summary)
+            condition = torch.where(frozen[:, :, None], arrived, condition)
         h = self.actions_in(x) + self.position
         keys, values = cache
         for i, block in enumerate(self.blocks):
             h = block(h, condition, keys[:, i], values[:, i])
         return self.actions_out(self.norm_out(h))
+
+    def _condition(self, t: Tensor, summary: Tensor) -> Tensor:
+        features = self.time(time_features(t, self.dim))
+        return self.modulation(features + summary)[:, None]

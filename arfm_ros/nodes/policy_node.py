@@ -286,7 +286,7 @@ def _warm_up(policy: Policy, spec: PolicySpec) -> None:
     noise = np.zeros(spec.action_shape, dtype=np.float32)
     context = policy.encode(spec.example(seed=0))
     chunk = policy.sample(context, noise, steps=1)
-    if spec.rtc.mode == "guided":
+    if spec.rtc.mode != "none":
         policy.sample(context, noise, left_over(chunk, chunk.stamp_ns, delay=1), steps=1)
 
 

@@ -1,0 +1,170 @@
+"""The trained prefix: a network that follows on from the actions already under way."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from learn_rig import DT_NS, SMALL, plan, silent, write_episodes
+
+from arfm_ros.core.data import ActionChunk
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.rtc import Guidance, hard_mask, left_over
+from arfm_ros.engines import OnnxPolicy, load_policy
+from arfm_ros.engines.replay import LIMIT, load_reference, replay
+from arfm_ros.export.bundle import export_bundle
+from arfm_ros.export.reference import prefix_velocity
+from arfm_ros.learn.checkpoint import build_policy, load_checkpoint
+from arfm_ros.learn.flow_loss import FlowConfig, draw_frozen, flow_loss
+from arfm_ros.learn.model import EncodedContext, FlowPolicy
+from arfm_ros.learn.session import start
+
+DELAY_MAX = 6
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("prefix")
+    flow = FlowConfig(delay_max=DELAY_MAX)
+    options = {"steps": 20, "learning_rate": 3e-3, "flow": flow}
+    start(plan(write_episodes(root / "data"), root / "run", **options), say=silent)
+    return root / "run"
+
+
+@pytest.fixture(scope="module")
+def bundle(run: Path) -> Path:
+    export_bundle(run, run.parent / "bundle", "rig", threads=1, say=silent)
+    return run.parent / "bundle"
+
+
+@pytest.fixture(scope="module")
+def policy(bundle: Path) -> OnnxPolicy:
+    return load_policy(bundle, threads=1)
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def noise(policy: OnnxPolicy, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(policy.spec.action_shape).astype(np.float32)
+
+
+def test_half_of_the_draws_freeze_a_uniform_number_of_first_actions() -> None:
+    frozen = draw_frozen(4000, 16, DELAY_MAX, generator(0))
+    assert frozen is not None
+    counts = frozen.sum(1)
+    assert torch.equal(frozen, torch.arange(16) < counts[:, None])  # always the first ones
+    share = torch.bincount(counts, minlength=17).float() / len(counts)
+    assert share[0] == pytest.approx(0.5, abs=0.05) and share[DELAY_MAX + 1 :].sum() == 0
+    wanted = torch.full((DELAY_MAX,), 0.5 / DELAY_MAX)
+    torch.testing.assert_close(share[1 : DELAY_MAX + 1], wanted, atol=0.02, rtol=0)
+    assert draw_frozen(4, 16, 0, generator(0)) is None
+    everything = draw_frozen(100, 4, 99, generator(0))
+    assert everything is not None and int(everything.sum(1).max()) == 3  # one stays free
+
+
+def test_frozen_actions_are_an_input_and_no_target() -> None:
+    model = FlowPolicy(SMALL).eval()
+    torch.nn.init.normal_(model.velocity_net.actions_out.weight)
+    rng = np.random.default_rng(0)
+    images = {n: torch.zeros(1, 3, h, w) for n, h, w in SMALL.cameras}
+    with torch.no_grad():
+        context, _ = model.encode(images, torch.zeros(1, SMALL.state), torch.ones(1, 16).long())
+    actions = torch.tensor(rng.normal(size=(1, SMALL.horizon, SMALL.actions)), dtype=torch.float)
+    frozen = torch.arange(SMALL.horizon)[None] < 4
+    t = torch.tensor([0.3])
+    other = actions.clone()
+    other[:, :4] += 1.0
+    v, w = (model.velocity(x, t, context, frozen) for x in (actions, other))
+    assert (v - w)[:, 4:].abs().max() > 1e-3  # what is frozen decides the rest
+    late = model.velocity(actions, t, context, torch.zeros_like(frozen))
+    assert (v - late)[:, 4:].abs().max() > 1e-4  # and the network knows that it is frozen
+    config = FlowConfig(draws=1, delay_max=SMALL.horizon - 1)
+    captured: list[torch.Tensor] = []
+    model.velocity_net.register_forward_hook(
+        lambda _, __, out: captured.append(out.retain_grad() or out)
+    )
+    for seed in range(20):
+        flow_loss(model, context, actions, config, generator(seed))[0].sum().backward()
+        drawn = draw_frozen_of(seed, config)
+        gradient = captured[-1].grad
+        assert gradient is not None and (gradient[drawn] == 0).all()
+        assert (gradient[~drawn] != 0).any()
+
+
+def draw_frozen_of(seed: int, config: FlowConfig) -> torch.Tensor:
+    """Draw what `flow_loss` draws with a generator of this seed."""
+    rng = generator(seed)
+    torch.rand(1, config.draws, generator=rng)
+    torch.randn(1, SMALL.horizon, SMALL.actions, generator=rng)
+    frozen = draw_frozen(1, SMALL.horizon, config.delay_max, rng)
+    assert frozen is not None
+    return frozen
+
+
+def test_without_delay_the_loss_is_the_plain_one() -> None:
+    model = FlowPolicy(SMALL).eval()
+    images = {n: torch.zeros(2, 3, h, w) for n, h, w in SMALL.cameras}
+    context, _ = model.encode(images, torch.zeros(2, SMALL.state), torch.ones(2, 16).long())
+    actions = torch.randn(2, SMALL.horizon, SMALL.actions, generator=generator(1))
+    rng = generator(3)
+    loss, _ = flow_loss(model, context, actions, FlowConfig(draws=1), rng)
+    rng = generator(3)
+    u = torch.rand(2, 1, generator=rng)
+    t = (1 - u.clamp(1e-4, 1).pow(1 / 1.5)).flatten()
+    e = torch.randn(actions.shape, generator=rng)
+    x_t = t[:, None, None] * actions + (1 - t[:, None, None]) * e
+    wanted = (model.velocity(x_t, t, context) - (actions - e)).square().mean(dim=(1, 2))
+    torch.testing.assert_close(loss, wanted)
+
+
+def test_the_bundle_knows_its_mode_and_passes_its_check(bundle: Path, policy: OnnxPolicy) -> None:
+    assert policy.spec.rtc.mode == "prefix" and policy.spec.rtc.delay_max == DELAY_MAX
+    parity = replay(policy, load_reference(bundle))
+    assert parity.passed and 0 < parity.max_guided_error <= LIMIT
+    kept = json.loads((bundle / "parity.json").read_text())
+    assert kept["freeze_error"]["prefix"] < 1e-5 < kept["freeze_error"]["none"]
+    assert "with the trained prefix" in (bundle / "README.md").read_text()
+
+
+def test_the_exported_step_equals_torch(run: Path, policy: OnnxPolicy) -> None:
+    context = policy.encode(policy.spec.example(1))
+    tensors = EncodedContext(**{n: torch.from_numpy(v) for n, v in context.tensors.items()})
+    given, x = Guidance(noise(policy, 1), hard_mask(16, 4)), noise(policy, 2)
+    model = build_policy(load_checkpoint(run))
+    for t in (0.0, 0.5, 0.9):
+        got = policy.guided_velocity(context, given)(x, t)
+        wanted = prefix_velocity(model, tensors, given, x, t)
+        np.testing.assert_allclose(got, wanted, atol=2e-5)
+        plain = policy.velocity(context)(x, t)
+        assert np.abs(got - plain)[4:].max() > 1e-4
+
+
+def test_a_chunk_begins_exactly_with_what_is_under_way(policy: OnnxPolicy) -> None:
+    spec = policy.spec
+    context = policy.encode(replace(spec.example(0), stamp_ns=3 * DT_NS))
+    made = []
+    for seed in (1, 2):
+        actions = spec.unnormalise_actions(noise(policy, seed), context.state)
+        previous = ActionChunk(actions, 0, DT_NS, spec.action_names)
+        chunk = policy.sample(context, noise(policy, 0), left_over(previous, 3 * DT_NS, delay=4))
+        np.testing.assert_allclose(chunk.actions[:4], actions[3:7], atol=1e-5)
+        assert chunk.info.guided and chunk.info.prefix_length == 4
+        made.append(chunk.actions)
+    assert np.abs(made[0] - made[1])[4:].max() > 1e-4
+
+
+def test_a_trained_prefix_can_also_be_guided_or_left_alone(run: Path, tmp_path: Path) -> None:
+    for mode in ("guided", "none"):
+        export_bundle(run, tmp_path / mode, "rig", threads=1, rtc=mode, say=silent)
+        assert load_policy(tmp_path / mode, threads=1).spec.rtc.mode == mode
+
+
+def test_a_negative_delay_is_refused() -> None:
+    with pytest.raises(ConfigError, match="delay_max is -1 ticks, needs 0 or more"):
+        FlowConfig(delay_max=-1)
