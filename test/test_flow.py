@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from arfm_ros.core.errors import EngineError
+from arfm_ros.core.errors import Cancelled, EngineError
 from arfm_ros.core.flow import integrate
 
 SHAPE = (16, 8)
@@ -39,6 +39,15 @@ def test_more_steps_come_closer_to_the_exact_flow() -> None:
         np.abs(integrate(lambda x, t: x, noise(), n).sample - exact).max() for n in (2, 8, 64)
     ]
     assert errors[0] > errors[1] > errors[2]
+
+
+def test_a_cancelled_chunk_ends_before_its_next_step() -> None:
+    asked, evaluated = iter((False, False, True)), []
+    with pytest.raises(Cancelled, match="before flow step 3 of 10"):
+        integrate(
+            lambda x, t: evaluated.append(t) or x, noise(), 10, cancelled=lambda: next(asked)
+        )
+    assert len(evaluated) == 2
 
 
 def test_being_out_of_time_finishes_the_chunk_in_one_step_of_what_remains() -> None:

@@ -261,3 +261,31 @@ def test_chunks_follow_on_from_the_one_in_force_and_from_none_while_a_human_driv
     assert hears_one(guided=False).prefix_length == 0
     robot.hands_over_to("policy")
     assert hears_one(guided=True).chunk_id > 0
+
+
+def test_a_takeover_and_a_new_instruction_cancel_the_chunk_being_computed(
+    bundle: Path, start: Start, robot: Robot
+) -> None:
+    start(bundle, "steps:=1000", "max_age_s:=5.0")  # long enough to be met in the middle
+    robot.instruct(TEXT)
+    robot.hears_more_chunks(1)
+
+    def cancelled() -> int:
+        return int(robot.health[-1][2].get("cancelled", 0)) if robot.health else 0
+
+    words = iter(range(1000))
+
+    def gave_up(before: int) -> bool:
+        robot.instruct(f"{TEXT} {next(words)}")
+        return cancelled() > before
+
+    robot.until(lambda: gave_up(0))
+
+    def interrupted(before: int) -> bool:
+        robot.hands_over_to("human" if next(words) % 2 else "policy")
+        return cancelled() > before
+
+    before = cancelled()
+    robot.until(lambda: interrupted(before))
+    robot.hands_over_to("policy")
+    robot.hears_more_chunks(2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -100,5 +100,9 @@ class Policy(Protocol):
         prefix: ActionChunk | None = None,
         steps: int | None = None,
         deadline_ns: int | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> ActionChunk:
-        """Integrate `noise` [H, A] to a chunk in at most `steps` steps."""
+        """Integrate `noise` [H, A] to a chunk in at most `steps` steps.
+
+        Raises `Cancelled` within a step after `cancelled()` says that nobody wants it any more.
+        """

@@ -17,6 +17,10 @@ class EngineError(ArfmError):
     """An inference engine failed or returned a non-finite value."""
 
 
+class Cancelled(ArfmError):
+    """An inference was given up because nobody wants its result any more."""
+
+
 class EpisodeError(ArfmError):
     """A recorded episode cannot be read or written."""
 

@@ -16,7 +16,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from arfm_ros.core.data import F32, U8, ActionChunk, ChunkInfo, Context, Observation
 from arfm_ros.core.errors import BundleError, EngineError
-from arfm_ros.core.flow import Clock, Integration, Velocity, integrate
+from arfm_ros.core.flow import Clock, Velocity, integrate
 from arfm_ros.core.rtc import Guidance, GuidedField, guidance
 from arfm_ros.core.spec import CameraInput, PolicySpec
 from arfm_ros.core.text import tokenize
@@ -114,12 +114,14 @@ class OnnxPolicy:
         prefix: ActionChunk | None = None,
         steps: int | None = None,
         deadline_ns: int | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> ActionChunk:
         """Integrate `noise` [H, A] in `steps` (default: the spec's) steps, fewer when late.
 
         `prefix` is what `core.rtc.left_over` left of the previous chunk at this observation.
         `deadline_ns` is of the injected clock. Raises `EngineError` for a non-finite velocity,
-        noise of another shape, or a `prefix`, if the bundle has no real-time chunking.
+        noise of another shape, or a `prefix`, if the bundle has no real-time chunking, and
+        `Cancelled` before the step at which `cancelled()` says yes.
         """
         spec = self.spec
         if noise.shape != spec.action_shape:
@@ -128,24 +130,19 @@ class OnnxPolicy:
         begin_ns = self._clock()
         hurry = None if deadline_ns is None else _deadline(self._clock, begin_ns, deadline_ns)
         if prefix is None:
-            result = integrate(self.velocity(context), noise, count, out_of_time=hurry)
+            field = self.velocity(context)
         else:
-            result = self._follow_on(context, prefix, noise, count, hurry)
+            field = self._following_on(context, prefix, count)
+            hurry = field.watch(hurry) if isinstance(field, GuidedField) else hurry
+        result = integrate(field, noise, count, out_of_time=hurry, cancelled=cancelled)
         actions = spec.unnormalise_actions(result.sample, context.state)
         info = self._info(context, begin_ns, result.steps)
         if prefix is not None:
             info = replace(info, guided=True, prefix_length=prefix.info.prefix_length)
         return ActionChunk(actions, context.stamp_ns, spec.dt_ns, spec.action_names, info=info)
 
-    def _follow_on(
-        self,
-        context: Context,
-        prefix: ActionChunk,
-        noise: F32,
-        steps: int,
-        hurry: Callable[[int], bool] | None,
-    ) -> Integration:
-        """Integrate `noise` to a chunk that follows on from `prefix`."""
+    def _following_on(self, context: Context, prefix: ActionChunk, steps: int) -> Velocity:
+        """Return the velocity of a chunk that follows on from `prefix`."""
         if prefix.stamp_ns != context.stamp_ns:
             raise EngineError(
                 f"prefix is of {prefix.stamp_ns} ns, observation of {context.stamp_ns} ns: "
@@ -155,9 +152,8 @@ class OnnxPolicy:
         exact = partial(self.guided_velocity, context)
         with_previous = exact(given)  # a policy without it says so before it computes
         if self.spec.rtc.mode == "prefix":
-            return integrate(with_previous, noise, steps, out_of_time=hurry)
-        field = GuidedField(self.velocity(context), exact, given, steps)
-        return integrate(field, noise, steps, out_of_time=field.watch(hurry))
+            return with_previous
+        return GuidedField(self.velocity(context), exact, given, steps)
 
     def _info(self, context: Context, begin_ns: int, steps: int) -> ChunkInfo:
         self._chunk_id += 1

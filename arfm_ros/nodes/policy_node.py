@@ -221,7 +221,7 @@ class PolicyNode(LifecycleNode):
         """Bind no chunk to one that the arbiter does not play."""
         self._drives = message.data in {POLICY, SETTLE}
         if self._worker is not None:
-            self._worker.chunking.in_force = self._drives
+            self._worker.drives(self._drives)
 
     def _look_at_worker(self) -> None:
         """Take over in the executor's thread what ended the worker."""
@@ -253,7 +253,7 @@ class PolicyNode(LifecycleNode):
             return Health(level, message, values)
         report = worker.report
         values |= {"instruction": worker.instruction, "chunks": report.chunks}
-        values |= {"failures_in_a_row": report.failures}
+        values |= {"failures_in_a_row": report.failures, "cancelled": report.cancelled}
         values |= inputs.values(self._now_ns())
         values |= worker.latency_values()
         chunking = worker.chunking

@@ -12,8 +12,8 @@ import numpy as np
 
 from arfm_ros.core.cadence import Cadence
 from arfm_ros.core.chunking import Chunking
-from arfm_ros.core.data import ActionChunk, Policy
-from arfm_ros.core.errors import EngineError, SpecError
+from arfm_ros.core.data import F32, ActionChunk, Policy
+from arfm_ros.core.errors import Cancelled, EngineError, SpecError
 from arfm_ros.core.latency import StageLatency
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.core.sync import Missing, Synced
@@ -44,6 +44,7 @@ class Report:
     engine_error: str = ""  # of the last inference, empty after a good one
     failures: int = 0  # in a row
     gave_up: bool = False
+    cancelled: int = 0  # inferences given up for a new instruction or a takeover
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class PolicyWorker:
         self._latency, self._latency_lock = StageLatency(), threading.Lock()
         self._stopping, self._cadence = threading.Event(), Cadence()
         self.chunking = Chunking(spec.rtc)
+        self._order = 0  # counts what makes the chunk being computed useless
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="policy")
         self._running: Future[None] = self._pool.submit(self._loop)
 
@@ -81,7 +83,14 @@ class PolicyWorker:
         """Use another instruction from the next image on, whatever the period."""
         if instruction != self.instruction:
             self.instruction = instruction
+            self._order += 1
             self._cadence.hurry()
+
+    def drives(self, in_force: bool) -> None:
+        """Say whether the robot follows the chunks; a takeover cancels the one being computed."""
+        if self.chunking.in_force and not in_force:
+            self._order += 1
+        self.chunking.in_force = in_force
 
     def stop(self) -> None:
         """End the thread; an inference under way is finished but not published."""
@@ -129,10 +138,13 @@ class PolicyWorker:
         return self._cadence.due(taken_ns, now_ns, self.pacing.period_ns, interval_ns)
 
     def _attempt(self, synced: Synced[Sample], begin_ns: int) -> None:
-        report = self.report
+        report, order = self.report, self._order
         instruction = self.instruction  # another one may come meanwhile
         try:
-            chunk, marks = self._infer(synced, begin_ns, instruction)
+            chunk, marks = self._infer(synced, begin_ns, instruction, order)
+        except Cancelled:
+            self.report = replace(report, cancelled=report.cancelled + 1)
+            return
         except SpecError as error:
             self.report = replace(report, waiting_for=str(error))
             return
@@ -145,7 +157,7 @@ class PolicyWorker:
             if gave_up:
                 self._stopping.set()
             return
-        self.report = Report(chunks=report.chunks + 1)
+        self.report = Report(chunks=report.chunks + 1, cancelled=report.cancelled)
         if not self._stopping.is_set():
             self._ports.publish(chunk)
             self.chunking.took_over(chunk, instruction, self._ports.now_ns())
@@ -153,15 +165,12 @@ class PolicyWorker:
             self._ports.describe(chunk, stages)
 
     def _infer(
-        self, synced: Synced[Sample], begin_ns: int, instruction: str
+        self, synced: Synced[Sample], begin_ns: int, instruction: str, order: int
     ) -> tuple[ActionChunk, dict[str, int]]:
         pacing, chunk_id = self.pacing, self.report.chunks
         received_ns = max(sample.received_ns for sample in synced.values.values())
         observation = self._inputs.observe(synced, self._spec, instruction)
-        # A seed of its own for every chunk: a run is repeatable, chunks are independent.
-        noise = np.random.default_rng((pacing.seed, chunk_id)).standard_normal(
-            self._spec.action_shape, dtype=np.float32
-        )
+        noise = self._noise(chunk_id)
         encode_ns = self._ports.now_ns()
         context = self._policy.encode(observation)
         sample_ns = self._ports.now_ns()
@@ -169,7 +178,9 @@ class PolicyWorker:
         prefix = None
         if pacing.guide:
             prefix = self.chunking.prefix(observation.stamp_ns, instruction)
-        chunk = self._policy.sample(context, noise, prefix, pacing.steps or None, deadline_ns)
+        chunk = self._policy.sample(
+            context, noise, prefix, pacing.steps or None, deadline_ns, self._overtaken(order)
+        )
         end_ns = self._ports.now_ns()
         if not np.isfinite(chunk.actions).all():
             raise EngineError("the engine returned actions that are not finite: chunk discarded")
@@ -191,6 +202,14 @@ class PolicyWorker:
             "sample": end_ns - sample_ns,
         }
         return replace(chunk, info=info), marks
+
+    def _noise(self, chunk_id: int) -> F32:
+        """Draw from a seed of its own for every chunk: a run is repeatable, chunks independent."""
+        rng = np.random.default_rng((self.pacing.seed, chunk_id))
+        return rng.standard_normal(self._spec.action_shape, dtype=np.float32)
+
+    def _overtaken(self, order: int) -> Callable[[], bool]:
+        return lambda: self._order != order
 
     def _note(self, chunk: ActionChunk, marks: dict[str, int]) -> dict[str, int]:
         end_ns = self._ports.now_ns()
