@@ -263,6 +263,11 @@ def test_chunks_follow_on_from_the_one_in_force_and_from_none_while_a_human_driv
     assert hears_one(guided=True).chunk_id > 0
 
 
+def counted(robot: Robot, name: str) -> int:
+    """Read a counter of the policy's last diagnosis."""
+    return int(robot.health[-1][2].get(name, 0)) if robot.health else 0
+
+
 def test_a_takeover_and_a_new_instruction_cancel_the_chunk_being_computed(
     bundle: Path, start: Start, robot: Robot
 ) -> None:
@@ -271,7 +276,7 @@ def test_a_takeover_and_a_new_instruction_cancel_the_chunk_being_computed(
     robot.hears_more_chunks(1)
 
     def cancelled() -> int:
-        return int(robot.health[-1][2].get("cancelled", 0)) if robot.health else 0
+        return counted(robot, "cancelled")
 
     words = iter(range(1000))
 
@@ -289,3 +294,14 @@ def test_a_takeover_and_a_new_instruction_cancel_the_chunk_being_computed(
     robot.until(lambda: interrupted(before))
     robot.hands_over_to("policy")
     robot.hears_more_chunks(2)
+
+
+def test_a_still_scene_shares_a_context_when_asked_to(
+    bundle: Path, start: Start, robot: Robot
+) -> None:
+    start(bundle, "reuse:=1.0")
+    robot.instruct(TEXT)
+    robot.hears_more_chunks(3)
+    robot.until(lambda: counted(robot, "contexts_reused") >= 2)
+    actions = [trajectory_to_chunk(message).actions for message in robot.chunks[:3]]
+    assert np.isfinite(actions).all()

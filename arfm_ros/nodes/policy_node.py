@@ -17,6 +17,7 @@ from arfm_ros.control.fr3 import JOINT_NAMES
 from arfm_ros.core.data import ActionChunk, Policy
 from arfm_ros.core.decision import POLICY, SETTLE
 from arfm_ros.core.errors import ArfmError, BundleError, ConfigError
+from arfm_ros.core.reuse import Sameness
 from arfm_ros.core.rtc import left_over
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.nodes import spin, topics
@@ -46,6 +47,7 @@ class PolicyParams:
     steps: int = knob(0, "flow steps; 0: as the bundle says", 0, 1000, live=True)
     deadline_s: float = knob(0.0, "cut the flow short after this; 0: never", 0.0, 10.0, live=True)
     guide: bool = knob(True, "follow on from the previous chunk if the policy can", live=True)
+    reuse: float = knob(0.0, "grey levels within which a context is reused", 0, 255, live=True)
     seed: int = knob(0, "seed of the noise; chunk k uses (seed, k)", 0, 2**31 - 1, live=True)
     max_failures: int = knob(10, "engine errors in a row before giving up", 1, 1000, live=True)
     default_instruction: str = knob("", "used until one is published", live=True)
@@ -94,6 +96,7 @@ class PolicyParams:
             deadline_ns=int(self.deadline_s * NS),
             max_failures=self.max_failures,
             guide=self.guide,
+            sameness=Sameness(image=self.reuse),
         )
 
 
@@ -252,10 +255,8 @@ class PolicyNode(LifecycleNode):
             level, message = (ERROR, self._refusal) if self._refusal else (WARN, "not active")
             return Health(level, message, values)
         report = worker.report
-        values |= {"instruction": worker.instruction, "chunks": report.chunks}
-        values |= {"failures_in_a_row": report.failures, "cancelled": report.cancelled}
-        values |= inputs.values(self._now_ns())
-        values |= worker.latency_values()
+        values |= {"instruction": worker.instruction, **worker.counts()}
+        values |= {**inputs.values(self._now_ns()), **worker.latency_values()}
         chunking = worker.chunking
         values |= {"rtc": self._rtc_mode(), "delay_ticks": chunking.delay}
         trouble = report.engine_error or report.waiting_for

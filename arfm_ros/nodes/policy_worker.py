@@ -12,9 +12,10 @@ import numpy as np
 
 from arfm_ros.core.cadence import Cadence
 from arfm_ros.core.chunking import Chunking
-from arfm_ros.core.data import F32, ActionChunk, Policy
+from arfm_ros.core.data import F32, ActionChunk, Context, Observation, Policy
 from arfm_ros.core.errors import Cancelled, EngineError, SpecError
 from arfm_ros.core.latency import StageLatency
+from arfm_ros.core.reuse import ContextReuse, Sameness
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.core.sync import Missing, Synced
 from arfm_ros.nodes.policy_inputs import PolicyInputs, Sample
@@ -33,6 +34,7 @@ class Pacing:
     deadline_ns: int  # 0: none
     max_failures: int
     guide: bool = True  # chunks follow on from the previous one where the policy can
+    sameness: Sameness = Sameness()  # of observations that share a context
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class PolicyWorker:
         self._latency, self._latency_lock = StageLatency(), threading.Lock()
         self._stopping, self._cadence = threading.Event(), Cadence()
         self.chunking = Chunking(spec.rtc)
+        self._reuse = ContextReuse()
         self._order = 0  # counts what makes the chunk being computed useless
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="policy")
         self._running: Future[None] = self._pool.submit(self._loop)
@@ -105,6 +108,16 @@ class PolicyWorker:
         if self._running.done():
             self._running.result()
         return self.report.gave_up
+
+    def counts(self) -> dict[str, int]:
+        """Give what is counted, for diagnostics."""
+        report = self.report
+        return {
+            "chunks": report.chunks,
+            "failures_in_a_row": report.failures,
+            "cancelled": report.cancelled,
+            "contexts_reused": self._reuse.count,
+        }
 
     def latency_values(self) -> dict[str, float]:
         """Give p50, p99 and max of every stage in ms."""
@@ -172,7 +185,7 @@ class PolicyWorker:
         observation = self._inputs.observe(synced, self._spec, instruction)
         noise = self._noise(chunk_id)
         encode_ns = self._ports.now_ns()
-        context = self._policy.encode(observation)
+        context = self._context(observation)
         sample_ns = self._ports.now_ns()
         deadline_ns = time.monotonic_ns() + pacing.deadline_ns if pacing.deadline_ns else None
         prefix = None
@@ -202,6 +215,14 @@ class PolicyWorker:
             "sample": end_ns - sample_ns,
         }
         return replace(chunk, info=info), marks
+
+    def _context(self, observation: Observation) -> Context:
+        found = self._reuse.find(observation, self.pacing.sameness)
+        if found is None:
+            found = self._policy.encode(observation)
+            if self.pacing.sameness.image > 0:
+                self._reuse.keep(observation, found)
+        return found
 
     def _noise(self, chunk_id: int) -> F32:
         """Draw from a seed of its own for every chunk: a run is repeatable, chunks independent."""
