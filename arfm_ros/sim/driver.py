@@ -18,6 +18,7 @@ from arfm_ros.core.chunking import Chunking
 from arfm_ros.core.data import U8, ActionChunk, Observation, Policy
 from arfm_ros.core.decision import Decision
 from arfm_ros.core.spec import PolicySpec, Rtc
+from arfm_ros.sim.noise import ActionNoise
 from arfm_ros.sim.render import Renderer
 from arfm_ros.sim.world import World
 
@@ -33,6 +34,7 @@ class DriverConfig:
     latency_ms: int = 50  # from the observation to its chunk
     steps: int | None = None
     guide: bool = True  # chunks follow on from the previous one where the policy can
+    action_noise: float = 0.0  # standard deviation on executed actions, see sim/noise.py
     height: int = 240
     width: int = 320
 
@@ -51,9 +53,11 @@ class PolicyDriver:
         self.limits = fr3_limits()
 
     def start(self, instruction: str, seed: int) -> None:
-        """Begin an episode in the state the world is in; `seed` decides the noise."""
+        """Begin an episode in the state the world is in; `seed` decides all noise."""
         self._instruction = instruction
         self._noise = np.random.default_rng([seed, 1])
+        std = self.config.action_noise
+        self._disturbance = ActionNoise(std, self._spec, self.limits, seed)
         self._arbiter = Arbiter(ArbiterConfig(self.limits))
         self._arbiter.engage(self._world.time_ns, self.measured())
         self._chunking = Chunking(self._spec.rtc if self.config.guide else Rtc())
@@ -69,7 +73,8 @@ class PolicyDriver:
             self._pending.append((arrives, chunk))
             self._chunking.took_over(chunk, self._instruction, arrives)
         while self._pending and self._pending[0][0] <= now:
-            self.chunks += not self._arbiter.on_chunk(self._pending.pop(0)[1], now)
+            executed = self._disturbance.on(self._pending.pop(0)[1])
+            self.chunks += not self._arbiter.on_chunk(executed, now)
         self._arbiter.on_state(self.measured(), now, now)
         return self._arbiter.tick(now)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,11 @@ class RolloutResult:
     seconds: float
     chunks: int
     step_ratio: float  # largest joint step of a tick over the joint's velocity limit x dt
+
+    @staticmethod
+    def from_json(raw: Mapping[str, Any]) -> RolloutResult:
+        """Make a result of what `dataclasses.asdict` made of one."""
+        return RolloutResult(**raw)
 
 
 class Rollouts:
