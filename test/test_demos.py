@@ -10,9 +10,10 @@ from arfm_ros.bringup import find_bundle
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.episodes.windows import read_episode
 from arfm_ros.sim import demos
-from arfm_ros.sim.demo_batch import Batch, note_command, record_batch
-from arfm_ros.sim.demos import NAMES, Demonstrator, DemoOptions
+from arfm_ros.sim.batch import Batch, note_command, record_batch
+from arfm_ros.sim.demos import Demonstrator, DemoOptions
 from arfm_ros.sim.quality import quality
+from arfm_ros.sim.scribe import NAMES
 
 CAMERAS = {"scene": (96, 128), "wrist": (96, 128)}
 
@@ -57,9 +58,9 @@ def test_poor_quality_fails_more_often_and_says_so(tmp_path: Path) -> None:
 
 
 def test_a_batch_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
-    first = Batch(("reach",), 1, 0, tmp_path, "full")
+    first = Batch(("reach",), 1, 0, tmp_path, "demo_{task}_full")
     assert record_batch(first, DemoOptions(), 1) == {"reach": (1, 1)}
-    both = Batch(("reach",), 2, 0, tmp_path, "full")
+    both = Batch(("reach",), 2, 0, tmp_path, "demo_{task}_full")
     assert record_batch(both, DemoOptions(), 1) == {"reach": (1, 1)}
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -73,4 +74,4 @@ def test_how_the_episodes_were_made_is_kept_beside_them(tmp_path: Path) -> None:
 
 def test_a_batch_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--episodes"):
-        record_batch(Batch(("reach",), 0, 0, tmp_path, "full"), DemoOptions(), 1)
+        record_batch(Batch(("reach",), 0, 0, tmp_path, "demo_{task}_full"), DemoOptions(), 1)

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Record the episodes and print the success rate of each task."""
-    from arfm_ros.sim.demo_batch import Batch, note_command, record_batch
+    from arfm_ros.sim.batch import Batch, note_command, record_batch
     from arfm_ros.sim.demos import DemoOptions
     from arfm_ros.sim.quality import quality
 
@@ -36,7 +36,8 @@ def run(args: argparse.Namespace) -> int:
         quality=quality(args.quality), wide=args.wide, thrown=args.thrown, takeover=args.takeover
     )
     tasks = tuple(args.task or ("lift",))
-    batch = Batch(tasks, args.episodes, args.seed, args.out, args.quality)
+    name = f"demo_{{task}}_{args.quality}"
+    batch = Batch(tasks, args.episodes, args.seed, args.out, name)
     note_command(args.out, rebuild("demos", args))
     for task, (good, count) in record_batch(batch, options, args.workers).items():
         print(f"{task}: {good} of {count} episodes succeeded")

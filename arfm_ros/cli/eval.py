@@ -1,4 +1,4 @@
-"""`arfm eval`: a bundle's success in the simulator, closed loop, with an interval."""
+"""`arfm eval`: success in the simulator, closed loop, with intervals and paired comparisons."""
 
 from __future__ import annotations
 
@@ -6,49 +6,95 @@ import argparse
 import json
 from pathlib import Path
 
+from arfm_ros.core.errors import ConfigError
+
 HELP = "measure a bundle's success in the headless simulator"
-EXTRAS = ("sim",)
+EXTRAS = ("sim", "show")
+PICTURES = (".png", ".svg", ".pdf")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the verb."""
     parser.add_argument("bundle", type=Path, help="folder of the policy bundle")
+    parser.add_argument("--against", type=Path, help="another bundle, on the same starts")
     parser.add_argument("--task", action="append", help="repeatable; default: the bundle's tasks")
     parser.add_argument("--episodes", type=int, default=100, help="episodes per task")
     parser.add_argument("--seed", type=int, default=1_000_000, help="seed of the first episode")
-    parser.add_argument("--delay-ms", type=int, default=50, help="observation to chunk")
+    parser.add_argument(
+        "--delay-ms", type=numbers, default=(50,), help="observation to chunk; a list: 0,50,100"
+    )
     parser.add_argument("--period-ms", type=int, default=100, help="between two inferences")
     parser.add_argument("--steps", type=int, default=None, help="flow steps (default: bundle's)")
     parser.add_argument(
-        "--rtc", choices=("bundle", "none"), default="bundle", help="none: never guide chunks"
+        "--rtc",
+        type=words,
+        default=("bundle",),
+        help="how chunks follow on: bundle (as exported), none, guided, prefix; or a list",
+    )
+    parser.add_argument(
+        "--action-noise",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="standard deviation on executed actions, in what one control step moves",
     )
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--json", type=Path, default=None, help="write the results here")
+    parser.add_argument(
+        "--out", type=Path, help="keep finished episodes here, so that the next call goes on"
+    )
+    parser.add_argument("--plot", type=Path, help="draw success over delay, a .png or .svg")
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Read `0,50,100`; none may be negative, each counts once."""
+    values = tuple(dict.fromkeys(int(word) for word in text.split(",")))
+    if min(values) < 0:
+        raise argparse.ArgumentTypeError(f"{text}: needs milliseconds, 0 or more")
+    return values
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Read `none,guided`; each counts once."""
+    return tuple(dict.fromkeys(text.split(",")))
+
+
+def check_outputs(report: Path | None, plot: Path | None) -> None:
+    """Raise `ConfigError`, before hours of episodes, for a file that cannot be written."""
+    for path in (report, plot):
+        if path is not None and not path.parent.is_dir():
+            raise ConfigError(f"cannot write {path}: there is no folder {path.parent}")
+    if plot is not None and plot.suffix not in PICTURES:
+        raise ConfigError(f"cannot draw '{plot.name}': needs a name in {', '.join(PICTURES)}")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate and print one line per task."""
+    """Evaluate, print tables, write JSON and plot as asked."""
+    from arfm_ros.cli._tables import show_comparisons, show_success
     from arfm_ros.engines import load_bundle
     from arfm_ros.sim.driver import DriverConfig
-    from arfm_ros.sim.evaluate import evaluate, summary
+    from arfm_ros.sim.sweep import Plan, pairs, report, run_sweep
+    from arfm_ros.sim.sweep_plot import draw
 
-    tasks = args.task or list(load_bundle(args.bundle).spec.instructions)
     config = DriverConfig(
-        period_ms=args.period_ms,
-        latency_ms=args.delay_ms,
-        steps=args.steps,
-        guide=args.rtc == "bundle",
+        period_ms=args.period_ms, steps=args.steps, action_noise=args.action_noise
     )
-    report = {}
-    for task in tasks:
-        results = evaluate(
-            args.bundle, task, range(args.seed, args.seed + args.episodes), config, args.workers
-        )
-        report[task] = summary(results)
-        low, high = report[task]["interval"]
-        rate = report[task]["success_rate"]
-        print(f"{task}: {100 * rate:.1f} % of {len(results)} [{100 * low:.1f}, {100 * high:.1f}]")
+    plan = Plan(
+        bundles=tuple(dict.fromkeys(b for b in (args.bundle, args.against) if b)),
+        tasks=tuple(args.task or load_bundle(args.bundle).spec.instructions),
+        modes=args.rtc,
+        delays_ms=args.delay_ms,
+        seeds=range(args.seed, args.seed + args.episodes),
+        config=config,
+        workers=args.workers,
+        out=args.out,
+    )
+    check_outputs(args.json, args.plot)
+    outcomes = run_sweep(plan)
+    show_success(outcomes)
+    show_comparisons(pairs(outcomes))
     if args.json:
-        first = next(iter(report.values())) if len(report) == 1 else {"tasks": report}
-        args.json.write_text(json.dumps(first, indent=1))
+        args.json.write_text(json.dumps(report(plan, outcomes), indent=1))
+    if args.plot:
+        draw(outcomes, args.plot)
     return 0

@@ -30,6 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("data", nargs="+", type=Path, help="folders with episodes")
     parser.add_argument("--out", type=Path, required=True, help="run folder")
+    add_training(parser)
+    parser.add_argument("--success-only", action="store_true", help="leave failed episodes out")
+    parser.add_argument(
+        "--authority", default="", help="keep only steps commanded by these, comma-separated"
+    )
+    parser.add_argument("--init", type=Path, help="start from the weights of this run or bundle")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """Declare what `train_config` reads."""
     parser.add_argument("--minutes", type=float, default=0.0, help="wall-clock budget")
     parser.add_argument("--steps", type=int, default=0, help="number of optimiser steps instead")
     parser.add_argument("--batch", type=int, default=128, help="observations a step")
@@ -43,13 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
     parser.add_argument("--shift", type=int, default=2, help="image shift augmentation in pixels")
     parser.add_argument("--state-noise", type=float, default=0.01, help="rad; 0 switches it off")
-    parser.add_argument("--success-only", action="store_true", help="leave failed episodes out")
-    parser.add_argument(
-        "--authority", default="", help="keep only steps commanded by these, comma-separated"
-    )
     _add_objective(parser)
-    parser.add_argument("--init", type=Path, help="start from the weights of this run or bundle")
-    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
 
 
 def _add_objective(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     plan = session.Plan(
         data=tuple(args.data),
         out=args.out,
-        train=_train_config(args),
+        train=train_config(args),
         success_only=args.success_only,
         authority=tuple(name for name in args.authority.split(",") if name),
         init=args.init,
@@ -87,10 +92,11 @@ def run(args: argparse.Namespace) -> int:
 
 def command(args: argparse.Namespace) -> str:
     """Rebuild the command without machine-specific paths, for the model card."""
-    return rebuild("train", args, UNSET_IS_0)
+    return rebuild("train", args, UNSET_IS_0, positional=("data",))
 
 
-def _train_config(args: argparse.Namespace) -> TrainConfig:
+def train_config(args: argparse.Namespace) -> TrainConfig:
+    """Make the configuration of a training run. Raises `ConfigError` for what does not fit."""
     from arfm_ros.learn.dataset import AugmentConfig
     from arfm_ros.learn.flow_loss import FlowConfig
     from arfm_ros.learn.objective import make_objective

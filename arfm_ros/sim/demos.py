@@ -1,7 +1,6 @@
 """Scripted demonstrations, written in the episode format without ROS.
 
-The topics are those of the running stack; images are JPEG at the policy's rate. In
-`/arbiter/authority`, `expert` means that the command is a demonstration, `disturbed` that the
+In `/arbiter/authority`, `expert` means that the command is a demonstration, `disturbed` that the
 simulator threw the arm off on purpose and `policy` that a policy drove until the expert took over:
 learning can leave what went wrong out and keep the recovery.
 """
@@ -10,35 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.control import fr3, kinematics
-from arfm_ros.core.errors import EngineError
 from arfm_ros.engines import load_policy
-from arfm_ros.episodes import messages
-from arfm_ros.episodes.writer import EpisodeWriter
 from arfm_ros.sim.driver import PolicyDriver
 from arfm_ros.sim.experts import Expert
 from arfm_ros.sim.quality import Quality, draw_flaws
 from arfm_ros.sim.render import Renderer
+from arfm_ros.sim.scribe import CAMERAS, OBJECTS, Scribe
 from arfm_ros.sim.tasks import make_task
 from arfm_ros.sim.tasks.task import Task
 from arfm_ros.sim.world import World
 
 F64 = NDArray[np.float64]
-NAMES = (*fr3.JOINT_NAMES, fr3.GRIPPER_NAME)
-CAMERAS = ("scene", "wrist")
-OBJECTS = ("cube", "puck", "marker", "zone", "bin")
-EPOCH_NS = 1_700_000_000 * 1_000_000_000  # simulated episodes need some absolute time
-EPISODE_NS = 1_000 * 1_000_000_000
-TICK_MS, STATE_MS, FRAME_MS = 10, 20, 50
+TICK_MS = 10
 HELD_MS, TAIL_MS = 300, 500
 TAKEOVER_S = 6.0
-JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +43,10 @@ class DemoOptions:
     limit_s: float = 10.0
     height: int = 240
     width: int = 320
+
+    def open(self) -> Demonstrator:
+        """Make what records such demonstrations."""
+        return Demonstrator(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,81 +73,42 @@ class Demonstrator:
 
     def record(self, task_name: str, seed: int, folder: Path) -> bool:
         """Record the episode of `seed` into `folder` and return whether it succeeded."""
-        rng = np.random.default_rng([seed, 7])
+        world, rng = self._world, np.random.default_rng([seed, 7])
         task = make_task(task_name)
-        instruction = task.reset(self._world, np.random.default_rng(seed))
+        instruction = task.reset(world, np.random.default_rng(seed))
         if rng.random() < self._options.wide:
-            start_anywhere(self._world, rng)
+            start_anywhere(world, rng)
         flaws = draw_flaws(self._options.quality, rng)
         throws = draw_throws(rng) if rng.random() < self._options.thrown else ()
         script = _Script(Expert(task_name, flaws), throws)
         if self._driver is not None:
             self._driver.start(instruction, seed)
             script.let_drive(self._driver, until_ns=int(rng.uniform(0.4, TAKEOVER_S) * 1e9))
-        writer = EpisodeWriter(folder)
-        try:
-            page = _Page(writer, EPOCH_NS + seed * EPISODE_NS)
-            page.text("/instruction", instruction, 0)
-            success, held_ms = self._play(task, script, page)
-            label = {
+        with Scribe(folder, world, partial(self._renderer.render, world.data), seed) as scribe:
+            scribe.text("/instruction", instruction)
+            success, held_ms = self._play(task, script, scribe)
+            scribe.label({
                 "task": task_name,
                 "success": success,
                 "seed": seed,
-                "seconds": round((self._world.time_ns - held_ms * 1_000_000) / 1e9, 3),
+                "seconds": round((world.time_ns - held_ms * 1_000_000) / 1e9, 3),
                 "source": "expert",
                 "flawed": flaws.failing,
-            }
-            writer.label(label, page.stamp_ns(self._world.time_ns))
-        finally:
-            writer.close()
+            })
         return success
 
-    def _play(self, task: Task, script: _Script, page: _Page) -> tuple[bool, int]:
-        world, authority, held_ms = self._world, "", 0
+    def _play(self, task: Task, script: _Script, scribe: Scribe) -> tuple[bool, int]:
+        world, held_ms = self._world, 0
         before = world.robot_state().position
         limit_ns = int(self._options.limit_s * 1e9)
         while world.time_ns < limit_ns and held_ms < HELD_MS + TAIL_MS:
-            now = world.time_ns
-            if now % (FRAME_MS * 1_000_000) == 0:
-                self._write_frame(task, page)
-            if now % (STATE_MS * 1_000_000) == 0:
-                _write_state(world, page)
+            scribe.look(task)
             command, source = script.command(world)
-            if source != authority:
-                page.text("/arbiter/authority", source, now)
-                authority = source
-            stamp = page.stamp_ns(now)
-            page.put("/arbiter/command", messages.joint_state(stamp, NAMES, command), now)
+            scribe.commanded(command, source)
             drive(world, command, before, TICK_MS)
             before = command
             held_ms = held_ms + TICK_MS if task.success(world) else 0
         return held_ms >= HELD_MS, max(held_ms - HELD_MS, 0)
-
-    def _write_frame(self, task: Task, page: _Page) -> None:
-        world = self._world
-        now = world.time_ns
-        world.tool_pose()  # brings the poses that are drawn up to date
-        for camera in CAMERAS:
-            image = self._renderer.render(world.data, camera)
-            done, jpeg = cv2.imencode(
-                ".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-            )
-            if not done:
-                raise EngineError(f"OpenCV could not encode an image {image.shape} as JPEG")
-            stamp = page.stamp_ns(now)
-            topic = f"/{camera}/image_raw/compressed"
-            page.put(topic, messages.compressed_image(stamp, jpeg.tobytes(), camera), now)
-        values: dict[str, object] = {
-            "success": str(task.success(world)).lower(),
-            "progress": round(task.progress(world), 4),
-            "elapsed_s": now / 1e9,
-        }
-        for name in OBJECTS:
-            position, quaternion = world.object_pose(name)
-            values[f"pose_{name}"] = " ".join(f"{v:.5f}" for v in (*position, *quaternion))
-        page.put(
-            "/task/state", messages.diagnostic_array(page.stamp_ns(now), task.name, values), now
-        )
 
 
 class _Script:
@@ -188,22 +144,6 @@ class _Script:
         return command, "disturbed"
 
 
-class _Page:
-    """Stamps messages of one episode with absolute time."""
-
-    def __init__(self, writer: EpisodeWriter, base_ns: int) -> None:
-        self._writer, self._base_ns = writer, base_ns
-
-    def stamp_ns(self, time_ns: int) -> int:
-        return self._base_ns + time_ns
-
-    def put(self, topic: str, message: messages.Serialized, time_ns: int) -> None:
-        self._writer.write(topic, message[0], message[1], self._base_ns + time_ns)
-
-    def text(self, topic: str, text: str, time_ns: int) -> None:
-        self.put(topic, messages.string(text), time_ns)
-
-
 def drive(world: World, command: F64, before: F64, tick_ms: int) -> None:
     """Send a command [8] with the velocity that leads to it from `before`, and step.
 
@@ -215,17 +155,6 @@ def drive(world: World, command: F64, before: F64, tick_ms: int) -> None:
     world.command_joints(command[:7], np.clip(velocity, -limit, limit))
     world.command_gripper(float(command[7]))
     world.step(tick_ms)
-
-
-def _write_state(world: World, page: _Page) -> None:
-    state, now = world.robot_state(), world.time_ns
-    stamp = page.stamp_ns(now)
-    arm = messages.joint_state(
-        stamp, fr3.JOINT_NAMES, state.position, state.velocity, state.effort
-    )
-    page.put("/joint_states", arm, now)
-    hand = messages.joint_state(stamp, (fr3.GRIPPER_NAME,), (state.gripper,))
-    page.put("/gripper/joint_states", hand, now)
 
 
 def _open_driver(bundle: Path, world: World) -> PolicyDriver:

@@ -6,7 +6,7 @@ arbiter ticks every 10 ms, exactly as the nodes do it, but as fast as the machin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from arfm_ros.core.chunking import Chunking
 from arfm_ros.core.data import U8, ActionChunk, Observation, Policy
 from arfm_ros.core.decision import Decision
 from arfm_ros.core.spec import PolicySpec, Rtc
+from arfm_ros.sim.noise import ActionNoise
 from arfm_ros.sim.render import Renderer
 from arfm_ros.sim.world import World
 
@@ -33,6 +34,7 @@ class DriverConfig:
     latency_ms: int = 50  # from the observation to its chunk
     steps: int | None = None
     guide: bool = True  # chunks follow on from the previous one where the policy can
+    action_noise: float = 0.0  # standard deviation on executed actions, see sim/noise.py
     height: int = 240
     width: int = 320
 
@@ -49,11 +51,14 @@ class PolicyDriver:
         size = (self.config.height, self.config.width)
         self._renderer = Renderer(world.model, *size, cameras)
         self.limits = fr3_limits()
+        self.on_chunk: Callable[[ActionChunk], None] | None = None  # called when one arrives
 
     def start(self, instruction: str, seed: int) -> None:
-        """Begin an episode in the state the world is in; `seed` decides the noise."""
-        self._instruction = instruction
+        """Begin an episode in the state the world is in; `seed` decides all noise."""
+        self.instruction = instruction
         self._noise = np.random.default_rng([seed, 1])
+        std = self.config.action_noise
+        self._disturbance = ActionNoise(std, self._spec, self.limits, seed)
         self._arbiter = Arbiter(ArbiterConfig(self.limits))
         self._arbiter.engage(self._world.time_ns, self.measured())
         self._chunking = Chunking(self._spec.rtc if self.config.guide else Rtc())
@@ -65,11 +70,14 @@ class PolicyDriver:
         now = self._world.time_ns
         if now % (self.config.period_ms * MS) == 0 and self._chunking.ready(now):
             arrives = now + self.config.latency_ms * MS
-            chunk = self._infer(self._chunking.prefix(now, self._instruction))
+            chunk = self._infer(self._chunking.prefix(now, self.instruction))
             self._pending.append((arrives, chunk))
-            self._chunking.took_over(chunk, self._instruction, arrives)
+            self._chunking.took_over(chunk, self.instruction, arrives)
         while self._pending and self._pending[0][0] <= now:
-            self.chunks += not self._arbiter.on_chunk(self._pending.pop(0)[1], now)
+            executed = self._disturbance.on(self._pending.pop(0)[1])
+            self.chunks += not self._arbiter.on_chunk(executed, now)
+            if self.on_chunk is not None:
+                self.on_chunk(executed)
         self._arbiter.on_state(self.measured(), now, now)
         return self._arbiter.tick(now)
 
@@ -83,11 +91,13 @@ class PolicyDriver:
         x = self._noise.standard_normal(self._spec.action_shape).astype(np.float32)
         return self._policy.sample(context, x, prefix, self.config.steps)
 
+    def picture(self, camera: str) -> U8:
+        """Render what a camera of the policy sees now."""
+        return self._renderer.render(self._world.data, camera)
+
     def _observe(self) -> Observation:
         world = self._world
         world.tool_pose()  # brings the poses that are drawn up to date
-        images: Mapping[str, U8] = {
-            c.name: self._renderer.render(world.data, c.name) for c in self._spec.cameras
-        }
+        images: Mapping[str, U8] = {c.name: self.picture(c.name) for c in self._spec.cameras}
         state = self.measured().astype(np.float32)
-        return Observation(images, state, self._instruction, world.time_ns)
+        return Observation(images, state, self.instruction, world.time_ns)

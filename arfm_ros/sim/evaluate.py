@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,21 +11,35 @@ from typing import Any
 from rich.progress import track
 
 from arfm_ros.core.statistics import wilson
-from arfm_ros.engines import load_policy
+from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.sim.driver import DriverConfig
+from arfm_ros.sim.results import Results
 from arfm_ros.sim.rollout import RolloutResult, Rollouts
 
 _rollouts: Rollouts | None = None
 
 
 def evaluate(
-    bundle: Path, task: str, seeds: Iterable[int], config: DriverConfig, workers: int
+    bundle: Path,
+    task: str,
+    seeds: Iterable[int],
+    config: DriverConfig,
+    workers: int,
+    out: Path | None = None,
 ) -> list[RolloutResult]:
-    """Run one episode per seed, in the order of the seeds."""
-    jobs = [(task, seed) for seed in seeds]
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, initializer=_start, initargs=(bundle, config)) as pool:
-        return list(track(pool.imap(_run, jobs), total=len(jobs), description=task))
+    """Run one episode per seed and return them in the order of the seeds.
+
+    Episodes are kept in the folder `out` as they end; what is there already is not run again.
+    """
+    wanted = list(seeds)
+    results = _results(bundle, task, config, out)
+    done = {} if results is None else results.read()
+    missing = [seed for seed in wanted if seed not in done]
+    if missing:
+        fresh = _run_all(bundle, [(task, seed) for seed in missing], config, workers)
+        kept = fresh if results is None else results.keep(fresh)
+        done.update((result.seed, result) for result in kept)
+    return [done[seed] for seed in wanted]
 
 
 def summary(results: Sequence[RolloutResult]) -> dict[str, Any]:
@@ -37,6 +51,22 @@ def summary(results: Sequence[RolloutResult]) -> dict[str, Any]:
         "interval": wilson(good, len(results)),
         "episodes": [asdict(r) for r in results],
     }
+
+
+def _results(bundle: Path, task: str, config: DriverConfig, out: Path | None) -> Results | None:
+    if out is None:
+        return None
+    sha256 = load_bundle(bundle).sha256
+    return Results(out, {"bundle_sha256": sha256, "task": task, "config": asdict(config)})
+
+
+def _run_all(
+    bundle: Path, jobs: list[tuple[str, int]], config: DriverConfig, workers: int
+) -> Iterator[RolloutResult]:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(workers, initializer=_start, initargs=(bundle, config)) as pool:
+        results = pool.imap(_run, jobs)
+        yield from track(results, total=len(jobs), description=jobs[0][0])
 
 
 def _start(bundle: Path, config: DriverConfig) -> None:

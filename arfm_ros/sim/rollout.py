@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.data import Policy
+from arfm_ros.core.decision import Decision
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.sim.driver import MS, TICK_MS, DriverConfig, PolicyDriver
 from arfm_ros.sim.tasks import make_task
+from arfm_ros.sim.tasks.task import Task
 from arfm_ros.sim.world import World
 
 HELD_MS = 300
+Watch = Callable[[Task, Decision], None]  # called at every tick, before the physics goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,11 @@ class RolloutResult:
     chunks: int
     step_ratio: float  # largest joint step of a tick over the joint's velocity limit x dt
 
+    @staticmethod
+    def from_json(raw: Mapping[str, Any]) -> RolloutResult:
+        """Make a result of what `dataclasses.asdict` made of one."""
+        return RolloutResult(**raw)
+
 
 class Rollouts:
     """Runs episodes one after another with one world, one renderer and one policy."""
@@ -35,17 +45,19 @@ class Rollouts:
     def __init__(
         self, policy: Policy, spec: PolicySpec, config: DriverConfig | None = None
     ) -> None:
-        self._world = World()
-        self._driver = PolicyDriver(policy, spec, self._world, config)
+        self.world = World()
+        self.driver = PolicyDriver(policy, spec, self.world, config)
 
-    def run(self, task_name: str, seed: int) -> RolloutResult:
+    def run(self, task_name: str, seed: int, watch: Watch | None = None) -> RolloutResult:
         """Run the episode of `seed`; the same seed gives the same start to every policy."""
-        world, driver, task = self._world, self._driver, make_task(task_name)
+        world, driver, task = self.world, self.driver, make_task(task_name)
         instruction = task.reset(world, np.random.default_rng(seed))
         driver.start(instruction, seed)
         held_ms, ratio, before = 0, 0.0, driver.measured()
         while world.time_ns < task.time_limit_s * 1e9 and held_ms < HELD_MS:
             decision = driver.act()
+            if watch is not None:
+                watch(task, decision)
             if decision.command is not None:
                 world.command_joints(decision.command[:7], decision.velocity[:7])
                 world.command_gripper(float(decision.command[7]))
@@ -59,4 +71,4 @@ class Rollouts:
 
     def _step_ratio(self, command: NDArray[np.float64], before: NDArray[np.float64]) -> float:
         step = np.abs(command[:7] - before[:7])
-        return float((step / (self._driver.limits.velocity[:7] * TICK_MS / 1000)).max())
+        return float((step / (self.driver.limits.velocity[:7] * TICK_MS / 1000)).max())

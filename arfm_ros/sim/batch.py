@@ -1,20 +1,37 @@
-"""Record many demonstrations, on several processes, skipping those that are there already."""
+"""Record many episodes, on several processes, skipping those that are there already."""
 
 from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from rich.progress import track
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.sim.demos import Demonstrator, DemoOptions
 from arfm_ros.sim.tasks import make_task
+
+
+class Recorder(Protocol):
+    """Records episodes one after another."""
+
+    def record(self, task_name: str, seed: int, folder: Path) -> bool:
+        """Record the episode of `seed` into `folder` and return whether it succeeded."""
+        ...
+
+
+class Options(Protocol):
+    """How episodes are made; goes to every process."""
+
+    def open(self) -> Recorder:
+        """Make what records them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +42,22 @@ class Batch:
     count: int
     seed: int
     out: Path
-    quality: str
+    name: str  # of a folder, with {task} in it; the seed is appended
 
     def jobs(self) -> Iterator[tuple[str, int, Path]]:
         """Yield task, seed and folder of each episode."""
         for seed in range(self.seed, self.seed + self.count):
             for task in self.tasks:
-                yield task, seed, self.out / f"demo_{task}_{self.quality}_{seed:06d}"
+                yield task, seed, self.out / f"{self.name.format(task=task)}_{seed:06d}"
 
 
 NOTES = "demos.json"
 
-_demonstrator: Demonstrator | None = None
+_recorder: Recorder | None = None
 
 
-def record_batch(batch: Batch, options: DemoOptions, workers: int) -> dict[str, tuple[int, int]]:
-    """Record what is missing of `batch` and return (successes, episodes) per task."""
+def record_batch(batch: Batch, options: Options, workers: int) -> dict[str, tuple[int, int]]:
+    """Record what is missing of `batch` and return (successes, episodes) per task of that."""
     for task in batch.tasks:
         make_task(task)
     if batch.count < 1 or workers < 1:
@@ -54,10 +71,13 @@ def record_batch(batch: Batch, options: DemoOptions, workers: int) -> dict[str, 
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers, initializer=_start, initargs=(options,)) as pool:
         for task, success in track(
-            pool.imap_unordered(_record, jobs), total=len(jobs), description="demonstrations"
+            pool.imap_unordered(_record, jobs), total=len(jobs), description="episodes"
         ):
             total[task] += 1
             good[task] += success
+    for _, _, folder in jobs:  # what processes that were killed had not finished
+        for left in batch.out.glob(f".{folder.name}.*"):
+            shutil.rmtree(left, ignore_errors=True)
     return {task: (good[task], total[task]) for task in batch.tasks}
 
 
@@ -70,16 +90,22 @@ def note_command(out: Path, command: str) -> None:
         path.write_text(json.dumps([*commands, command], indent=1) + "\n")
 
 
-def _start(options: DemoOptions) -> None:
-    global _demonstrator
-    _demonstrator = Demonstrator(options)
+def _start(options: Options) -> None:
+    global _recorder
+    _recorder = options.open()
 
 
 def _record(job: tuple[str, int, Path]) -> tuple[str, bool]:
     task, seed, folder = job
-    assert _demonstrator is not None
-    unfinished = folder.with_name(f".{folder.name}")
+    assert _recorder is not None
+    # A worker of a killed run may still be at its last episode: each writes a folder of its own.
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
-    success = _demonstrator.record(task, seed, unfinished)
-    unfinished.rename(folder)
+    success = _recorder.record(task, seed, unfinished)
+    try:
+        unfinished.rename(folder)
+    except OSError:  # that worker was first: the same start, the same episode
+        if not folder.is_dir():
+            raise
+        shutil.rmtree(unfinished)
     return task, success

@@ -1,0 +1,64 @@
+"""Tables of `arfm eval`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from arfm_ros.core.statistics import wilson
+from arfm_ros.sim.sweep import Cell, Outcomes, Pair
+
+
+def show_success(outcomes: Outcomes) -> None:
+    """Print one row for each cell: success with its Wilson interval."""
+    table = Table(title="success, 95 % Wilson interval", title_justify="left")
+    for column in ("bundle", "task", "rtc", "delay", "success", "interval", "n"):
+        table.add_column(column)
+    for cell, results in outcomes.items():
+        good, n = sum(r.success for r in results), len(results)
+        low, high = wilson(good, n)
+        interval = f"{_percent(low)} – {_percent(high)}"
+        table.add_row(*_name(cell), f"{_percent(good / n)} %", interval, str(n))
+    Console().print(table)
+
+
+def show_comparisons(compared: Sequence[Pair]) -> None:
+    """Print one row for each pair: on how many starts they differ, and whether that is chance."""
+    if not compared:
+        return
+    table = Table(title="B against A on the same starts", title_justify="left")
+    for column in ("task", "delay", "A", "B"):
+        table.add_column(column, overflow="fold")
+    for column in ("alone A, B", "B − A in points", "p"):
+        table.add_column(column, no_wrap=True)
+    for pair in compared:
+        c = pair.comparison
+        low, high = (f"{100 * end:+.1f}" for end in c.interval)
+        table.add_row(
+            pair.a.task,
+            f"{pair.a.delay_ms} ms",
+            *_what_differs(pair),
+            f"{c.only_a}, {c.only_b}",
+            f"{100 * c.difference:+.1f} [{low}, {high}]",
+            f"{c.p:.3g}",
+        )
+    console = Console()
+    console.print(table)
+    console.print("alone: starts on which only this one succeeded; p: McNemar's exact test;")
+    console.print("interval: 95 %, paired bootstrap (--json has one after Newcombe as well)")
+
+
+def _what_differs(pair: Pair) -> tuple[str, str]:
+    if pair.a.bundle == pair.b.bundle:
+        return (pair.a.mode, pair.b.mode)
+    return (pair.a.bundle.name, pair.b.bundle.name)
+
+
+def _name(cell: Cell) -> tuple[str, str, str, str]:
+    return (cell.bundle.name, cell.task, cell.mode, f"{cell.delay_ms} ms")
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.1f}"

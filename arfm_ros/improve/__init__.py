@@ -1,0 +1,1 @@
+"""One round of the loop: record, post-train, export, check, evaluate, activate."""

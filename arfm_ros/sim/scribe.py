@@ -1,0 +1,133 @@
+"""Write what happens in the simulator as an episode, without ROS.
+
+The topics are those of the running stack; images are JPEG at the policy's rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from arfm_ros.control import fr3
+from arfm_ros.core.data import U8, ActionChunk
+from arfm_ros.core.errors import EngineError
+from arfm_ros.episodes import messages
+from arfm_ros.episodes.writer import EpisodeWriter
+from arfm_ros.sim.tasks.task import Task
+from arfm_ros.sim.world import World
+
+F64 = NDArray[np.float64]
+NAMES = (*fr3.JOINT_NAMES, fr3.GRIPPER_NAME)
+CAMERAS = ("scene", "wrist")
+OBJECTS = ("cube", "puck", "marker", "zone", "bin")
+EPOCH_NS = 1_700_000_000 * 1_000_000_000  # simulated episodes need some absolute time
+EPISODE_NS = 1_000 * 1_000_000_000
+EPOCHS = 400_000  # then the 32 bits of a message's seconds would overflow: begin anew
+STATE_MS, FRAME_MS = 20, 50
+MS = 1_000_000
+JPEG_QUALITY = 95
+Picture = Callable[[str], U8]  # camera -> image [H, W, 3] of the world as it is
+
+
+class Scribe:
+    """One episode in `folder`, which must not exist; a context manager that closes the file.
+
+    `seed` tells episodes apart in absolute time.
+    """
+
+    def __init__(self, folder: Path, world: World, picture: Picture, seed: int) -> None:
+        self._writer = EpisodeWriter(folder)
+        self._world, self._picture = world, picture
+        self._begin_ns = EPOCH_NS + seed % EPOCHS * EPISODE_NS
+        self._authority = ""
+
+    def __enter__(self) -> Scribe:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._writer.close()
+
+    @property
+    def stamp_ns(self) -> int:
+        """Absolute time of the world's present."""
+        return self._begin_ns + self._world.time_ns
+
+    def text(self, topic: str, text: str) -> None:
+        """Write a String."""
+        self._put(topic, messages.string(text))
+
+    def look(self, task: Task) -> None:
+        """Write the camera images, the task's and the arm's state where they are due now."""
+        now = self._world.time_ns
+        if now % (FRAME_MS * MS) == 0:
+            self._write_frame(task)
+        if now % (STATE_MS * MS) == 0:
+            self._write_state()
+
+    def commanded(self, command: F64 | None, authority: str) -> None:
+        """Write the command [8] that goes to the arm now, if any, and whose it is."""
+        if authority != self._authority:
+            self.text("/arbiter/authority", authority)
+            self._authority = authority
+        if command is not None:
+            self._put("/arbiter/command", messages.joint_state(self.stamp_ns, NAMES, command))
+
+    def chunk(self, chunk: ActionChunk) -> None:
+        """Write a chunk that arrives now, and which bundle made it, with its timings."""
+        stamp = self._begin_ns + chunk.stamp_ns
+        self._put(
+            "/policy/action_chunk",
+            messages.trajectory(stamp, chunk.names, chunk.actions, chunk.dt_ns, chunk.source),
+        )
+        info = replace(chunk.info, inference_begin_ns=stamp, inference_end_ns=self.stamp_ns)
+        values = {one.name: getattr(info, one.name) for one in fields(info)}
+        self._put("/policy/chunk_info", messages.diagnostic_array(stamp, "policy/chunk", values))
+
+    def label(self, label: Mapping[str, object]) -> None:
+        """Write a label and put it on the disk at once."""
+        self._writer.label(label, self.stamp_ns)
+
+    def _put(self, topic: str, message: messages.Serialized) -> None:
+        self._writer.write(topic, message[0], message[1], self.stamp_ns)
+
+    def _write_frame(self, task: Task) -> None:
+        world = self._world
+        world.tool_pose()  # brings the poses that are drawn up to date
+        for camera in CAMERAS:
+            image = self._picture(camera)
+            done, jpeg = cv2.imencode(
+                ".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+            )
+            if not done:
+                raise EngineError(f"OpenCV could not encode an image {image.shape} as JPEG")
+            message = messages.compressed_image(self.stamp_ns, jpeg.tobytes(), camera)
+            self._put(f"/{camera}/image_raw/compressed", message)
+        values: dict[str, object] = {
+            "success": str(task.success(world)).lower(),
+            "progress": round(task.progress(world), 4),
+            "elapsed_s": world.time_ns / 1e9,
+        }
+        for name in OBJECTS:
+            position, quaternion = world.object_pose(name)
+            values[f"pose_{name}"] = " ".join(f"{v:.5f}" for v in (*position, *quaternion))
+        self._put("/task/state", messages.diagnostic_array(self.stamp_ns, task.name, values))
+
+    def _write_state(self) -> None:
+        state, stamp = self._world.robot_state(), self.stamp_ns
+        arm = messages.joint_state(
+            stamp, fr3.JOINT_NAMES, state.position, state.velocity, state.effort
+        )
+        self._put("/joint_states", arm)
+        hand = messages.joint_state(stamp, (fr3.GRIPPER_NAME,), (state.gripper,))
+        self._put("/gripper/joint_states", hand)
