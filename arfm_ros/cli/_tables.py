@@ -8,20 +8,25 @@ from rich.console import Console
 from rich.table import Table
 
 from arfm_ros.core.statistics import wilson
+from arfm_ros.sim.evaluate import all_seams
 from arfm_ros.sim.sweep import Cell, Outcomes, Pair
 
 
 def show_success(outcomes: Outcomes) -> None:
     """Print one row for each cell: success with its Wilson interval."""
     table = Table(title="success, 95 % Wilson interval", title_justify="left")
-    for column in ("bundle", "task", "rtc", "delay", "success", "interval", "n"):
+    for column in ("bundle", "task", "rtc", "delay", "success", "interval", "n", "seams"):
         table.add_column(column)
     for cell, results in outcomes.items():
         good, n = sum(r.success for r in results), len(results)
         low, high = wilson(good, n)
         interval = f"{_percent(low)} – {_percent(high)}"
-        table.add_row(*_name(cell), f"{_percent(good / n)} %", interval, str(n))
-    Console().print(table)
+        ratio = all_seams(results).ratio
+        seams = "" if ratio is None else f"{ratio:.2f}"
+        table.add_row(*_name(cell), f"{_percent(good / n)} %", interval, str(n), seams)
+    console = Console()
+    console.print(table)
+    console.print("seams: 99.9 % joint acceleration of the commands over that inside chunks")
 
 
 def show_comparisons(compared: Sequence[Pair]) -> None:

@@ -119,6 +119,11 @@ class ChunkPlayer:
         self._floor_ns = LONG_AGO
         self.chunk: ActionChunk | None = None
 
+    @property
+    def path(self) -> Spline | None:
+        """Path of the chunk in force, without the fade from what was before."""
+        return self._spline
+
     def add(self, chunk: ActionChunk, now_ns: int, start: Target | None = None) -> str:
         """Take over `chunk` from `now_ns` on; return '' or why it was refused.
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from arfm_ros.control.fr3 import DOF
 from arfm_ros.control.limits import fr3_limits
 from arfm_ros.core.arbiter import Arbiter, ArbiterConfig
 from arfm_ros.core.chunking import Chunking
 from arfm_ros.core.data import U8, ActionChunk, Observation, Policy
-from arfm_ros.core.decision import Decision
+from arfm_ros.core.decision import POLICY, Decision
+from arfm_ros.core.seams import Tick
 from arfm_ros.core.spec import PolicySpec, Rtc
 from arfm_ros.sim.noise import ActionNoise
 from arfm_ros.sim.render import Renderer
@@ -80,6 +82,14 @@ class PolicyDriver:
                 self.on_chunk(executed)
         self._arbiter.on_state(self.measured(), now, now)
         return self._arbiter.tick(now)
+
+    def tick_of(self, decision: Decision) -> Tick | None:
+        """Return the arm's command beside the path of the chunk in force; None without one."""
+        path = self._arbiter.player.path
+        if path is None or decision.command is None or decision.authority != POLICY:
+            return None
+        own = path.at(self._world.time_ns).position
+        return Tick(decision.chunk_stamp_ns, decision.command[:DOF], own[:DOF])
 
     def measured(self) -> NDArray[np.float64]:
         """Return joint angles and gripper opening [8]."""

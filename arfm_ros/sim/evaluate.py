@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.progress import track
 
+from arfm_ros.core.seams import Seams
 from arfm_ros.core.statistics import wilson
 from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.sim.driver import DriverConfig
@@ -43,14 +44,20 @@ def evaluate(
 
 
 def summary(results: Sequence[RolloutResult]) -> dict[str, Any]:
-    """Return `success_rate`, `n`, `interval` (Wilson, 95 %) and `episodes`."""
+    """Return `success_rate`, `n`, `interval` (Wilson, 95 %), `seams` and `episodes`."""
     good = sum(r.success for r in results)
     return {
         "success_rate": good / len(results),
         "n": len(results),
         "interval": wilson(good, len(results)),
-        "episodes": [asdict(r) for r in results],
+        "seams": all_seams(results).as_json(),
+        "episodes": [asdict(r) | {"seams": r.seams.as_json()} for r in results],
     }
+
+
+def all_seams(results: Sequence[RolloutResult]) -> Seams:
+    """Return the seams of all episodes together."""
+    return sum((r.seams for r in results), Seams())
 
 
 def _results(bundle: Path, task: str, config: DriverConfig, out: Path | None) -> Results | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from arfm_ros.core.data import Policy
 from arfm_ros.core.decision import Decision
+from arfm_ros.core.seams import Seams, Tick, seams_of
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.sim.driver import MS, TICK_MS, DriverConfig, PolicyDriver
 from arfm_ros.sim.tasks import make_task
@@ -32,11 +33,12 @@ class RolloutResult:
     seconds: float
     chunks: int
     step_ratio: float  # largest joint step of a tick over the joint's velocity limit x dt
+    seams: Seams = field(default_factory=Seams)
 
     @staticmethod
     def from_json(raw: Mapping[str, Any]) -> RolloutResult:
         """Make a result of what `dataclasses.asdict` made of one."""
-        return RolloutResult(**raw)
+        return RolloutResult(**{**raw, "seams": Seams.from_json(raw["seams"])})
 
 
 class Rollouts:
@@ -54,10 +56,12 @@ class Rollouts:
         instruction = task.reset(world, np.random.default_rng(seed))
         driver.start(instruction, seed)
         held_ms, ratio, before = 0, 0.0, driver.measured()
+        ticks: list[Tick | None] = []
         while world.time_ns < task.time_limit_s * 1e9 and held_ms < HELD_MS:
             decision = driver.act()
             if watch is not None:
                 watch(task, decision)
+            ticks.append(driver.tick_of(decision))
             if decision.command is not None:
                 world.command_joints(decision.command[:7], decision.velocity[:7])
                 world.command_gripper(float(decision.command[7]))
@@ -67,7 +71,10 @@ class Rollouts:
             held_ms = held_ms + TICK_MS if task.success(world) else 0
         success = held_ms >= HELD_MS
         seconds = (world.time_ns / MS - (held_ms if success else 0)) / 1000
-        return RolloutResult(task_name, seed, instruction, success, seconds, driver.chunks, ratio)
+        return RolloutResult(
+            task_name, seed, instruction, success, seconds, driver.chunks, ratio,
+            seams_of(ticks, TICK_MS / 1000),
+        )  # fmt: skip
 
     def _step_ratio(self, command: NDArray[np.float64], before: NDArray[np.float64]) -> float:
         step = np.abs(command[:7] - before[:7])
