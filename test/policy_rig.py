@@ -24,7 +24,8 @@ from trajectory_msgs.msg import JointTrajectory
 
 from arfm_ros.core.normalize import Affine
 from arfm_ros.core.spec import Axis, CameraInput, Language, PolicySpec, Rtc
-from arfm_ros.engines.bundle import file_sha256
+from arfm_ros.engines.bundle import bundle_sha256, file_sha256
+from arfm_ros.engines.graph import Runtime
 from arfm_ros.nodes import topics
 from arfm_ros.nodes.convert import ns_to_time, time_to_ns
 
@@ -169,7 +170,9 @@ def write_policy(folder: Path, spec: PolicySpec) -> None:
     hashes = {file.name: file_sha256(file) for file in sorted(folder.glob("*.onnx"))}
     raw = {"spec": json.loads(spec.to_json()), "sha256": hashes, "provenance": {}}
     (folder / "policy.json").write_text(json.dumps(raw))
-    (folder / "parity.json").write_text(json.dumps({"passed": True}))
+    runtime = Runtime(engine="onnx", version="", device="cpu").as_dict()
+    record = {"passed": True, "bundle_sha256": bundle_sha256(raw), "runtime": runtime}
+    (folder / "parity.json").write_text(json.dumps(record))
 
 
 class Robot:

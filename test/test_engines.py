@@ -12,19 +12,20 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 from learn_rig import DT_NS, exported
 
 from arfm_ros.control import fr3
 from arfm_ros.core.data import Context, Observation
 from arfm_ros.core.errors import BundleError, EngineError, SpecError
-from arfm_ros.engines import OnnxPolicy, load_bundle, load_policy
+from arfm_ros.engines import EnginePolicy, load_bundle, load_policy
 from arfm_ros.engines.bundle import file_sha256
 from arfm_ros.engines.replay import load_reference
 
 ROBOT = (*fr3.JOINT_NAMES, fr3.GRIPPER_NAME)
 CAMERAS = ("scene", "wrist", "spare")
-ENGINES: dict[str, Callable[..., OnnxPolicy]] = {"onnx": load_policy}
+ENGINES: dict[str, Callable[..., EnginePolicy]] = {"onnx": load_policy}
 
 
 class Steps:
@@ -44,7 +45,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=sorted(ENGINES))
-def policy(request: pytest.FixtureRequest, bundle: Path) -> OnnxPolicy:
+def policy(request: pytest.FixtureRequest, bundle: Path) -> EnginePolicy:
     return ENGINES[request.param](bundle, threads=1)
 
 
@@ -53,16 +54,16 @@ def copy(bundle: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(bundle, tmp_path / "copy"))
 
 
-def noise(policy: OnnxPolicy, seed: int = 0) -> np.ndarray:
+def noise(policy: EnginePolicy, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     return rng.standard_normal(policy.spec.action_shape).astype(np.float32)
 
 
-def observe(policy: OnnxPolicy, stamp_ns: int = 123) -> Observation:
+def observe(policy: EnginePolicy, stamp_ns: int = 123) -> Observation:
     return replace(policy.spec.example(0), stamp_ns=stamp_ns)
 
 
-def test_a_chunk_carries_the_observation_s_stamp_names_and_origin(policy: OnnxPolicy) -> None:
+def test_a_chunk_carries_the_observation_s_stamp_names_and_origin(policy: EnginePolicy) -> None:
     context = policy.encode(observe(policy))
     chunk = policy.sample(context, noise(policy))
     assert (chunk.stamp_ns, chunk.dt_ns, chunk.names) == (123, DT_NS, ROBOT)
@@ -74,21 +75,21 @@ def test_a_chunk_carries_the_observation_s_stamp_names_and_origin(policy: OnnxPo
     assert policy.sample(context, noise(policy)).info.chunk_id == info.chunk_id + 1
 
 
-def test_the_same_noise_gives_the_same_chunk_and_other_noise_another(policy: OnnxPolicy) -> None:
+def test_the_same_noise_gives_the_same_chunk_and_other_noise_another(policy: EnginePolicy) -> None:
     context = policy.encode(observe(policy))
     one, same = (policy.sample(context, noise(policy)).actions for _ in range(2))
     np.testing.assert_array_equal(one, same)
     assert np.abs(policy.sample(context, noise(policy, 1)).actions - one).max() > 1e-6
 
 
-def test_the_reference_chunk_comes_out(policy: OnnxPolicy, bundle: Path) -> None:
+def test_the_reference_chunk_comes_out(policy: EnginePolicy, bundle: Path) -> None:
     reference = load_reference(bundle)
     chunk = policy.sample(policy.encode(reference.observation(2)), reference.noise[2])
     np.testing.assert_allclose(chunk.actions, reference.chunk[2], atol=1e-5)
 
 
 @pytest.mark.parametrize("steps", [1, 4, 16])
-def test_the_number_of_steps_is_the_caller_s(policy: OnnxPolicy, steps: int) -> None:
+def test_the_number_of_steps_is_the_caller_s(policy: EnginePolicy, steps: int) -> None:
     context = policy.encode(observe(policy))
     assert policy.sample(context, noise(policy), steps=steps).info.steps == steps
 
@@ -105,7 +106,7 @@ def test_a_deadline_cuts_the_steps_and_still_gives_a_whole_chunk(bundle: Path) -
     assert in_time.info.steps == policy.spec.steps
 
 
-def test_larger_images_are_resized_as_training_does(policy: OnnxPolicy) -> None:
+def test_larger_images_are_resized_as_training_does(policy: EnginePolicy) -> None:
     rng = np.random.default_rng(0)
     large = {
         c.name: rng.integers(0, 256, (96, 64, 3), dtype=np.uint8) for c in policy.spec.cameras
@@ -120,7 +121,7 @@ def test_larger_images_are_resized_as_training_does(policy: OnnxPolicy) -> None:
         np.testing.assert_array_equal(tensor, b.tensors[name])
 
 
-def test_images_that_are_views_are_read_right(policy: OnnxPolicy) -> None:
+def test_images_that_are_views_are_read_right(policy: EnginePolicy) -> None:
     observation = observe(policy)
     flipped = {name: image[::-1, ::-1] for name, image in observation.images.items()}
     packed = {name: image.copy() for name, image in flipped.items()}
@@ -129,7 +130,7 @@ def test_images_that_are_views_are_read_right(policy: OnnxPolicy) -> None:
     np.testing.assert_array_equal(a.tensors["keys"], b.tensors["keys"])
 
 
-def test_the_instruction_reaches_the_network_also_after_a_change(policy: OnnxPolicy) -> None:
+def test_the_instruction_reaches_the_network_also_after_a_change(policy: EnginePolicy) -> None:
     texts = ["lift the cube", "push it away", "lift the cube"]
     seen = [
         policy.encode(replace(observe(policy), instruction=text)).tensors["summary"]
@@ -139,7 +140,7 @@ def test_the_instruction_reaches_the_network_also_after_a_change(policy: OnnxPol
     assert np.abs(seen[0] - seen[1]).max() > 0
 
 
-def test_an_observation_that_does_not_fit_is_refused(policy: OnnxPolicy) -> None:
+def test_an_observation_that_does_not_fit_is_refused(policy: EnginePolicy) -> None:
     good = observe(policy)
     with pytest.raises(SpecError, match="camera 'scene' is missing"):
         policy.encode(replace(good, images={"wrist": good.images["wrist"]}))
@@ -147,7 +148,7 @@ def test_an_observation_that_does_not_fit_is_refused(policy: OnnxPolicy) -> None
         policy.encode(replace(good, state=np.full(8, np.nan, np.float32)))
 
 
-def test_what_is_not_finite_never_becomes_a_chunk(policy: OnnxPolicy) -> None:
+def test_what_is_not_finite_never_becomes_a_chunk(policy: EnginePolicy) -> None:
     context = policy.encode(observe(policy))
     broken = {name: np.full_like(tensor, np.nan) for name, tensor in context.tensors.items()}
     with pytest.raises(EngineError, match="not finite"):
@@ -156,7 +157,7 @@ def test_what_is_not_finite_never_becomes_a_chunk(policy: OnnxPolicy) -> None:
         policy.sample(context, np.full(policy.spec.action_shape, np.inf, np.float32))
 
 
-def test_noise_of_another_shape_is_refused(policy: OnnxPolicy) -> None:
+def test_noise_of_another_shape_is_refused(policy: EnginePolicy) -> None:
     context = policy.encode(observe(policy))
     with pytest.raises(EngineError, match=r"noise is \(3, 8\)"):
         policy.sample(context, np.zeros((3, 8), np.float32))
@@ -223,8 +224,36 @@ def test_a_graph_that_onnxruntime_cannot_read_is_refused(copy: Path) -> None:
 
 
 def test_a_provider_that_is_not_there_is_named(bundle: Path) -> None:
-    with pytest.raises(BundleError, match="no MagicProvider; available: .*CPU"):
-        load_policy(bundle, providers=("MagicProvider",))
+    with pytest.raises(BundleError, match="no provider 'magic'; known: cpu, cuda, tensorrt"):
+        load_policy(bundle, providers=("cpu", "magic"))
+
+
+def test_the_first_provider_that_runs_is_used_and_the_others_are_named(bundle: Path) -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    runtime = load_policy(bundle, providers=("cuda", "cpu")).runtime
+    assert runtime.device == "cpu" and runtime.engine == "onnx"
+    assert runtime.describe().endswith("fp32 on cpu (cuda is not in this onnxruntime)")
+    with pytest.raises(BundleError, match="install onnxruntime-gpu"):
+        load_policy(bundle, providers=("cuda",))
+
+
+def test_an_engine_that_is_not_there_is_named(bundle: Path) -> None:
+    with pytest.raises(BundleError, match="no engine 'tensort'; known: onnx, tensorrt"):
+        load_policy(bundle, engine="tensort")
+    with pytest.raises(BundleError, match="no precision 'int4'; known: fp32"):
+        load_policy(bundle, precision="int4")
+    with pytest.raises(BundleError, match="export .* --engine onnx --precision fp16"):
+        load_policy(bundle, precision="fp16")
+
+
+def test_two_observations_can_be_integrated_in_turns(policy: EnginePolicy) -> None:
+    contexts = [policy.encode(replace(observe(policy), instruction=i)) for i in ("lift", "push")]
+    alone = [policy.velocity(context)(noise(policy), 0.5) for context in contexts]
+    fields = [policy.velocity(context) for context in contexts]
+    for _ in range(2):
+        for field, wanted in zip(fields, alone):
+            np.testing.assert_array_equal(field(noise(policy), 0.5), wanted)
 
 
 def test_the_bundle_s_hash_covers_the_normalisation_but_not_its_origin(copy: Path) -> None:

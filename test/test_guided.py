@@ -18,9 +18,9 @@ from learn_rig import DT_NS, exported
 from arfm_ros.core.data import ActionChunk
 from arfm_ros.core.errors import BundleError, ConfigError, EngineError
 from arfm_ros.core.rtc import Guidance, left_over, soft_mask
-from arfm_ros.engines import OnnxPolicy, load_bundle, load_policy
+from arfm_ros.engines import EnginePolicy, load_bundle, load_policy
 from arfm_ros.engines.freeze import freeze_errors
-from arfm_ros.engines.replay import LIMIT, load_reference, replay
+from arfm_ros.engines.replay import LIMITS, load_reference, replay
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.export.reference import guided_velocity
 from arfm_ros.export.weights import share_weights
@@ -39,16 +39,16 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def policy(bundle: Path) -> OnnxPolicy:
+def policy(bundle: Path) -> EnginePolicy:
     return load_policy(bundle, threads=1)
 
 
-def noise(policy: OnnxPolicy, seed: int) -> np.ndarray:
+def noise(policy: EnginePolicy, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(policy.spec.action_shape).astype(np.float32)
 
 
 @pytest.mark.parametrize("t", [0.0, 0.1, 0.5, 0.9])
-def test_the_guided_step_equals_torch_autograd(run: Path, policy: OnnxPolicy, t: float) -> None:
+def test_the_guided_step_equals_torch_autograd(run: Path, policy: EnginePolicy, t: float) -> None:
     context = policy.encode(policy.spec.example(1))
     tensors = EncodedContext(**{n: torch.from_numpy(v) for n, v in context.tensors.items()})
     given = Guidance(noise(policy, 1), soft_mask(16, 4, 12), clip=5.0)
@@ -62,19 +62,19 @@ def test_the_guided_step_equals_torch_autograd(run: Path, policy: OnnxPolicy, t:
 
 
 def test_the_reference_holds_the_guided_step_and_a_replay_checks_it(
-    policy: OnnxPolicy, bundle: Path
+    policy: EnginePolicy, bundle: Path
 ) -> None:
     reference = load_reference(bundle)
     parity = replay(policy, reference)
-    assert parity.passed and 0 < parity.max_guided_error <= LIMIT
+    assert parity.passed and 0 < parity.max_guided_error <= LIMITS["fp32"].step
     assert reference.guided is not None
     wrong = replace(reference.guided, clip=4.0)
     failed = replay(policy, replace(reference, guided=wrong))
-    assert not failed.passed and failed.max_step_error <= LIMIT
+    assert not failed.passed and failed.max_step_error <= LIMITS["fp32"].step
 
 
 def test_another_previous_chunk_makes_another_chunk_that_begins_like_it(
-    policy: OnnxPolicy,
+    policy: EnginePolicy,
 ) -> None:
     spec = policy.spec
     context = policy.encode(replace(spec.example(0), stamp_ns=3 * DT_NS))
@@ -94,7 +94,7 @@ def test_another_previous_chunk_makes_another_chunk_that_begins_like_it(
     assert not free.info.guided and free.info.prefix_length == 0
 
 
-def test_every_way_to_guide_freezes_better_than_none(policy: OnnxPolicy, bundle: Path) -> None:
+def test_every_way_to_guide_freezes_better_than_none(policy: EnginePolicy, bundle: Path) -> None:
     errors = freeze_errors(policy, load_reference(bundle))
     assert errors.keys() == {"none", "exact", "identity", "mixed"}
     assert max(errors["exact"], errors["identity"], errors["mixed"]) < 0.5 * errors["none"]
@@ -119,7 +119,7 @@ def test_a_deadline_also_cuts_a_guided_chunk(bundle: Path) -> None:
     assert 1 < late.info.steps < policy.spec.steps and late.info.guided
 
 
-def test_a_prefix_of_another_observation_is_refused(policy: OnnxPolicy) -> None:
+def test_a_prefix_of_another_observation_is_refused(policy: EnginePolicy) -> None:
     context = policy.encode(replace(policy.spec.example(0), stamp_ns=DT_NS))
     chunk = policy.sample(context, noise(policy, 0))
     with pytest.raises(EngineError, match="move it there with core.rtc.left_over"):
@@ -138,7 +138,7 @@ def unguided(bundle: Path, folder: Path) -> Path:
 
 
 def test_a_bundle_without_guided_step_works_and_takes_no_prefix(
-    bundle: Path, policy: OnnxPolicy, tmp_path: Path
+    bundle: Path, policy: EnginePolicy, tmp_path: Path
 ) -> None:
     plain = load_policy(unguided(bundle, tmp_path / "copy"), threads=1)
     context = plain.encode(plain.spec.example(0))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +21,9 @@ from onnx import numpy_helper
 from policy_rig import DEADLINE_S, NAMES, PICTURE, STATE, Robot, write_bundle, write_policy
 
 from arfm_ros.core.data import ActionChunk, ChunkInfo, Observation
-from arfm_ros.core.errors import BundleError
 from arfm_ros.core.text import tokenize
 from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.nodes.convert import diagnostics_to_info, time_to_ns, trajectory_to_chunk
-from arfm_ros.nodes.policy_node import check_parity
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENT = ("min_camera_hz:=1.0", "min_state_hz:=1.0", "max_age_s:=1.0", "threads:=1")
@@ -216,29 +216,17 @@ def test_a_bundle_that_was_changed_is_refused_by_file(
     assert "prefix.onnx was changed or is incomplete" in err
 
 
-@pytest.mark.parametrize(
-    "content,message",
-    [
-        (None, "is missing, so nobody checked this bundle: run `arfm check"),
-        ('{"passed": false}', "differs from its checkpoint: run `arfm check"),
-        ('{"passed": "yes"}', "differs from its checkpoint"),
-        ("{}", "cannot be read"),
-        ("[]", "cannot be read"),
-        ("half a fi", "cannot be read"),
-    ],
-)
-def test_a_bundle_without_proof_is_refused(
-    tmp_path: Path, content: str | None, message: str
+def test_a_bundle_that_was_not_checked_as_it_is_now_is_refused_with_the_command(
+    bundle: Path, tmp_path: Path, start: Start
 ) -> None:
-    if content is not None:
-        (tmp_path / "parity.json").write_text(content)
-    with pytest.raises(BundleError, match=message):
-        check_parity(tmp_path)
-
-
-def test_a_bundle_with_proof_is_accepted(tmp_path: Path) -> None:
-    (tmp_path / "parity.json").write_text('{"passed": true}')
-    check_parity(tmp_path)
+    folder = Path(shutil.copytree(bundle, tmp_path / "edited"))
+    write_policy(folder, replace(load_bundle(bundle).spec, steps=4))
+    old = json.loads((bundle / "parity.json").read_text())
+    (folder / "parity.json").write_text(json.dumps(old))
+    process = start(folder)
+    _, err = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 1 and "Traceback" not in err
+    assert "is of other weights" in err and f"run `arfm check {folder}`" in err
 
 
 def test_chunks_follow_on_from_the_one_in_force_and_from_none_while_a_human_drives(

@@ -14,8 +14,8 @@ from learn_rig import DT_NS, SMALL, plan, silent, write_episodes
 from arfm_ros.core.data import ActionChunk
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.rtc import Guidance, hard_mask, left_over
-from arfm_ros.engines import OnnxPolicy, load_policy
-from arfm_ros.engines.replay import LIMIT, load_reference, replay
+from arfm_ros.engines import EnginePolicy, load_policy
+from arfm_ros.engines.replay import LIMITS, load_reference, replay
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.export.reference import prefix_velocity
 from arfm_ros.learn.checkpoint import build_policy, load_checkpoint
@@ -42,7 +42,7 @@ def bundle(run: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def policy(bundle: Path) -> OnnxPolicy:
+def policy(bundle: Path) -> EnginePolicy:
     return load_policy(bundle, threads=1)
 
 
@@ -50,7 +50,7 @@ def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def noise(policy: OnnxPolicy, seed: int) -> np.ndarray:
+def noise(policy: EnginePolicy, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(policy.spec.action_shape).astype(np.float32)
 
 
@@ -123,16 +123,18 @@ def test_without_delay_the_loss_is_the_plain_one() -> None:
     torch.testing.assert_close(loss, wanted)
 
 
-def test_the_bundle_knows_its_mode_and_passes_its_check(bundle: Path, policy: OnnxPolicy) -> None:
+def test_the_bundle_knows_its_mode_and_passes_its_check(
+    bundle: Path, policy: EnginePolicy
+) -> None:
     assert policy.spec.rtc.mode == "prefix" and policy.spec.rtc.delay_max == DELAY_MAX
     parity = replay(policy, load_reference(bundle))
-    assert parity.passed and 0 < parity.max_guided_error <= LIMIT
+    assert parity.passed and 0 < parity.max_guided_error <= LIMITS["fp32"].step
     kept = json.loads((bundle / "parity.json").read_text())
     assert kept["freeze_error"]["prefix"] < 1e-5 < kept["freeze_error"]["none"]
     assert "with the trained prefix" in (bundle / "README.md").read_text()
 
 
-def test_the_exported_step_equals_torch(run: Path, policy: OnnxPolicy) -> None:
+def test_the_exported_step_equals_torch(run: Path, policy: EnginePolicy) -> None:
     context = policy.encode(policy.spec.example(1))
     tensors = EncodedContext(**{n: torch.from_numpy(v) for n, v in context.tensors.items()})
     given, x = Guidance(noise(policy, 1), hard_mask(16, 4)), noise(policy, 2)
@@ -145,7 +147,7 @@ def test_the_exported_step_equals_torch(run: Path, policy: OnnxPolicy) -> None:
         assert np.abs(got - plain)[4:].max() > 1e-4
 
 
-def test_a_chunk_begins_exactly_with_what_is_under_way(policy: OnnxPolicy) -> None:
+def test_a_chunk_begins_exactly_with_what_is_under_way(policy: EnginePolicy) -> None:
     spec = policy.spec
     context = policy.encode(replace(spec.example(0), stamp_ns=3 * DT_NS))
     made = []

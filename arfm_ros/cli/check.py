@@ -3,29 +3,74 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
+from typing import Any
 
-HELP = "replay a bundle's reference observations on this machine"
+HELP = "replay a bundle's reference on this machine and engine; parity.json keeps the result"
 EXTRAS = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument("bundle", type=Path, help="folder of the bundle")
+    parser.add_argument("bundle", help="folder of the bundle, or the name of one in models/")
+    parser.add_argument(
+        "--engine",
+        default="onnx",
+        metavar="E",
+        help="onnx, tensorrt, tensorrt_rtx (after `arfm export`) or torch",
+    )
+    parser.add_argument("--precision", default="", help="fp32, fp16 or bf16 (default: as built)")
+    parser.add_argument(
+        "--providers",
+        nargs="+",
+        default=["cpu"],
+        metavar="P",
+        help="of onnx, in order of preference: tensorrt, cuda, cpu; the first that runs",
+    )
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", type=Path, help="write the measurement here too")
+    parser.add_argument("--json", metavar="FILE", help="write the record here too (-: print it)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Replay and print the differences; 1 if they are too large."""
-    from arfm_ros.engines import load_policy
-    from arfm_ros.engines.replay import load_reference, parity_json, replay
+    """Replay, keep and print the differences; 1 if they are too large."""
+    from arfm_ros.bringup import find_bundle
+    from arfm_ros.engines import load_bundle, load_policy
+    from arfm_ros.engines.proof import proof_path, prove
 
-    policy = load_policy(args.bundle, threads=args.threads)
-    parity = replay(policy, load_reference(args.bundle))
-    text = parity_json(parity, name=policy.spec.name)
-    print(text, end="")
-    if args.json:
-        args.json.write_text(text)
-    print("passed" if parity.passed else "FAILED: do not run this bundle on this machine")
-    return 0 if parity.passed else 1
+    folder = find_bundle(args.bundle)
+    policy = load_policy(
+        folder,
+        engine=args.engine,
+        precision=args.precision,
+        threads=args.threads,
+        providers=args.providers,
+    )
+    record = prove(load_bundle(folder), policy)
+    text = json.dumps(record, indent=1) + "\n"
+    if args.json == "-":
+        print(text, end="")
+    else:
+        print(f"{policy.spec.name} with {policy.runtime.describe()}")
+        print(describe(record))
+        print(f"kept in {proof_path(folder, policy.runtime)}")
+        if args.json:
+            Path(args.json).write_text(text)
+    return 0 if record["passed"] else 1
+
+
+def describe(record: dict[str, Any]) -> str:
+    """Say in lines what was measured, beside what is allowed."""
+    limits = record["limits"]
+    steps = " ".join(f"{error:.1e}" for error in record["step_errors"])
+    verdict = "passed" if record["passed"] else "FAILED: do not run this bundle on this engine"
+    return (
+        f"each step       {steps}\n"
+        f"worst step      {record['max_step_error']:.1e}, allowed {limits['step']:.0e}\n"
+        f"guided step     {record['max_guided_error']:.1e}, allowed {limits['step']:.0e}\n"
+        f"chunk           {record['max_chunk_error']:.1e}, allowed {limits['chunk']:.0e}\n"
+        f"worst joint     {record['worst_joint_error_rad']:.1e} rad ({record['worst_joint']}), "
+        f"allowed {limits['joint_rad']:.0e}\n"
+        f"cosine          {record['cosine']:.7f}, at least {limits['cosine']}\n"
+        f"{verdict} on {record['observations']} observations"
+    )

@@ -1,32 +1,77 @@
-"""`arfm export`: a training checkpoint becomes a bundle that runs without torch."""
+"""`arfm export`: a training checkpoint becomes a bundle; a bundle gets an engine for a GPU."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-HELP = "export a training run as a policy bundle and check it against torch"
-EXTRAS = ("train",)
+HELP = "export a training run as a policy bundle; build its engine for a GPU"
+EXTRAS = ("train",)  # for a run; a bundle needs none of it, see `arfm`
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument("run_folder", metavar="RUN", type=Path, help="run folder of `arfm train`")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
+    parser.add_argument(
+        "source", metavar="RUN|BUNDLE", type=Path, help="run folder of `arfm train`, or a bundle"
+    )
+    parser.add_argument("--out", type=Path, help="folder of the bundle that a run becomes")
     parser.add_argument("--name", help="name of the policy (default: the folder's)")
     parser.add_argument(
         "--rtc",
         choices=("none", "guided", "prefix"),
         help="how chunks follow on from the previous one (default: as trained, else guided)",
     )
+    parser.add_argument(
+        "--engine",
+        choices=("onnx", "tensorrt", "tensorrt_rtx"),
+        default="onnx",
+        help="also build the bundle's engine for this runtime",
+    )
+    parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default="fp32")
+    parser.add_argument(
+        "--sm",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="SM",
+        help="tensorrt_rtx: compute capabilities to build for, 89 for 8.9 "
+        "(default: this machine's GPU; without one 86 89 120)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export, measure parity and speed, print both."""
+    """Export a run, build an engine, or both; say what to check next."""
+    from arfm_ros.core.errors import ConfigError
+    from arfm_ros.engines.bundle import POLICY
+
+    is_bundle = (args.source / POLICY).is_file()
+    wanted = args.engine != "onnx" or args.precision != "fp32" or bool(args.sm)
+    if is_bundle == (args.out is not None) or (is_bundle and not wanted):
+        what = "a bundle" if is_bundle else "a run"
+        need = "--engine or --precision, and no --out" if is_bundle else "--out"
+        raise ConfigError(f"{args.source} is {what}, which needs {need}")
+    bundle: Path = args.source if is_bundle else args.out
+    if not is_bundle:
+        _export_run(args)
+    if wanted:
+        _build(bundle, args)
+    return 0
+
+
+def _export_run(args: argparse.Namespace) -> None:
     from arfm_ros.export.bundle import export_bundle
 
-    parity = export_bundle(args.run_folder, args.out, args.name or args.out.name, rtc=args.rtc)
+    parity = export_bundle(args.source, args.out, args.name or args.out.name, rtc=args.rtc)
     size = sum(file.stat().st_size for file in args.out.iterdir()) / 2**20
     print(f"{args.out}: {size:.1f} MiB, ONNX against torch {parity.max_chunk_error:.1e} per chunk")
     print((args.out / "parity.json").read_text())
-    return 0
+
+
+def _build(bundle: Path, args: argparse.Namespace) -> None:
+    from arfm_ros.export.build import build_engine
+
+    folder = build_engine(bundle, args.engine, args.precision, args.sm)
+    size = sum(file.stat().st_size for file in folder.iterdir()) / 2**20
+    engine = "" if args.engine == "onnx" else f" --engine {args.engine}"
+    print(f"{folder}: {size:.1f} MiB")
+    print(f"next, where it will run: arfm check {bundle}{engine} --precision {args.precision}")

@@ -27,6 +27,6 @@ def check_policy(policy: str) -> Finding:
         f"{max(parity.max_step_error, parity.max_chunk_error):.1e} on this machine"
     )
     if not parity.passed:
-        fix = f"{get_another}; it was made to differ by at most {parity.limit:.0e}"
+        fix = f"{get_another}; it was made to differ by at most {parity.limits.step:.0e}"
         return Finding(name, FAIL, found, fix)
     return Finding(name, OK, found)

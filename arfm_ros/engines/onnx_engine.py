@@ -1,30 +1,26 @@
-"""A flow policy on onnxruntime: two graphs, the flow loop on the host in float32."""
+"""Graphs on onnxruntime: on the CPU, or on a GPU by CUDA or by TensorRT."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import cv2
-import numpy as np
 import onnxruntime as ort
-from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
-from arfm_ros.core.data import F32, U8, ActionChunk, ChunkInfo, Context, Observation
 from arfm_ros.core.errors import BundleError, EngineError
-from arfm_ros.core.flow import Clock, Velocity, integrate
-from arfm_ros.core.rtc import Guidance, GuidedField, guidance
-from arfm_ros.core.spec import CameraInput, PolicySpec
-from arfm_ros.core.text import tokenize
-from arfm_ros.engines.bundle import PREFIX, STEP, STEP_RTC, load_bundle
+from arfm_ros.engines.bundle import Bundle
+from arfm_ros.engines.graph import Array, Graphs, Run, Runtime
+from arfm_ros.engines.store import GRAPHS, Build
 
-CPU = ("CPUExecutionProvider",)
 ERROR = 3  # onnxruntime's log severity: say nothing below
-Array = NDArray[np.generic]
+CACHE = "engines/onnx-tensorrt-cache"
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
 # onnxruntime's errors have no common root of their own
 RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,
@@ -33,173 +29,105 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Graphs:
-    """The sessions of a bundle."""
+class OnnxGraph:
+    """A session whose fixed inputs lie on its device (IO binding)."""
 
-    prefix: ort.InferenceSession
-    step: ort.InferenceSession
-    guided: ort.InferenceSession | None = None
+    def __init__(self, session: ort.InferenceSession, device: str) -> None:
+        self._session, self._device = session, device
+        self._outputs = [output.name for output in session.get_outputs()]
+
+    def bind(self, fixed: Mapping[str, Array]) -> Run:
+        """Copy `fixed` to the device. Raises `EngineError` for what the graph does not take."""
+        binding = self._session.io_binding()
+        held = {}
+        try:
+            for name, value in fixed.items():
+                held[name] = ort.OrtValue.ortvalue_from_numpy(value, self._device, 0)
+                binding.bind_ortvalue_input(name, held[name])
+        except RUNTIME_ERRORS as error:
+            raise EngineError(f"onnxruntime failed: {error}") from error
+
+        def run(feed: Mapping[str, Array]) -> dict[str, Array]:
+            try:
+                for name, value in feed.items():
+                    binding.bind_cpu_input(name, value)
+                for name in self._outputs:
+                    binding.bind_output(name)
+                self._session.run_with_iobinding(binding)
+                return dict(zip(self._outputs, binding.copy_outputs_to_cpu()))
+            except RUNTIME_ERRORS as error:
+                raise EngineError(f"onnxruntime failed: {error}") from error
+
+        return run
 
 
-class OnnxPolicy:
-    """`core.data.Policy` on onnxruntime; one thread at a time may use it."""
+def open_onnx(
+    bundle: Bundle, build: Build | None, providers: Sequence[str], threads: int
+) -> tuple[Graphs, Runtime]:
+    """Open the graphs of a bundle, or those `build` made of them, on the first provider that runs.
 
-    def __init__(
-        self, spec: PolicySpec, graphs: Graphs, sha256: str, clock: Clock = time.monotonic_ns
-    ) -> None:
-        self.spec = spec
-        self._prefix, self._step, self._guided = graphs.prefix, graphs.step, graphs.guided
-        self._sha256, self._clock = sha256, clock
-        self._outputs = [output.name for output in graphs.prefix.get_outputs()]
-        self._tokens: dict[str, NDArray[np.int64]] = {}
-        self._chunk_id = 0
-
-    def encode(self, observation: Observation) -> Context:
-        """Run the prefix graph; raises `SpecError` for an observation that does not fit."""
-        begin_ns = self._clock()
-        self.spec.check(observation)
-        feed: dict[str, Array] = {
-            f"image_{camera.name}": fit_image(observation.images[camera.name], camera)[None]
-            for camera in self.spec.cameras
-        }
-        state = np.asarray(observation.state, dtype=np.float32)
-        feed["state"] = self.spec.state_norm.normalise(state)[None]
-        feed["tokens"] = self._tokenize(observation.instruction)
-        tensors = dict(zip(self._outputs, _run(self._prefix, feed)))
-        broken = [name for name, tensor in tensors.items() if not np.isfinite(tensor).all()]
-        if broken:
-            raise EngineError(f"context is not finite ({', '.join(broken)}): observation dropped")
-        return Context(tensors, state, observation.stamp_ns, self._clock() - begin_ns)
-
-    def velocity(self, context: Context) -> Velocity:
-        """Return v(x [H, A], t) for one observation."""
-        feed = dict(context.tensors)
-
-        def evaluate(x: F32, t: float) -> F32:
-            inputs = {"x": x[None], "t": np.asarray([t], dtype=np.float32), **feed}
-            return np.asarray(_run(self._step, inputs)[0][0], dtype=np.float32)
-
-        return evaluate
-
-    def guided_velocity(self, context: Context, given: Guidance) -> Velocity:
-        """Return v(x [H, A], t) given the previous chunk, by the graph made for that.
-
-        Guided with the exact derivative, or with its first actions frozen, as the spec's mode
-        says. Raises `EngineError` without such a graph.
-        """
-        graph = self._guided
-        if graph is None:
-            raise EngineError(
-                f"policy '{self.spec.name}' takes no prefix (rtc mode '{self.spec.rtc.mode}')"
-            )
-        feed = {
-            "previous": given.previous[None],
-            "weights": given.weights[None],
-            **context.tensors,
-        }
-        if self.spec.rtc.mode == "guided":
-            feed["clip"] = np.asarray([given.clip], dtype=np.float32)
-
-        def evaluate(x: F32, t: float) -> F32:
-            inputs = {"x": x[None], "t": np.asarray([t], dtype=np.float32), **feed}
-            return np.asarray(_run(graph, inputs)[0][0], dtype=np.float32)
-
-        return evaluate
-
-    def sample(
-        self,
-        context: Context,
-        noise: F32,
-        prefix: ActionChunk | None = None,
-        steps: int | None = None,
-        deadline_ns: int | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> ActionChunk:
-        """Integrate `noise` [H, A] in `steps` (default: the spec's) steps, fewer when late.
-
-        `prefix` is what `core.rtc.left_over` left of the previous chunk at this observation.
-        `deadline_ns` is of the injected clock. Raises `EngineError` for a non-finite velocity,
-        noise of another shape, or a `prefix`, if the bundle has no real-time chunking, and
-        `Cancelled` before the step at which `cancelled()` says yes.
-        """
-        spec = self.spec
-        if noise.shape != spec.action_shape:
-            raise EngineError(f"noise is {noise.shape}, policy needs {spec.action_shape}")
-        count = spec.steps if steps is None else steps
-        begin_ns = self._clock()
-        hurry = None if deadline_ns is None else _deadline(self._clock, begin_ns, deadline_ns)
-        if prefix is None:
-            field = self.velocity(context)
-        else:
-            field = self._following_on(context, prefix, count)
-            hurry = field.watch(hurry) if isinstance(field, GuidedField) else hurry
-        result = integrate(field, noise, count, out_of_time=hurry, cancelled=cancelled)
-        actions = spec.unnormalise_actions(result.sample, context.state)
-        info = self._info(context, begin_ns, result.steps)
-        if prefix is not None:
-            info = replace(info, guided=True, prefix_length=prefix.info.prefix_length)
-        return ActionChunk(actions, context.stamp_ns, spec.dt_ns, spec.action_names, info=info)
-
-    def _following_on(self, context: Context, prefix: ActionChunk, steps: int) -> Velocity:
-        """Return the velocity of a chunk that follows on from `prefix`."""
-        if prefix.stamp_ns != context.stamp_ns:
-            raise EngineError(
-                f"prefix is of {prefix.stamp_ns} ns, observation of {context.stamp_ns} ns: "
-                "move it there with core.rtc.left_over"
-            )
-        given = guidance(prefix, self.spec, context.state)
-        exact = partial(self.guided_velocity, context)
-        with_previous = exact(given)  # a policy without it says so before it computes
-        if self.spec.rtc.mode == "prefix":
-            return with_previous
-        return GuidedField(self.velocity(context), exact, given, steps)
-
-    def _info(self, context: Context, begin_ns: int, steps: int) -> ChunkInfo:
-        self._chunk_id += 1
-        end_ns = self._clock()
-        return ChunkInfo(
-            chunk_id=self._chunk_id,
-            bundle_sha256=self._sha256,
-            steps=steps,
-            inference_begin_ns=begin_ns - context.encode_ns,
-            inference_end_ns=end_ns,
-            encode_ns=context.encode_ns,
-            sample_ns=end_ns - begin_ns,
+    `providers` are names of `PROVIDERS` in order of preference. Raises `BundleError` where none
+    runs, or a graph cannot be read.
+    """
+    unknown = [name for name in providers if name not in PROVIDERS]
+    if unknown or not providers:
+        raise BundleError(
+            f"onnxruntime has no provider '{', '.join(unknown)}'; known: {', '.join(PROVIDERS)}"
         )
+    passed_over: list[str] = []
+    for provider in providers:
+        if PROVIDERS[provider] not in ort.get_available_providers():
+            passed_over.append(f"{provider} is not in this onnxruntime")
+            continue
+        graphs = _open_all(bundle, build, provider, threads)
+        if graphs is None:
+            passed_over.append(f"{provider} does not start on this machine")
+            continue
+        return graphs, _runtime(provider, build, tuple(passed_over))
+    raise BundleError(
+        f"{'; '.join(passed_over)}: for a GPU install onnxruntime-gpu in place of onnxruntime, "
+        "or add cpu to the providers"
+    )
 
-    def _tokenize(self, text: str) -> NDArray[np.int64]:
-        if text not in self._tokens:
-            language = self.spec.language
-            self._tokens = {text: tokenize(text, language.length, language.vocabulary)[None]}
-        return self._tokens[text]
+
+def _runtime(provider: str, build: Build | None, passed_over: tuple[str, ...]) -> Runtime:
+    built = {} if build is None else {"build": build.path.name, "files": build.sha256}
+    return Runtime(
+        engine="onnx",
+        version=ort.__version__,
+        device=provider,
+        precision="fp32" if build is None else build.precision,
+        passed_over=passed_over,
+        **built,
+    )
 
 
-def fit_image(image: U8, camera: CameraInput) -> U8:
-    """Resize an image [H, W, 3] to the policy's size, as training does (cv2.INTER_AREA)."""
-    if image.shape[:2] == (camera.height, camera.width):
-        return np.ascontiguousarray(image)
-    size = (camera.width, camera.height)
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+def _open_all(bundle: Bundle, build: Build | None, provider: str, threads: int) -> Graphs | None:
+    folder = bundle.path if build is None else build.path
+    chosen = _with_options(provider, bundle.path / CACHE)
+    graphs: list[OnnxGraph | None] = []
+    for name in GRAPHS:
+        if name == "step_rtc" and bundle.spec.rtc.mode == "none":
+            graphs.append(None)
+            continue
+        # the step's matrices are too small to share: a second thread costs more than it brings
+        options = session_options(threads if name == "prefix" else 1)
+        session = _open(folder / f"{name}.onnx", options, chosen)
+        if session.get_providers()[0] != PROVIDERS[provider]:
+            return None  # onnxruntime fell back without an error
+        graphs.append(OnnxGraph(session, "cpu" if provider == "cpu" else "cuda"))
+    prefix, step, guided = graphs
+    assert prefix is not None and step is not None
+    return Graphs(prefix, step, guided)
 
 
-def load_policy(
-    path: Path | str,
-    *,
-    threads: int = 2,
-    providers: Sequence[str] = CPU,
-    clock: Clock = time.monotonic_ns,
-) -> OnnxPolicy:
-    """Open a bundle on onnxruntime. Raises `BundleError` for whatever keeps it from running."""
-    bundle = load_bundle(path)
-    prefix = _open(bundle.path / PREFIX, session_options(threads), providers)
-    # the step's matrices are too small to share: a second thread costs more than it brings
-    step = _open(bundle.path / STEP, session_options(1), providers)
-    guided = None
-    if bundle.spec.rtc.mode != "none":
-        guided = _open(bundle.path / STEP_RTC, session_options(1), providers)
-    graphs = Graphs(prefix, step, guided)
-    return OnnxPolicy(bundle.spec, graphs, bundle.sha256, clock)
+def _with_options(provider: str, cache: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Give the provider and those that may take the nodes it leaves; float32 means float32."""
+    cpu: tuple[str, dict[str, Any]] = (PROVIDERS["cpu"], {})
+    cuda: tuple[str, dict[str, Any]] = (PROVIDERS["cuda"], {"use_tf32": "0"})
+    built = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(cache)}
+    tensorrt = (PROVIDERS["tensorrt"], built)
+    return {"cpu": [cpu], "cuda": [cuda, cpu], "tensorrt": [tensorrt, cuda, cpu]}[provider]
 
 
 def session_options(threads: int) -> ort.SessionOptions:
@@ -213,34 +141,9 @@ def session_options(threads: int) -> ort.SessionOptions:
 
 
 def _open(
-    path: Path, options: ort.SessionOptions, providers: Sequence[str]
+    path: Path, options: ort.SessionOptions, providers: Sequence[tuple[str, dict[str, Any]]]
 ) -> ort.InferenceSession:
-    missing = [name for name in providers if name not in ort.get_available_providers()]
-    if missing:
-        have = ", ".join(ort.get_available_providers())
-        raise BundleError(f"onnxruntime has no {', '.join(missing)}; available: {have}")
     try:
         return ort.InferenceSession(str(path), options, providers=list(providers))
     except RUNTIME_ERRORS as error:
         raise BundleError(f"onnxruntime cannot read {path}: {error}") from error
-
-
-def _run(session: ort.InferenceSession, feed: dict[str, Array]) -> list[Array]:
-    try:
-        return list(session.run(None, feed))
-    except RUNTIME_ERRORS as error:
-        raise EngineError(f"onnxruntime failed: {error}") from error
-
-
-def _deadline(clock: Clock, begin_ns: int, deadline_ns: int) -> Callable[[int], bool]:
-    """Say yes when another regular step would leave no time for the last one."""
-    taken = 0
-
-    def out_of_time(left: int) -> bool:
-        nonlocal taken
-        taken += 1
-        now_ns = clock()
-        step_ns = (now_ns - begin_ns) / taken
-        return now_ns + 2 * step_ns > deadline_ns
-
-    return out_of_time

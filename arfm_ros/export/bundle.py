@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
 import torch
 
 from arfm_ros.core.errors import BundleError, ConfigError
@@ -23,17 +22,19 @@ from arfm_ros.engines.bundle import (
     STEP_RTC,
     WEIGHTS,
     file_sha256,
+    load_bundle,
 )
 from arfm_ros.engines.freeze import guidance_report
-from arfm_ros.engines.onnx_engine import load_policy
-from arfm_ros.engines.replay import Parity, parity_json, replay
+from arfm_ros.engines.load import load_policy
+from arfm_ros.engines.proof import proof
+from arfm_ros.engines.replay import Parity, replay
 from arfm_ros.export.card import write_card
 from arfm_ros.export.onnx import OPSET, export_graphs
 from arfm_ros.export.reference import make_reference, save_reference
 from arfm_ros.export.rtc import export_guided_step, export_prefix_step
 from arfm_ros.export.timing import measure
 from arfm_ros.export.weights import share_weights
-from arfm_ros.learn.checkpoint import Checkpoint, build_policy, load_checkpoint, machine, stage
+from arfm_ros.learn.checkpoint import Checkpoint, build_policy, load_checkpoint, stage
 from arfm_ros.learn.dataset import split_episodes
 from arfm_ros.learn.frames import Frames, open_frames
 from arfm_ros.learn.from_bundle import sizes_to_json
@@ -75,7 +76,8 @@ def export_bundle(
         raise BundleError(
             f"the exported graphs differ from torch: {parity.max_step_error:.1e} per step, "
             f"{parity.max_guided_error:.1e} per guided step, "
-            f"{parity.max_chunk_error:.1e} per chunk, allowed {parity.limit:.0e}; see {draft}"
+            f"{parity.max_chunk_error:.1e} per chunk, allowed {parity.limits.step:.0e}; "
+            f"see {draft}"
         )
     shutil.rmtree(out, ignore_errors=True)
     draft.rename(out)
@@ -105,10 +107,9 @@ def _fill(folder: Path, checkpoint: Checkpoint, frames: Frames, threads: int) ->
     policy = load_policy(folder, threads=threads)
     parity = replay(policy, reference)
     timing = measure(model, policy, reference, threads)
-    versions = {**machine(), "onnxruntime": onnxruntime.__version__}
-    more = guidance_report(policy, reference) if spec.rtc.mode != "none" else {}
-    text = parity_json(parity, timing=timing.as_json(), machine=versions, **more)
-    (folder / PARITY).write_text(text)
+    record = proof(load_bundle(folder), policy.runtime, parity) | {"timing": timing.as_json()}
+    record |= guidance_report(policy, reference) if spec.rtc.mode != "none" else {}
+    (folder / PARITY).write_text(json.dumps(record, indent=1) + "\n")
     write_card(folder)
     return parity
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from arfm_ros.core.spec import PolicySpec
-from arfm_ros.engines.onnx_engine import OnnxPolicy
+from arfm_ros.engines.policy import EnginePolicy
 from arfm_ros.engines.replay import Reference
 from arfm_ros.learn.model import FlowPolicy, sample, to_float
 
@@ -42,7 +42,7 @@ class Timing:
 
 def measure(
     model: FlowPolicy,
-    policy: OnnxPolicy,
+    policy: EnginePolicy,
     reference: Reference,
     threads: int = 2,
     repeats: int = REPEATS,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch.torch_version import TorchVersion
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.spec import PolicySpec
+from arfm_ros.engines.machine import machine as runtime_machine
 from arfm_ros.learn.model import FlowPolicy, ModelConfig
 
 NAME = "checkpoint.pt"
@@ -79,15 +79,4 @@ def stage(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """Describe this machine and the versions in use: processor, cores, torch, python."""
-    processor = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text().splitlines()
-        models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-        processor = models[0] if models else processor
-    return {
-        "processor": processor,
-        "cores": os.cpu_count(),
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
-    }
+    return {**runtime_machine(), "torch": str(torch.__version__)}

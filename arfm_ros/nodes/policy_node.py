@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,7 @@ from std_msgs.msg import String
 from arfm_ros.control.fr3 import JOINT_NAMES
 from arfm_ros.core.data import ActionChunk, Policy
 from arfm_ros.core.decision import POLICY, SETTLE
-from arfm_ros.core.errors import ArfmError, BundleError, ConfigError
+from arfm_ros.core.errors import ArfmError, ConfigError
 from arfm_ros.core.reuse import Sameness
 from arfm_ros.core.rtc import left_over
 from arfm_ros.core.spec import PolicySpec
@@ -42,6 +40,11 @@ class PolicyParams:
 
     bundle: str = knob("", "bundle folder or name in models/, next configure", live=True)
     autostart: bool = knob(True, "configure and activate without being asked")
+    engine: str = knob("onnx", "onnx, tensorrt, tensorrt_rtx or torch, next configure", live=True)
+    precision: str = knob("", "fp32, fp16, bf16; '' as built, next configure", live=True)
+    providers: tuple[str, ...] = knob(
+        ("cpu",), "of onnx, by preference: tensorrt, cuda, cpu, next configure", live=True
+    )
     threads: int = knob(2, "inference threads, next configure", 1, 64, live=True)
     period_s: float = knob(0.1, "shortest time between two inferences", 0.0, 10.0, live=True)
     steps: int = knob(0, "flow steps; 0: as the bundle says", 0, 1000, live=True)
@@ -129,20 +132,25 @@ class PolicyNode(LifecycleNode):
         """Load the bundle and check it against the robot; refuse what does not fit."""
         from arfm_ros.bringup import find_bundle
         from arfm_ros.engines import load_bundle, load_policy
+        from arfm_ros.engines.proof import require_pass
 
         params = self._params = read(self, PolicyParams)
         try:
             folder = find_bundle(params.bundle)
             bundle = load_bundle(folder)
-            check_parity(folder)
             cameras = tuple(camera_topics(params.cameras, compressed=False))
             bundle.check_robot(params.joints, cameras, params.dt_s)
-            self._policy = load_policy(folder, threads=params.threads)
+            choice = {"engine": params.engine, "precision": params.precision}
+            self._policy = load_policy(
+                folder, threads=params.threads, providers=params.providers, **choice
+            )
+            require_pass(bundle, self._policy.runtime)
             _warm_up(self._policy, bundle.spec)
         except ArfmError as error:
             return self._refuse(f"cannot configure: {error}")
         self._bundle, self._refusal = bundle, ""
-        self.get_logger().info(f"policy '{bundle.name}' ({bundle.sha256[:12]}) is loaded")
+        on = self._policy.runtime.describe()
+        self.get_logger().info(f"policy '{bundle.name}' ({bundle.sha256[:12]}) is loaded: {on}")
         return SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -250,6 +258,7 @@ class PolicyNode(LifecycleNode):
         values: dict[str, object] = {"state": self._state_machine.current_state[1]}
         if self._bundle is not None:
             values |= {"bundle": self._bundle.name, "sha256": self._bundle.sha256}
+            values |= {"engine": self._policy.runtime.describe()}
         worker, inputs = self._worker, self._inputs
         if worker is None or inputs is None:
             level, message = (ERROR, self._refusal) if self._refusal else (WARN, "not active")
@@ -266,20 +275,6 @@ class PolicyNode(LifecycleNode):
 
     def _rtc_mode(self) -> str:
         return self._bundle.spec.rtc.mode if self._params.guide else "none"
-
-
-def check_parity(folder: Path) -> None:
-    """Raise `BundleError` unless the bundle was compared with the framework that trained it."""
-    path = folder / "parity.json"
-    how = f"run `arfm check {folder}`"
-    if not path.is_file():
-        raise BundleError(f"{path} is missing, so nobody checked this bundle: {how}")
-    try:
-        passed = json.loads(path.read_text())["passed"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{path} cannot be read ({error!r}): {how}") from error
-    if passed is not True:
-        raise BundleError(f"{path} says that the bundle differs from its checkpoint: {how}")
 
 
 def _warm_up(policy: Policy, spec: PolicySpec) -> None:

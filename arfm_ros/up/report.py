@@ -13,6 +13,7 @@ import psutil
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.statistics import wilson
+from arfm_ros.engines.machine import processor
 from arfm_ros.up.readings import CommandStep, Readings
 from arfm_ros.up.supervisor import Watched
 
@@ -57,23 +58,13 @@ def build(readings: Readings, watched: Watched, steps: CommandStep) -> dict[str,
 def machine() -> dict[str, object]:
     """Name the machine that was measured on."""
     return {
-        "cpu": _cpu_name(),
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": platform.platform(),
         "python": platform.python_version(),
         "ros": os.environ.get("ROS_DISTRO") or "jazzy (wheels)",
     }
-
-
-def _cpu_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def save(path: Path, report: Mapping[str, object]) -> None:

@@ -1,0 +1,59 @@
+"""What an engine has to be: graphs that run, and what they run on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+ENGINES = ("onnx", "tensorrt", "tensorrt_rtx", "torch")
+PRECISIONS = ("fp32", "fp16", "bf16")
+Array = NDArray[np.generic]
+Run = Callable[[Mapping[str, Array]], dict[str, Array]]  # inputs by name -> outputs by name
+
+
+class Graph(Protocol):
+    """A network on a runtime; inputs and outputs are float32 whatever it computes in."""
+
+    def bind(self, fixed: Mapping[str, Array]) -> Run:
+        """Bring the inputs that stay the same to the device, once; the rest come at each run."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graphs:
+    """The graphs of a bundle."""
+
+    prefix: Graph
+    step: Graph
+    guided: Graph | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What a policy runs on: enough to tell whether a check still holds."""
+
+    engine: str  # one of ENGINES
+    version: str  # of the runtime
+    device: str  # onnxruntime's provider or the GPU's name
+    precision: str = "fp32"
+    driver: str = ""  # of the GPU
+    build: str = ""  # folder in the bundle's engines/ that holds what was built
+    files: str = ""  # hash of the files in it
+    passed_over: tuple[str, ...] = ()  # what was preferred and why it does not run
+
+    def as_dict(self) -> dict[str, str]:
+        """Return what decides the result, as JSON has it."""
+        decisive = asdict(self)
+        del decisive["passed_over"]
+        return decisive
+
+    def describe(self) -> str:
+        """Name it in one line."""
+        driver = f", driver {self.driver}" if self.driver else ""
+        passed_over = f" ({'; '.join(self.passed_over)})" if self.passed_over else ""
+        on = f"{self.device}{driver}{passed_over}"
+        return f"{self.engine} {self.version} {self.precision} on {on}"

@@ -1,0 +1,175 @@
+"""A flow policy on any runtime: two or three graphs, the flow loop on the host in float32."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from arfm_ros.core.data import F32, U8, ActionChunk, ChunkInfo, Context, Observation
+from arfm_ros.core.errors import EngineError
+from arfm_ros.core.flow import Clock, Velocity, integrate
+from arfm_ros.core.rtc import Guidance, GuidedField, guidance
+from arfm_ros.core.spec import CameraInput, PolicySpec
+from arfm_ros.core.text import tokenize
+from arfm_ros.engines.graph import Array, Graph, Graphs, Runtime
+
+
+class EnginePolicy:
+    """`core.data.Policy` on the graphs of a runtime; one thread at a time may use it."""
+
+    def __init__(
+        self,
+        spec: PolicySpec,
+        graphs: Graphs,
+        sha256: str,
+        runtime: Runtime,
+        clock: Clock = time.monotonic_ns,
+    ) -> None:
+        self.spec, self.runtime = spec, runtime
+        self._encode = graphs.prefix.bind({})
+        self._step, self._guided = graphs.step, graphs.guided
+        self._sha256, self._clock = sha256, clock
+        self._tokens: dict[str, NDArray[np.int64]] = {}
+        self._chunk_id = 0
+
+    def encode(self, observation: Observation) -> Context:
+        """Run the prefix graph; raises `SpecError` for an observation that does not fit."""
+        begin_ns = self._clock()
+        self.spec.check(observation)
+        feed: dict[str, Array] = {
+            f"image_{camera.name}": fit_image(observation.images[camera.name], camera)[None]
+            for camera in self.spec.cameras
+        }
+        state = np.asarray(observation.state, dtype=np.float32)
+        feed["state"] = self.spec.state_norm.normalise(state)[None]
+        feed["tokens"] = self._tokenize(observation.instruction)
+        tensors = self._encode(feed)
+        broken = [name for name, tensor in tensors.items() if not np.isfinite(tensor).all()]
+        if broken:
+            raise EngineError(f"context is not finite ({', '.join(broken)}): observation dropped")
+        return Context(tensors, state, observation.stamp_ns, self._clock() - begin_ns)
+
+    def velocity(self, context: Context) -> Velocity:
+        """Return v(x [H, A], t) for one observation."""
+        return _field(self._step, context.tensors)
+
+    def guided_velocity(self, context: Context, given: Guidance) -> Velocity:
+        """Return v(x [H, A], t) given the previous chunk, by the graph made for that.
+
+        Guided with the exact derivative, or with its first actions frozen, as the spec's mode
+        says. Raises `EngineError` without such a graph.
+        """
+        graph = self._guided
+        if graph is None:
+            raise EngineError(
+                f"policy '{self.spec.name}' takes no prefix (rtc mode '{self.spec.rtc.mode}')"
+            )
+        more = {"previous": given.previous[None], "weights": given.weights[None]}
+        if self.spec.rtc.mode == "guided":
+            more["clip"] = np.asarray([given.clip], dtype=np.float32)
+        return _field(graph, {**more, **context.tensors})
+
+    def sample(
+        self,
+        context: Context,
+        noise: F32,
+        prefix: ActionChunk | None = None,
+        steps: int | None = None,
+        deadline_ns: int | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> ActionChunk:
+        """Integrate `noise` [H, A] in `steps` (default: the spec's) steps, fewer when late.
+
+        `prefix` is what `core.rtc.left_over` left of the previous chunk at this observation.
+        `deadline_ns` is of the injected clock. Raises `EngineError` for a non-finite velocity,
+        noise of another shape, or a `prefix`, if the bundle has no real-time chunking, and
+        `Cancelled` before the step at which `cancelled()` says yes.
+        """
+        spec = self.spec
+        if noise.shape != spec.action_shape:
+            raise EngineError(f"noise is {noise.shape}, policy needs {spec.action_shape}")
+        count = spec.steps if steps is None else steps
+        begin_ns = self._clock()
+        hurry = None if deadline_ns is None else _deadline(self._clock, begin_ns, deadline_ns)
+        if prefix is None:
+            field = self.velocity(context)
+        else:
+            field = self._following_on(context, prefix, count)
+            hurry = field.watch(hurry) if isinstance(field, GuidedField) else hurry
+        result = integrate(field, noise, count, out_of_time=hurry, cancelled=cancelled)
+        actions = spec.unnormalise_actions(result.sample, context.state)
+        info = self._info(context, begin_ns, result.steps)
+        if prefix is not None:
+            info = replace(info, guided=True, prefix_length=prefix.info.prefix_length)
+        return ActionChunk(actions, context.stamp_ns, spec.dt_ns, spec.action_names, info=info)
+
+    def _following_on(self, context: Context, prefix: ActionChunk, steps: int) -> Velocity:
+        """Return the velocity of a chunk that follows on from `prefix`."""
+        if prefix.stamp_ns != context.stamp_ns:
+            raise EngineError(
+                f"prefix is of {prefix.stamp_ns} ns, observation of {context.stamp_ns} ns: "
+                "move it there with core.rtc.left_over"
+            )
+        given = guidance(prefix, self.spec, context.state)
+        exact = partial(self.guided_velocity, context)
+        with_previous = exact(given)  # a policy without it says so before it computes
+        if self.spec.rtc.mode == "prefix":
+            return with_previous
+        return GuidedField(self.velocity(context), exact, given, steps)
+
+    def _info(self, context: Context, begin_ns: int, steps: int) -> ChunkInfo:
+        self._chunk_id += 1
+        end_ns = self._clock()
+        return ChunkInfo(
+            chunk_id=self._chunk_id,
+            bundle_sha256=self._sha256,
+            steps=steps,
+            inference_begin_ns=begin_ns - context.encode_ns,
+            inference_end_ns=end_ns,
+            encode_ns=context.encode_ns,
+            sample_ns=end_ns - begin_ns,
+        )
+
+    def _tokenize(self, text: str) -> NDArray[np.int64]:
+        if text not in self._tokens:
+            language = self.spec.language
+            self._tokens = {text: tokenize(text, language.length, language.vocabulary)[None]}
+        return self._tokens[text]
+
+
+def fit_image(image: U8, camera: CameraInput) -> U8:
+    """Resize an image [H, W, 3] to the policy's size, as training does (cv2.INTER_AREA)."""
+    if image.shape[:2] == (camera.height, camera.width):
+        return np.ascontiguousarray(image)
+    size = (camera.width, camera.height)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _field(graph: Graph, fixed: Mapping[str, Array]) -> Velocity:
+    run = graph.bind(fixed)
+
+    def evaluate(x: F32, t: float) -> F32:
+        (v,) = run({"x": x[None], "t": np.asarray([t], dtype=np.float32)}).values()
+        return np.asarray(v[0], dtype=np.float32)
+
+    return evaluate
+
+
+def _deadline(clock: Clock, begin_ns: int, deadline_ns: int) -> Callable[[int], bool]:
+    """Say yes when another regular step would leave no time for the last one."""
+    taken = 0
+
+    def out_of_time(left: int) -> bool:
+        nonlocal taken
+        taken += 1
+        now_ns = clock()
+        step_ns = (now_ns - begin_ns) / taken
+        return now_ns + 2 * step_ns > deadline_ns
+
+    return out_of_time

@@ -1,0 +1,110 @@
+"""Build an engine from a bundle into its engines/ folder: the one builder for every runtime."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.engines.bundle import Bundle, load_bundle
+from arfm_ros.engines.cuda import Device, find_gpu
+from arfm_ros.engines.machine import machine
+from arfm_ros.engines.store import FOLDER, GRAPHS, Target, write_manifest
+from arfm_ros.engines.tensorrt_engine import tensorrt_module
+from arfm_ros.export.precision import convert
+from arfm_ros.export.tensorrt import build, check_capabilities
+
+ENGINES = ("onnx", "tensorrt", "tensorrt_rtx")
+RTX_GPUS = (86, 89, 120)  # RTX 30, 40 and 50: what is built for where no GPU says otherwise
+
+
+def build_engine(
+    folder: Path,
+    engine: str,
+    precision: str = "fp32",
+    sm: Sequence[int] = (),
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Build every graph of the bundle in `folder` for `engine`; returns the new folder.
+
+    `sm` are compute capabilities (89 for 8.9), for tensorrt_rtx only. Written beside the other
+    engines first and moved there when it is whole. Raises `ConfigError` for a choice that the
+    runtime does not have, `EngineError` for a missing library or GPU and for a failed build.
+    """
+    bundle = load_bundle(folder)
+    target, library = _target(engine, precision, tuple(sm))
+    place = bundle.path / FOLDER / target.folder(bundle.sha256)
+    draft = place.with_name(f".{place.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        begin = time.monotonic()
+        notes = _fill(draft, bundle, target, library, say)
+        notes |= {"machine": machine(), "seconds": round(time.monotonic() - begin, 1)}
+        write_manifest(draft, target, bundle, notes)
+        shutil.rmtree(place, ignore_errors=True)
+        draft.rename(place)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return place
+
+
+def _target(engine: str, precision: str, sm: tuple[int, ...]) -> tuple[Target, Any]:
+    if sm and engine != "tensorrt_rtx":
+        raise ConfigError(f"--sm is for --engine tensorrt_rtx; {engine} builds for this machine")
+    if engine == "onnx":
+        if precision == "fp32":
+            raise ConfigError("the bundle's own graphs are onnx in fp32: nothing to build")
+        return Target("onnx", "", precision), None  # graphs fit every onnxruntime
+    library = tensorrt_module(engine)
+    version = library.__version__
+    if engine == "tensorrt_rtx":
+        gpu = find_gpu()
+        chosen = sm or ((gpu.sm,) if gpu else RTX_GPUS)
+        check_capabilities(library, chosen)
+        return Target(engine, version, precision, tuple(sorted(set(chosen)))), library
+    gpu = Device().gpu  # TensorRT builds for the GPU that it finds, and needs one
+    return Target(engine, version, precision, (gpu.sm,), gpu.name), library
+
+
+def _fill(
+    draft: Path, bundle: Bundle, target: Target, library: Any, say: Callable[[str], None]
+) -> dict[str, Any]:
+    layers = {}
+    for name in GRAPHS:
+        source = bundle.path / f"{name}.onnx"
+        if name == "step_rtc" and bundle.spec.rtc.mode == "none":
+            continue
+        graph = draft / source.name
+        count = convert(source, graph, target.precision)
+        say(f"{name}: {count} products of matrices in {target.precision}")
+        if library is None:
+            continue
+        plan, layers[name] = build(library, graph, target, _cache(bundle, target), _shown(name))
+        graph.with_suffix(".engine").write_bytes(plan)
+        for file in draft.glob(f"{source.name}*"):
+            file.unlink()
+    return {"layers": layers}
+
+
+def _cache(bundle: Bundle, target: Target) -> Path | None:
+    """Name the timing cache; TensorRT for RTX measures no kernels when it builds."""
+    if target.engine != "tensorrt":
+        return None
+    gpu = "".join(c if c.isalnum() else "_" for c in target.gpu)
+    return bundle.path / FOLDER / f"timing-{target.version}-{gpu}.cache"
+
+
+def _shown(name: str) -> Callable[[float], None]:
+    """Show a share on the terminal, where there is one."""
+
+    def show(share: float) -> None:
+        if os.isatty(2):
+            end = "\n" if share >= 1.0 else ""
+            os.write(2, f"\r{name}: building {100 * share:3.0f} %{end}".encode())
+
+    return show

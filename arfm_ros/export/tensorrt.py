@@ -1,0 +1,153 @@
+"""Build TensorRT engines from a bundle's graphs: `tensorrt` on its GPU, `tensorrt_rtx` anywhere.
+
+Networks are strongly typed: a layer computes in the type that its graph says, or the build fails.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from arfm_ros.core.errors import BundleError, ConfigError, EngineError
+from arfm_ros.engines.store import Target
+
+Progress = Callable[[float], None]  # share of the work that is done, 0..1
+TYPES = {"fp32": "FLOAT", "fp16": "HALF", "bf16": "BF16"}
+PRODUCTS = ("MATRIX_MULTIPLY", "CONVOLUTION", "DECONVOLUTION", "EINSUM")
+OUTSIDE = ("FLOAT", "INT64", "INT32", "UINT8", "BOOL")  # types of inputs and outputs
+
+
+def parse(library: Any, builder: Any, graph: Path) -> Any:
+    """Read an ONNX graph as a strongly typed network. Raises `BundleError` with the reason."""
+    flag = 1 << int(library.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network = builder.create_network(flag)
+    parser = library.OnnxParser(network, builder.logger)
+    if not parser.parse_from_file(str(graph)):
+        said = "; ".join(str(parser.get_error(i).desc()) for i in range(parser.num_errors))
+        raise BundleError(f"{library.__name__} cannot read {graph.name}: {said}")
+    return network
+
+
+def audit(library: Any, network: Any, precision: str) -> dict[str, int]:
+    """Count the layers by type and check that the products of matrices have the one wanted.
+
+    Raises `EngineError` naming the layers that fell back, or an input or output that is not
+    float32 where the host has float32.
+    """
+    wanted = getattr(library.DataType, TYPES[precision])
+    products = {getattr(library.LayerType, name) for name in PRODUCTS}
+    counts: Counter[str] = Counter()
+    wrong = []
+    for layer in (network.get_layer(i) for i in range(network.num_layers)):
+        if layer.num_outputs == 0:
+            continue
+        counts[layer.get_output(0).dtype.name.lower()] += 1
+        kinds = [layer.get_input(i).dtype for i in range(layer.num_inputs)]
+        if layer.type in products and any(kind != wanted for kind in kinds):
+            wrong.append(f"{layer.name} ({', '.join(kind.name.lower() for kind in kinds)})")
+    if wrong:
+        raise EngineError(
+            f"{len(wrong)} products of matrices are not {precision}: {', '.join(wrong[:4])}"
+        )
+    ends = [network.get_input(i) for i in range(network.num_inputs)]
+    ends += [network.get_output(i) for i in range(network.num_outputs)]
+    odd = [end.name for end in ends if end.dtype.name not in OUTSIDE]
+    if odd:
+        raise EngineError(f"not float32 outside of the engine: {', '.join(odd)}")
+    return dict(counts)
+
+
+def build(
+    library: Any, graph: Path, target: Target, cache: Path | None, progress: Progress
+) -> tuple[bytes, dict[str, int]]:
+    """Build the graph for `target`; returns the engine and its layers by type.
+
+    `cache` keeps measured kernel times between builds, where the library measures any. Raises
+    `EngineError` where the build fails, `BundleError` where the graph does.
+    """
+    logger = _logger(library)
+    builder = library.Builder(logger)
+    network = parse(library, builder, graph)
+    counts = audit(library, network, target.precision)
+    config = builder.create_builder_config()
+    config.clear_flag(library.BuilderFlag.TF32)  # float32 means float32
+    config.progress_monitor = monitor = _monitor(library, progress)
+    if target.engine == "tensorrt_rtx":
+        _choose_capabilities(library, config, target.sm)
+    timed = _timing_cache(config, cache) if cache is not None else None
+    plan = builder.build_serialized_network(network, config)
+    if monitor.interrupted:
+        raise KeyboardInterrupt
+    if plan is None:
+        said = "; ".join(logger.said) or "no reason given"
+        raise EngineError(f"{target.engine} cannot build {graph.name}: {said}")
+    if timed is not None and cache is not None:
+        cache.write_bytes(timed.serialize())
+    return bytes(plan), counts
+
+
+def check_capabilities(library: Any, sm: tuple[int, ...]) -> None:
+    """Raise `ConfigError` listing what can be built for unless all of `sm` can."""
+    known = [n[2:] for n in dir(library.ComputeCapability) if n.startswith("SM")]
+    unknown = [f"{one}" for one in sm if f"{one}" not in known]
+    if unknown:
+        raise ConfigError(
+            f"--sm {' '.join(unknown)}: TensorRT for RTX builds for {' '.join(sorted(known))}; "
+            "for other GPUs use --engine tensorrt on the machine itself"
+        )
+
+
+def _choose_capabilities(library: Any, config: Any, sm: tuple[int, ...]) -> None:
+    config.num_compute_capabilities = len(sm)
+    for i, one in enumerate(sm):
+        config.set_compute_capability(getattr(library.ComputeCapability, f"SM{one}"), i)
+
+
+def _timing_cache(config: Any, path: Path) -> Any:
+    cache = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
+    config.set_timing_cache(cache, ignore_mismatch=False)
+    return cache
+
+
+def _logger(library: Any) -> Any:
+    """Make a logger that keeps the errors: what a build returns does not say why it failed."""
+
+    class Logger(library.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.said: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity <= library.ILogger.ERROR:
+                self.said.append(message)
+
+    return Logger()
+
+
+def _monitor(library: Any, progress: Progress) -> Any:
+    """Make a monitor of the outermost phase; Ctrl-C cancels the build."""
+
+    class Monitor(library.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.sizes: dict[str, int] = {}
+            self.interrupted = False
+
+        def phase_start(self, name: str, parent: str | None, steps: int) -> None:
+            if parent is None:
+                self.sizes[name] = max(steps, 1)
+
+        def step_complete(self, name: str, step: int) -> bool:
+            try:
+                if name in self.sizes:
+                    progress((step + 1) / self.sizes[name])
+            except KeyboardInterrupt:
+                self.interrupted = True
+            return not self.interrupted
+
+        def phase_finish(self, name: str) -> None:
+            self.sizes.pop(name, None)
+
+    return Monitor()
