@@ -17,8 +17,8 @@ class ActionNoise:
     The row belongs to the tick in which an action is due, whichever chunk it comes from: the same
     seed disturbs every policy alike, and a hand-over from one chunk to the next adds no step.
     `std` is in units of the policy's normalised action: times the scale of the chunk's first
-    action, which is what one control step moves. Zhang et al. 2025 (arXiv 2509.04063) test
-    robustness to noise on executed actions, but give no formula; this one is ours.
+    action, which is what one control step moves. Zhang et al. 2025 (arXiv 2509.04063) report
+    robustness to action noise; whether theirs is defined so is not known to us.
     """
 
     def __init__(self, std: float, spec: PolicySpec, limits: Limits, seed: int) -> None:
