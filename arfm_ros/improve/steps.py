@@ -35,6 +35,7 @@ from arfm_ros.sim.evaluate import evaluate as run_episodes
 
 Result = dict[str, Any]
 LABELS = "labels.json"
+LEARNED_FROM = ("policy", "human", "expert")  # a disturbance on purpose is nothing to imitate
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def train(work: Round) -> Result:
         data=(*fresh, *plan.data),
         out=out,
         train=plan.train,
+        authority=LEARNED_FROM,
         init=plan.bundle,
         resume=(out / CHECKPOINT).exists(),
     )
