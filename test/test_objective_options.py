@@ -24,19 +24,19 @@ def parse(*words: str) -> argparse.Namespace:
 def test_the_command_line_chooses_the_objective_and_its_knobs() -> None:
     words = ["--objective", "arfm", "--lambda", "0.01", "--alpha-min", "0", "--reward", "progress"]
     args = parse(*words)
-    config = verb._train_config(args)
+    config = verb.train_config(args)
     assert config.objective == Arfm(lam=0.01, alpha_min=0.0)
     assert config.signal.reward == parse_reward("progress")
     text = verb.command(args)
     assert "--objective arfm --lambda 0.01 --alpha-min 0.0" in text
-    plain = verb._train_config(parse())
+    plain = verb.train_config(parse())
     assert plain.objective == PlainFm() and plain.signal == SignalConfig()
     assert "objective" not in verb.command(parse()) and "seed" not in verb.command(parse())
 
 
 def test_a_knob_of_another_objective_and_an_unknown_objective_are_refused() -> None:
     with pytest.raises(ConfigError, match="--lambda needs --objective arfm, not fm"):
-        verb._train_config(parse("--lambda", "1"))
+        verb.train_config(parse("--lambda", "1"))
     with pytest.raises(ConfigError, match="needs one of fm, filtered_bc"):
         make_objective("ppo")
     with pytest.raises(ConfigError, match="does not take"):

@@ -151,14 +151,10 @@ def replay(policy: RunnablePolicy, reference: Reference) -> Parity:
         actions[k] = np.abs(found - reference.chunk[k])
     joint, joint_rad = _worst_joint(spec, actions.max(axis=(0, 1)))
     limits = LIMITS[policy.runtime.precision]
-    passed = (
-        max(step.max(), guided.max()) <= limits.step
-        and chunk.max() <= limits.chunk
-        and joint_rad <= limits.joint_rad
-        and cosine.min() >= limits.cosine
-    )
+    worst = (max(step.max(), guided.max()), chunk.max(), joint_rad)
+    allowed = (limits.step, limits.chunk, limits.joint_rad)
     return Parity(
-        passed=bool(passed),
+        passed=bool(np.all(np.less_equal(worst, allowed)) and cosine.min() >= limits.cosine),
         max_step_error=float(step.max()),
         max_chunk_error=float(chunk.max()),
         cosine=float(cosine.min()),
