@@ -23,7 +23,7 @@ class Setup:
 
     robot: str = "franka"
     sim: bool = False
-    policy: str = ""  # a bundle's folder or the name of one in models/; "" is the shipped one
+    policy: str = ""  # a bundle's folder or the name of one in models/; "" is a shipped one that knows the task
     task: str = "lift"
     record: bool = True
     namespace: str = ""
@@ -78,7 +78,7 @@ class NodeProcess:
 
 def stack(setup: Setup) -> tuple[NodeProcess, ...]:
     """Return the processes of the stack in the order in which they start."""
-    bundle = str(find_bundle(setup.policy))
+    bundle = str(find_bundle(setup.policy, setup.task))
     chosen: list[tuple[str, dict[str, object]]] = []
     if setup.sim:
         sim: dict[str, object] = {"task": setup.task, "seed": setup.seed}
@@ -117,8 +117,8 @@ def share(*parts: str) -> Path:
     raise ConfigError(f"found no {'/'.join(parts)} above {here}: install the package again")
 
 
-def find_bundle(policy: str) -> Path:
-    """Find a bundle's folder by path or by its name in models/; "" is the only shipped one.
+def find_bundle(policy: str, task: str = "") -> Path:
+    """Find a bundle's folder by path or by its name in models/; "" is one that knows `task`.
 
     The bundle itself is checked by whoever loads it. Raises `ConfigError` listing what there is.
     """
@@ -127,7 +127,8 @@ def find_bundle(policy: str) -> Path:
     if not policy:
         if not shipped:
             raise ConfigError("no policy bundle is shipped in models/: give one with --policy")
-        return next(iter(shipped.values()))
+        able = [folder for folder in shipped.values() if task in _tasks_of(folder)]
+        return next(iter([*able, *shipped.values()]))
     if policy in shipped:
         return shipped[policy]
     if not Path(policy).is_dir():
@@ -142,6 +143,15 @@ def shipped_bundles() -> dict[str, Path]:
     except ConfigError:  # a source tree without models/ can still run a bundle given by path
         return {}
     return {path.parent.name: path.parent for path in sorted(models.glob("*/policy.json"))}
+
+
+def _tasks_of(bundle: Path) -> Mapping[str, str]:
+    """Read the tasks that a bundle names; none from one that cannot be read."""
+    try:
+        raw = json.loads((bundle / "policy.json").read_text())
+        return dict(raw["spec"]["instructions"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # whoever loads it says what is wrong
 
 
 def environment() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,18 @@ def test_a_wrong_choice_is_refused_with_what_would_be_right(
 def test_a_missing_bundle_is_named() -> None:
     with pytest.raises(ConfigError, match="there is no bundle 'nowhere'"):
         find_bundle("nowhere")
+
+
+def test_without_a_name_a_shipped_bundle_that_knows_the_task_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, tasks in (("a", {"lift": "lift it"}), ("b", {"place": "place it"}), ("c", None)):
+        (tmp_path / name).mkdir()
+        text = "broken" if tasks is None else json.dumps({"spec": {"instructions": tasks}})
+        (tmp_path / name / "policy.json").write_text(text)
+    monkeypatch.setattr("arfm_ros.bringup.share", lambda *parts: tmp_path)
+    found = {task: find_bundle("", task).name for task in ("lift", "place", "push", "")}
+    assert found == {"lift": "a", "place": "b", "push": "a", "": "a"}
 
 
 def test_shared_files_are_found_in_the_source_tree() -> None:

@@ -35,7 +35,7 @@ def run(setup: Setup, begin_s: float | None = None) -> dict[str, Any]:
     Raises `ArfmError` when it could not even start.
     """
     begin_s = time.monotonic() if begin_s is None else begin_s
-    console, bundle = Console(), bundle_facts(setup.policy)
+    console, bundle = Console(), bundle_facts(find_bundle(setup.policy, setup.task))
     remove_orphans()
     limits = dict(zip(fr3.JOINT_NAMES, fr3.VELOCITY_MAX_RAD_S))
     with own_domain(setup):
@@ -101,11 +101,11 @@ def require_robot(observer: Observer) -> None:
         time.sleep(POLL_S)
 
 
-def bundle_facts(policy: str) -> dict[str, Any]:
+def bundle_facts(folder: Path) -> dict[str, Any]:
     """Check the bundle and return its name, hash and cameras; raise `BundleError` or so."""
     from arfm_ros.engines import load_bundle
 
-    bundle = load_bundle(find_bundle(policy))
+    bundle = load_bundle(folder)
     cameras = tuple(camera.name for camera in bundle.spec.cameras)
     return {"name": bundle.name, "sha256": bundle.sha256, "cameras": cameras}
 
