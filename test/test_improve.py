@@ -39,7 +39,7 @@ def test_a_killed_round_goes_on_and_the_old_bundle_stays(bundle: Path, tmp_path:
     before = files(bundle)
     options = ("--from-episodes", str(data), "--activate", str(link))
     process = begin(bundle, out, *options)
-    wait_for(out / "journal.jsonl", '"train"')
+    wait_for(out / "journal.jsonl", '"step": "train"')
     kill(process)
     assert (out / "active").resolve() == bundle.resolve() and not link.exists()
     assert done(rows(out)) == STEPS[: done(rows(out)).index("label") + 1]
