@@ -99,7 +99,7 @@ def test_another_bundle_takes_over_between_two_chunks(
     robot.hears_more_chunks(3)
     said = hashes(robot)
     assert said == [old] * said.count(old) + [new] * said.count(new) and said.count(new) >= 3
-    robot.until(lambda: robot.health[-1][2].get("sha256") == new)
+    robot.until(lambda: robot.health and robot.health[-1][2].get("sha256") == new)
     check_motion_went_on(robot)
 
 
