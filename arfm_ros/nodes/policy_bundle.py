@@ -17,7 +17,7 @@ from arfm_ros.engines.proof import require_pass
 from arfm_ros.engines.replay import load_reference, replay
 from arfm_ros.nodes.policy_inputs import camera_topics
 from arfm_ros.nodes.policy_params import PolicyParams
-from arfm_ros.nodes.policy_worker import Loaded
+from arfm_ros.nodes.policy_values import Loaded
 from arfm_ros.nodes.real_time import make_way
 
 REPEATS = 3

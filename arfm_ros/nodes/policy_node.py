@@ -21,7 +21,8 @@ from arfm_ros.nodes.params import declare, read, watch
 from arfm_ros.nodes.policy_bundle import Successor, load_checked, load_successor
 from arfm_ros.nodes.policy_inputs import PolicyInputs
 from arfm_ros.nodes.policy_params import PolicyParams
-from arfm_ros.nodes.policy_worker import Loaded, PolicyWorker, Ports
+from arfm_ros.nodes.policy_values import Loaded, Ports
+from arfm_ros.nodes.policy_worker import PolicyWorker
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 LOOK_S = 0.1  # between two looks at whether the worker ended

@@ -8,7 +8,7 @@ from arfm_ros.control.fr3 import JOINT_NAMES
 from arfm_ros.core.reuse import Sameness
 from arfm_ros.nodes.params import knob
 from arfm_ros.nodes.policy_inputs import Wiring, camera_topics
-from arfm_ros.nodes.policy_worker import Pacing
+from arfm_ros.nodes.policy_values import Pacing
 
 NS = 1_000_000_000
 

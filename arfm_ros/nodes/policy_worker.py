@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,63 +15,14 @@ from arfm_ros.core.chunking import Chunking
 from arfm_ros.core.data import F32, ActionChunk, Context, Observation
 from arfm_ros.core.errors import ArfmError, Cancelled, EngineError, SpecError
 from arfm_ros.core.latency import StageLatency
-from arfm_ros.core.reuse import ContextReuse, Sameness
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.reuse import ContextReuse
 from arfm_ros.core.sync import Missing, Synced
-from arfm_ros.engines import Bundle, EnginePolicy
 from arfm_ros.nodes.policy_inputs import PolicyInputs, Sample
+from arfm_ros.nodes.policy_values import Loaded, Pacing, Ports, Report
 
 WAIT_S = 0.1  # how often the thread looks up when no image comes
 STOP_S = 10.0
 TRIAL = 20  # chunks of a new policy during which the one before stays at hand
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Loaded:
-    """A bundle, the policy that runs it, and how it was asked for."""
-
-    bundle: Bundle
-    policy: EnginePolicy
-    asked: str  # the parameter `bundle`
-
-    @property
-    def spec(self) -> PolicySpec:
-        """Specification of the policy."""
-        return self.bundle.spec
-
-
-@dataclass(frozen=True, slots=True)
-class Pacing:
-    """What may change while the worker runs."""
-
-    period_ns: int
-    steps: int  # 0: as the bundle says
-    seed: int
-    deadline_ns: int  # 0: none
-    max_failures: int
-    guide: bool = True  # chunks follow on from the previous one where the policy can
-    sameness: Sameness = Sameness()  # of observations that share a context
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What the worker is up to, for diagnostics."""
-
-    chunks: int = 0
-    waiting_for: str = ""  # input trouble; empty while chunks come
-    engine_error: str = ""  # of the last inference, empty after a good one
-    failures: int = 0  # in a row
-    gave_up: bool = False
-    cancelled: int = 0  # inferences given up for a new instruction or a takeover
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """What the worker calls, in its thread."""
-
-    publish: Callable[[ActionChunk], None]
-    describe: Callable[[ActionChunk, dict[str, int]], None]  # chunk, stage durations in ns
-    now_ns: Callable[[], int]  # the clock that stamps the sensors
 
 
 class PolicyWorker:
