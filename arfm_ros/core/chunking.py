@@ -6,7 +6,7 @@ from collections import deque
 
 from arfm_ros.core.data import ActionChunk
 from arfm_ros.core.rtc import left_over
-from arfm_ros.core.spec import Rtc
+from arfm_ros.core.spec import PolicySpec, Rtc
 
 WINDOW = 5  # chunks whose slowest says how late the next one will be
 UNKNOWN = 1  # ticks assumed while no delay was seen
@@ -41,6 +41,15 @@ class Chunking:
             f"chunks come {self.delay} ticks late, the policy takes {self._rtc.delay_max}: "
             "waiting at the end of each (fewer steps or a faster machine helps)"
         )
+
+    def follow(self, spec: PolicySpec) -> None:
+        """Go on with another policy; a chunk that it could not have made does not bind it."""
+        previous, self._rtc = self._previous, spec.rtc
+        if previous is None:
+            return
+        same = previous.names == spec.action_names and previous.dt_ns == spec.dt_ns
+        if not same or previous.horizon > spec.horizon:
+            self._previous = None
 
     def ready(self, stamp_ns: int) -> bool:
         """Tell whether to infer from an observation; not before the end of a chunk if too slow."""

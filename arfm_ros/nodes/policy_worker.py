@@ -6,56 +6,23 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from arfm_ros.core.cadence import Cadence
 from arfm_ros.core.chunking import Chunking
-from arfm_ros.core.data import F32, ActionChunk, Context, Observation, Policy
-from arfm_ros.core.errors import Cancelled, EngineError, SpecError
+from arfm_ros.core.data import F32, ActionChunk, Context, Observation
+from arfm_ros.core.errors import ArfmError, Cancelled, EngineError, SpecError
 from arfm_ros.core.latency import StageLatency
-from arfm_ros.core.reuse import ContextReuse, Sameness
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.reuse import ContextReuse
 from arfm_ros.core.sync import Missing, Synced
 from arfm_ros.nodes.policy_inputs import PolicyInputs, Sample
+from arfm_ros.nodes.policy_values import Loaded, Pacing, Ports, Report
 
 WAIT_S = 0.1  # how often the thread looks up when no image comes
 STOP_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Pacing:
-    """What may change while the worker runs."""
-
-    period_ns: int
-    steps: int  # 0: as the bundle says
-    seed: int
-    deadline_ns: int  # 0: none
-    max_failures: int
-    guide: bool = True  # chunks follow on from the previous one where the policy can
-    sameness: Sameness = Sameness()  # of observations that share a context
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What the worker is up to, for diagnostics."""
-
-    chunks: int = 0
-    waiting_for: str = ""  # input trouble; empty while chunks come
-    engine_error: str = ""  # of the last inference, empty after a good one
-    failures: int = 0  # in a row
-    gave_up: bool = False
-    cancelled: int = 0  # inferences given up for a new instruction or a takeover
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """What the worker calls, in its thread."""
-
-    publish: Callable[[ActionChunk], None]
-    describe: Callable[[ActionChunk, dict[str, int]], None]  # chunk, stage durations in ns
-    now_ns: Callable[[], int]  # the clock that stamps the sensors
+TRIAL = 20  # chunks of a new policy during which the one before stays at hand
 
 
 class PolicyWorker:
@@ -63,20 +30,22 @@ class PolicyWorker:
 
     def __init__(
         self,
-        policy: Policy,
-        spec: PolicySpec,
-        bundle_sha256: str,
+        loaded: Loaded,
         inputs: PolicyInputs,
         ports: Ports,
         pacing: Pacing,
     ) -> None:
-        self._policy, self._spec, self._sha256 = policy, spec, bundle_sha256
+        self.loaded = loaded  # what drives now
+        self._next: Loaded | None = None  # takes over before the next chunk
+        self._before: Loaded | None = None  # what comes back if the new one fails
+        self._trial = 0  # chunks that it may still fail on
+        self._refusal = ""
         self._inputs, self._ports, self.pacing = inputs, ports, pacing
         self.instruction = ""
         self.report = Report()
         self._latency, self._latency_lock = StageLatency(), threading.Lock()
         self._stopping, self._cadence = threading.Event(), Cadence()
-        self.chunking = Chunking(spec.rtc)
+        self.chunking = Chunking(loaded.spec.rtc)
         self._reuse = ContextReuse()
         self._order = 0  # counts what makes the chunk being computed useless
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="policy")
@@ -94,6 +63,16 @@ class PolicyWorker:
         if self.chunking.in_force and not in_force:
             self._order += 1
         self.chunking.in_force = in_force
+
+    def swap_to(self, loaded: Loaded) -> None:
+        """Let another policy compute from the next chunk on; the one before it stays at hand."""
+        if loaded is not self.loaded:
+            self._next = loaded
+
+    def take_refusal(self) -> str:
+        """Say, once, why the policy before is driving again; '' if it is not."""
+        refusal, self._refusal = self._refusal, ""
+        return refusal
 
     def stop(self) -> None:
         """End the thread; an inference under way is finished but not published."""
@@ -140,7 +119,7 @@ class PolicyWorker:
             self._attempt(synced, begin_ns)
 
     def _needs_instruction(self) -> str:
-        if self._spec.language.mode == "none" or self.instruction:
+        if self.loaded.spec.language.mode == "none" or self.instruction:
             return ""
         return "no instruction: publish one on 'instruction' or set default_instruction"
 
@@ -150,7 +129,34 @@ class PolicyWorker:
         taken_ns, interval_ns = self._inputs.taken_ns(synced), self._inputs.interval_ns()
         return self._cadence.due(taken_ns, now_ns, self.pacing.period_ns, interval_ns)
 
+    def _swap(self) -> None:
+        """Take over between two chunks: what the robot is doing goes on binding the next one."""
+        loaded, self._next = self._next, None
+        if loaded is not None:
+            self._before, self.loaded, self._trial = self.loaded, loaded, TRIAL
+            self._follow()
+
+    def _swap_back(self, error: ArfmError) -> bool:
+        """Give the policy before the wheel again if the new one failed at its first chunks."""
+        if self._before is None:
+            return False
+        self._refusal = str(error)
+        self.loaded, self._before = self._before, None
+        self._follow()
+        return True
+
+    def _follow(self) -> None:
+        """Let the chunk in force bind the next one, but use no context of another network."""
+        self.chunking.follow(self.loaded.spec)
+        self._reuse = ContextReuse()
+
+    def _passed(self) -> None:
+        self._trial -= 1
+        if self._trial <= 0:
+            self._before = None
+
     def _attempt(self, synced: Synced[Sample], begin_ns: int) -> None:
+        self._swap()
         report, order = self.report, self._order
         instruction = self.instruction  # another one may come meanwhile
         try:
@@ -158,18 +164,13 @@ class PolicyWorker:
         except Cancelled:
             self.report = replace(report, cancelled=report.cancelled + 1)
             return
-        except SpecError as error:
-            self.report = replace(report, waiting_for=str(error))
+        except (SpecError, EngineError) as error:
+            if self._swap_back(error):
+                self._attempt(synced, begin_ns)  # the same observation: no chunk is missed
+            else:
+                self._note_failure(error)
             return
-        except EngineError as error:
-            failures = report.failures + 1
-            gave_up = failures >= self.pacing.max_failures
-            self.report = replace(
-                report, engine_error=str(error), failures=failures, gave_up=gave_up
-            )
-            if gave_up:
-                self._stopping.set()
-            return
+        self._passed()
         self.report = Report(chunks=report.chunks + 1, cancelled=report.cancelled)
         if not self._stopping.is_set():
             self._ports.publish(chunk)
@@ -177,12 +178,26 @@ class PolicyWorker:
             stages = self._note(chunk, marks)
             self._ports.describe(chunk, stages)
 
+    def _note_failure(self, error: SpecError | EngineError) -> None:
+        """Wait for other inputs, or count what the engine did and give up at some point."""
+        report = self.report
+        if isinstance(error, SpecError):
+            self.report = replace(report, waiting_for=str(error))
+        else:
+            failures = report.failures + 1
+            gave_up = failures >= self.pacing.max_failures
+            self.report = replace(
+                report, engine_error=str(error), failures=failures, gave_up=gave_up
+            )
+            if gave_up:
+                self._stopping.set()
+
     def _infer(
         self, synced: Synced[Sample], begin_ns: int, instruction: str, order: int
     ) -> tuple[ActionChunk, dict[str, int]]:
         pacing, chunk_id = self.pacing, self.report.chunks
         received_ns = max(sample.received_ns for sample in synced.values.values())
-        observation = self._inputs.observe(synced, self._spec, instruction)
+        observation = self._inputs.observe(synced, self.loaded.spec, instruction)
         noise = self._noise(chunk_id)
         encode_ns = self._ports.now_ns()
         context = self._context(observation)
@@ -191,7 +206,7 @@ class PolicyWorker:
         prefix = None
         if pacing.guide:
             prefix = self.chunking.prefix(observation.stamp_ns, instruction)
-        chunk = self._policy.sample(
+        chunk = self.loaded.policy.sample(
             context, noise, prefix, pacing.steps or None, deadline_ns, self._overtaken(order)
         )
         end_ns = self._ports.now_ns()
@@ -200,7 +215,7 @@ class PolicyWorker:
         info = replace(
             chunk.info,
             chunk_id=chunk_id,
-            bundle_sha256=self._sha256,
+            bundle_sha256=self.loaded.bundle.sha256,
             seed=pacing.seed,
             inference_begin_ns=begin_ns,
             inference_end_ns=end_ns,
@@ -219,7 +234,7 @@ class PolicyWorker:
     def _context(self, observation: Observation) -> Context:
         found = self._reuse.find(observation, self.pacing.sameness)
         if found is None:
-            found = self._policy.encode(observation)
+            found = self.loaded.policy.encode(observation)
             if self.pacing.sameness.image > 0:
                 self._reuse.keep(observation, found)
         return found
@@ -227,7 +242,7 @@ class PolicyWorker:
     def _noise(self, chunk_id: int) -> F32:
         """Draw from a seed of its own for every chunk: a run is repeatable, chunks independent."""
         rng = np.random.default_rng((self.pacing.seed, chunk_id))
-        return rng.standard_normal(self._spec.action_shape, dtype=np.float32)
+        return rng.standard_normal(self.loaded.spec.action_shape, dtype=np.float32)
 
     def _overtaken(self, order: int) -> Callable[[], bool]:
         return lambda: self._order != order

@@ -1,0 +1,125 @@
+"""A bundle that proved itself on this machine, and how it takes over while the robot moves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from arfm_ros.core.data import Policy
+from arfm_ros.core.errors import ArfmError, BundleError
+from arfm_ros.core.rtc import left_over
+from arfm_ros.core.spec import PolicySpec
+from arfm_ros.engines import load_bundle, load_policy
+from arfm_ros.engines.proof import require_pass
+from arfm_ros.engines.replay import load_reference, replay
+from arfm_ros.nodes.policy_inputs import camera_topics
+from arfm_ros.nodes.policy_params import PolicyParams
+from arfm_ros.nodes.policy_values import Loaded
+from arfm_ros.nodes.real_time import make_way
+
+REPEATS = 3
+
+
+def load_checked(params: PolicyParams) -> Loaded:
+    """Load the bundle that `params` name and check it against the robot.
+
+    Raises `ArfmError` naming what does not fit.
+    """
+    from arfm_ros.bringup import find_bundle
+
+    folder = find_bundle(params.bundle)
+    bundle = load_bundle(folder)
+    cameras = tuple(camera_topics(params.cameras, compressed=False))
+    bundle.check_robot(params.joints, cameras, params.dt_s)
+    policy = load_policy(
+        folder,
+        engine=params.engine,
+        precision=params.precision,
+        threads=params.threads,
+        providers=params.providers,
+    )
+    require_pass(bundle, policy.runtime)
+    warm_up(policy, bundle.spec)
+    return Loaded(bundle, policy, params.bundle)
+
+
+def load_successor(params: PolicyParams, running: Loaded) -> Loaded:
+    """Load what is to take over from `running` in motion: it has to prove itself on this machine.
+
+    Raises `ArfmError` naming what does not fit.
+    """
+    loaded = load_checked(params)
+    if loaded.bundle.sha256 == running.bundle.sha256:
+        return running
+    names = [[camera.name for camera in one.spec.cameras] for one in (running, loaded)]
+    if sorted(names[0]) != sorted(names[1]):
+        raise BundleError(
+            f"policy '{loaded.bundle.name}' wants the cameras {', '.join(names[1])}, the node "
+            f"listens to {', '.join(names[0])}: deactivate, configure and activate instead"
+        )
+    make_way()  # the rest is work of this thread only, beside a policy that drives
+    parity = replay(loaded.policy, load_reference(loaded.bundle.path))
+    if not parity.passed:
+        raise BundleError(
+            f"policy '{loaded.bundle.name}' differs from its reference on this machine by "
+            f"{parity.max_chunk_error:.1e} per chunk: run `arfm check`"
+        )
+    _check_speed(loaded)
+    return loaded
+
+
+class Successor:
+    """Loads a bundle in a thread of its own; the newest request counts."""
+
+    def __init__(self) -> None:
+        self._loading: Future[Loaded] | None = None
+        self.asked = ""  # what is being loaded, or ""
+
+    def load(self, work: Callable[[], Loaded], asked: str) -> None:
+        """Begin; an earlier request that is not done yet is forgotten."""
+        pool = ThreadPoolExecutor(1, thread_name_prefix="bundle")  # a new one: it gets less polite
+        self._loading, self.asked = pool.submit(work), asked
+        pool.shutdown(wait=False)
+
+    def take(self) -> Loaded | str | None:
+        """Give what was loaded, or why not; None while there is nothing to tell."""
+        loading = self._loading
+        if loading is None or not loading.done():
+            return None
+        self.forget()
+        try:
+            return loading.result()
+        except ArfmError as error:
+            return str(error)
+
+    def forget(self) -> None:
+        """Let nothing take over any more."""
+        self._loading, self.asked = None, ""
+
+
+def _check_speed(loaded: Loaded) -> None:
+    """Raise `BundleError` if a chunk takes longer than its actions last."""
+    spec, policy = loaded.spec, loaded.policy
+    noise, taken_s = np.zeros(spec.action_shape, dtype=np.float32), []
+    for _ in range(REPEATS):
+        begin = time.monotonic()
+        policy.sample(policy.encode(spec.example(seed=0)), noise)
+        taken_s.append(time.monotonic() - begin)
+    lasts_s = 1e-9 * spec.dt_ns * spec.horizon
+    if min(taken_s) >= lasts_s:
+        raise BundleError(
+            f"a chunk of policy '{loaded.bundle.name}' takes {min(taken_s):.2f} s on this "
+            f"machine and lasts {lasts_s:.2f} s: fewer steps or a faster machine"
+        )
+
+
+def warm_up(policy: Policy, spec: PolicySpec) -> None:
+    """Run once on made-up input: the first inference is slow, and a broken engine shows here."""
+    noise = np.zeros(spec.action_shape, dtype=np.float32)
+    context = policy.encode(spec.example(seed=0))
+    chunk = policy.sample(context, noise, steps=1)
+    if spec.rtc.mode != "none":
+        policy.sample(context, noise, left_over(chunk, chunk.stamp_ns, delay=1), steps=1)

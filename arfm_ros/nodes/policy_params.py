@@ -1,0 +1,82 @@
+"""The parameters of the policy node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from arfm_ros.control.fr3 import JOINT_NAMES
+from arfm_ros.core.reuse import Sameness
+from arfm_ros.nodes.params import knob
+from arfm_ros.nodes.policy_inputs import Wiring, camera_topics
+from arfm_ros.nodes.policy_values import Pacing
+
+NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyParams:
+    """Parameters of the node; those marked "next configure" wait for that transition."""
+
+    bundle: str = knob("", "bundle folder or name in models/; swapped to while active", live=True)
+    autostart: bool = knob(True, "configure and activate without being asked")
+    engine: str = knob("onnx", "onnx, tensorrt, tensorrt_rtx or torch, next configure", live=True)
+    precision: str = knob("", "fp32, fp16, bf16; '' as built, next configure", live=True)
+    providers: tuple[str, ...] = knob(
+        ("cpu",), "of onnx, by preference: tensorrt, cuda, cpu, next configure", live=True
+    )
+    threads: int = knob(2, "inference threads, next configure", 1, 64, live=True)
+    period_s: float = knob(0.1, "shortest time between two inferences", 0.0, 10.0, live=True)
+    steps: int = knob(0, "flow steps; 0: as the bundle says", 0, 1000, live=True)
+    deadline_s: float = knob(0.0, "cut the flow short after this; 0: never", 0.0, 10.0, live=True)
+    guide: bool = knob(True, "follow on from the previous chunk if the policy can", live=True)
+    reuse: float = knob(0.0, "grey levels within which a context is reused", 0, 255, live=True)
+    seed: int = knob(0, "seed of the noise; chunk k uses (seed, k)", 0, 2**31 - 1, live=True)
+    max_failures: int = knob(10, "engine errors in a row before giving up", 1, 1000, live=True)
+    default_instruction: str = knob("", "used until one is published", live=True)
+    cameras: tuple[str, ...] = knob(
+        ("scene", "wrist"), "cameras as name or name=topic, next configure", live=True
+    )
+    transport: str = knob(
+        "raw", "image transport, next configure", choices=("raw", "compressed"), live=True
+    )
+    joints: tuple[str, ...] = knob(
+        (*JOINT_NAMES, "gripper"), "joints of the robot, next configure", live=True
+    )
+    dt_s: float = knob(
+        0.05, "time between actions the robot expects, next configure", 0.001, 1.0, live=True
+    )
+    state_topics: tuple[str, ...] = knob(
+        ("joint_states", "gripper/joint_states"), "JointState topics, next configure", live=True
+    )
+    max_age_s: float = knob(0.3, "oldest usable input, next configure", 0.01, 10.0, live=True)
+    tolerance_s: float = knob(
+        0.04, "largest difference of stamps in a set, next configure", 0.0, 1.0, live=True
+    )
+    min_camera_hz: float = knob(5.0, "slowest usable camera, next configure", 0.0, live=True)
+    min_state_hz: float = knob(15.0, "slowest usable joint states, next configure", 0.0, live=True)
+
+    def wiring(self, names: tuple[str, ...]) -> Wiring:
+        """Give the inputs of a policy that wants the cameras `names`."""
+        compressed = self.transport == "compressed"
+        cameras = camera_topics(self.cameras, compressed)
+        return Wiring(
+            cameras={name: cameras[name] for name in names},
+            states=self.state_topics,
+            compressed=compressed,
+            tolerance_ns=int(self.tolerance_s * NS),
+            max_age_ns=int(self.max_age_s * NS),
+            min_camera_hz=self.min_camera_hz,
+            min_state_hz=self.min_state_hz,
+        )
+
+    def pacing(self) -> Pacing:
+        """Give what the worker may be told while it runs."""
+        return Pacing(
+            period_ns=int(self.period_s * NS),
+            steps=self.steps,
+            seed=self.seed,
+            deadline_ns=int(self.deadline_s * NS),
+            max_failures=self.max_failures,
+            guide=self.guide,
+            sameness=Sameness(image=self.reuse),
+        )
