@@ -23,7 +23,7 @@ class Setup:
 
     robot: str = "franka"
     sim: bool = False
-    policy: str = ""  # a bundle's folder or the name of one in models/; "" is a shipped one that knows the task
+    policy: str = ""  # a bundle folder or name in models/; "": a shipped one for the task
     task: str = "lift"
     record: bool = True
     namespace: str = ""
