@@ -17,8 +17,8 @@ from learn_rig import SMALL, plan, sampler_of, silent, write_episode
 from arfm_ros.core.errors import EpisodeError
 from arfm_ros.export.onnx import example_inputs, export_graphs
 from arfm_ros.learn.arfm import Arfm
-from arfm_ros.learn.checkpoint import build_policy, load_checkpoint
 from arfm_ros.learn.augment import AugmentConfig
+from arfm_ros.learn.checkpoint import build_policy, load_checkpoint
 from arfm_ros.learn.dataset import Sampler, Share
 from arfm_ros.learn.filtered_bc import FilteredBc
 from arfm_ros.learn.flow_loss import flow_loss

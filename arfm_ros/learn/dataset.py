@@ -151,7 +151,8 @@ class Sampler:
             state = state + changes.state
         tensors = {name: to_float(torch.from_numpy(x)) for name, x in images.items()}
         if changes is not None:
-            tensors = {n: recolour(x, changes.gain[n], changes.offset[n]) for n, x in tensors.items()}
+            gain, offset = changes.gain, changes.offset
+            tensors = {n: recolour(x, gain[n], offset[n]) for n, x in tensors.items()}
         return Batch(
             images=tensors,
             state=torch.from_numpy(spec.state_norm.normalise(state)),
