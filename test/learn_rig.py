@@ -14,7 +14,8 @@ from arfm_ros.core.normalize import Affine
 from arfm_ros.core.spec import Axis, CameraInput, PolicySpec, Rtc
 from arfm_ros.episodes import messages
 from arfm_ros.episodes.writer import EpisodeWriter
-from arfm_ros.learn.dataset import AugmentConfig, Sampler, fit_spec, make_sampler
+from arfm_ros.learn.augment import AugmentConfig
+from arfm_ros.learn.dataset import Sampler, fit_spec, make_sampler
 from arfm_ros.learn.frames import NAMES, Frames, load_frames
 from arfm_ros.learn.model import ModelConfig
 from arfm_ros.learn.session import Plan, frames_config

@@ -17,8 +17,9 @@ from learn_rig import SMALL, plan, sampler_of, silent, write_episode
 from arfm_ros.core.errors import EpisodeError
 from arfm_ros.export.onnx import example_inputs, export_graphs
 from arfm_ros.learn.arfm import Arfm
+from arfm_ros.learn.augment import AugmentConfig
 from arfm_ros.learn.checkpoint import build_policy, load_checkpoint
-from arfm_ros.learn.dataset import AugmentConfig, Sampler
+from arfm_ros.learn.dataset import Sampler, Share
 from arfm_ros.learn.filtered_bc import FilteredBc
 from arfm_ros.learn.flow_loss import flow_loss
 from arfm_ros.learn.frames import Frames
@@ -116,12 +117,12 @@ def test_the_gradient_of_the_replicas_is_that_of_the_whole_batch() -> None:
     def losses(network: FlowPolicy, given: torch.Tensor) -> torch.Tensor:
         return network.state(given).square().mean(dim=1)
 
-    def forward(network: FlowPolicy, index: int) -> Part:
-        own = slice(3 * index, 3 * index + 3)
+    def forward(network: FlowPolicy, share: Share) -> Part:
+        own = slice(3 * share.index, 3 * share.index + 3)
         mean = network.state(states[own]).mean()
         return Part(losses(network, states[own]), mean, signal[own], {})
 
-    infos = Replicas(model, 2).batch_gradients(forward, objective.loss)
+    infos = Replicas(model, 2).gradients(forward, objective.loss)
     whole = FlowPolicy(SMALL)
     whole.load_state_dict(model.state_dict())
     each = losses(whole, states)

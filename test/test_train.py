@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -20,17 +20,12 @@ from learn_rig import CONFIG, SMALL, plan, sampler_of, silent, write_episode, wr
 
 from arfm_ros.cli import train as verb
 from arfm_ros.core.errors import ConfigError, EpisodeError
+from arfm_ros.learn.augment import AugmentConfig, draw_changes, recolour, shift_images
 from arfm_ros.learn.checkpoint import NAME, load_checkpoint, save_checkpoint
-from arfm_ros.learn.dataset import (
-    AugmentConfig,
-    Sampler,
-    jitter_colours,
-    shift_images,
-    split_episodes,
-)
+from arfm_ros.learn.dataset import Sampler, Share, split_episodes
 from arfm_ros.learn.frames import Frames, find_episodes, load_frames
 from arfm_ros.learn.model import FlowPolicy
-from arfm_ros.learn.replicas import Replicas
+from arfm_ros.learn.replicas import Part, Replicas
 from arfm_ros.learn.session import start
 from arfm_ros.learn.train import TrainConfig, Trainer
 
@@ -125,17 +120,19 @@ def test_the_same_step_gives_the_same_batch_and_an_epoch_shows_everything(
 def test_shifted_images_keep_their_content_and_move_by_at_most_the_limit() -> None:
     images = np.zeros((50, 16, 16, 3), np.uint8)
     images[:, 8, 8] = 255
-    shifted = shift_images(images, 2, np.random.default_rng(0))
+    corners = np.random.default_rng(0).integers(0, 5, (50, 2))
+    shifted = shift_images(images, corners, 2)
     where = np.argwhere(shifted[..., 0] == 255)
     assert len(where) == 50
     assert np.abs(where[:, 1:] - 8).max() == 2
-    assert shift_images(images, 0, np.random.default_rng(0)) is images
+    assert shift_images(images, corners, 0) is images
 
 
 def test_colour_jitter_that_is_switched_off_changes_nothing() -> None:
     images = torch.rand(2, 3, 4, 4)
     off = AugmentConfig(0, 0.0, 0.0, 0.0, 0.0)
-    after = jitter_colours(images.clone(), off, np.random.default_rng(0))
+    drawn = draw_changes(off, (2, 8), ("scene",), np.random.default_rng(0))
+    after = recolour(images.clone(), drawn.gain["scene"], drawn.offset["scene"])
     torch.testing.assert_close(after, images, atol=0, rtol=0)
 
 
@@ -144,10 +141,11 @@ def test_two_replicas_leave_the_gradient_of_the_mean_loss() -> None:
     model = FlowPolicy(SMALL)
     states = torch.randn(2, 3, 8)
 
-    def share(network: FlowPolicy, index: int) -> tuple[torch.Tensor, dict[str, float]]:
-        return network.state(states[index]).square().mean(), {}
+    def forward(network: FlowPolicy, share: Share) -> Part:
+        losses = network.state(states[share.index]).square().mean(dim=1)
+        return Part(losses, torch.zeros(()), torch.zeros(3), {})
 
-    Replicas(model, 2).gradients(share)
+    Replicas(model, 2).gradients(forward)
     shared = model.state.weight.grad
     assert shared is not None
     together = FlowPolicy(SMALL)
@@ -221,18 +219,17 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(data: Path, tmp_path: Path
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path
 ) -> None:
     checkpoint = start(plan(data, tmp_path, steps=1), say=silent)
     before = (tmp_path / NAME).read_bytes()
-
-    def full(_: object, path: Path) -> None:
-        path.write_bytes(before[:100])
-        raise OSError(errno.ENOSPC, "no space left")
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="no space"):
-        save_checkpoint(replace(checkpoint, step=2), tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))  # the disk ends there
+    try:
+        with pytest.raises(ConfigError, match="step 2 .*checkpoint before it is whole"):
+            save_checkpoint(replace(checkpoint, step=2), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (tmp_path / NAME).read_bytes() == before
     assert [p.name for p in tmp_path.glob("checkpoint*")] == [NAME]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 HELP = "train a flow-matching policy on recorded or simulated episodes"
 EXTRAS = ("train",)
-UNSET_IS_0 = {"minutes", "steps", "seed"}
+UNSET_IS_0 = {"minutes", "steps", "seed", "threads"}
 # flag -> (objective that has the knob, its field, help); defaults are the objective's own
 KNOBS: dict[str, tuple[str, str, str]] = {
     "--lambda": ("arfm", "lam", "worth of signal in variance"),
@@ -50,8 +50,9 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--learning-rate", type=float, default=8e-4)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
+    parser.add_argument("--threads", type=int, default=0, help="default: 2 on a processor")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--precision", choices=("auto", "bf16", "fp16", "fp32"), default="auto")
     parser.add_argument("--shift", type=int, default=2, help="image shift augmentation in pixels")
     parser.add_argument("--state-noise", type=float, default=0.01, help="rad; 0 switches it off")
     _add_objective(parser)
@@ -97,15 +98,16 @@ def command(args: argparse.Namespace) -> str:
 
 def train_config(args: argparse.Namespace) -> TrainConfig:
     """Make the configuration of a training run. Raises `ConfigError` for what does not fit."""
-    from arfm_ros.learn.dataset import AugmentConfig
+    from arfm_ros.learn.augment import AugmentConfig
     from arfm_ros.learn.flow_loss import FlowConfig
     from arfm_ros.learn.objective import make_objective
     from arfm_ros.learn.train import TrainConfig
 
     options: dict[str, Any] = {
         name: getattr(args, name)
-        for name in ("minutes", "steps", "batch", "seed", "threads", "learning_rate", "precision")
+        for name in ("minutes", "steps", "batch", "seed", "learning_rate")
     }
+    options |= {name: getattr(args, name) for name in ("threads", "device", "precision")}
     return TrainConfig(
         **options,
         flow=FlowConfig(draws=args.draws, delay_max=args.delay_max),

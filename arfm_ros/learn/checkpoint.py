@@ -31,20 +31,30 @@ class Checkpoint:
     elapsed_s: float = 0.0
     provenance: dict[str, Any] = field(default_factory=dict)  # command, data, versions
     validation: dict[str, float] = field(default_factory=dict)
+    scaler: dict[str, Any] = field(default_factory=dict)  # of the gradients, with fp16
 
 
 def save_checkpoint(checkpoint: Checkpoint, run: Path) -> Path:
-    """Write `run`/checkpoint.pt so that a reader sees the old or the new one, never half."""
+    """Write `run`/checkpoint.pt so that a reader sees the old or the new one, never half.
+
+    Raises `ConfigError` if it cannot be written; the old one stays.
+    """
     raw = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}
     raw["config"] = checkpoint.config.to_json()
     raw["spec"] = checkpoint.spec.to_json()
-    path = run / NAME
-    temporary = path.with_suffix(f".{os.getpid()}")
+    path, new = run / NAME, run / (NAME + ".new")
     try:
-        torch.save(raw, temporary)
-        temporary.replace(path)
-    finally:  # a full disk: the old checkpoint stays, and gets its room back
-        temporary.unlink(missing_ok=True)
+        with new.open("wb") as file:
+            torch.save(raw, file)
+            file.flush()
+            os.fsync(file.fileno())  # on the disk before it takes the old one's name
+        new.replace(path)
+    except (OSError, RuntimeError) as error:  # torch reports a failed write as RuntimeError
+        new.unlink(missing_ok=True)  # a full disk gets its room back
+        raise ConfigError(
+            f"cannot write step {checkpoint.step} to {path} ({error}): make room; "
+            f"{'the checkpoint before it is whole' if path.exists() else 'there is none before'}"
+        ) from error
     return path
 
 

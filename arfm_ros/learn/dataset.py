@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -11,22 +11,50 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from arfm_ros.control import fr3
-from arfm_ros.core.data import F32, U8
+from arfm_ros.core.data import F32
+from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.normalize import Affine, fit_affine
 from arfm_ros.core.spec import Axis, CameraInput, Language, PolicySpec
+from arfm_ros.learn.augment import (
+    AugmentConfig,
+    Changes,
+    draw_changes,
+    recolour,
+    shift_images,
+)
 from arfm_ros.learn.frames import Frames, FramesConfig
 from arfm_ros.learn.model import to_float
 
+Sliced = TypeVar("Sliced", NDArray[np.int64], F32, Tensor)
 
-@dataclass(frozen=True, slots=True)
-class AugmentConfig:
-    """Random changes of the training images and states; 0 switches one off."""
 
-    shift_px: int = 2  # more would contradict the geometry that the actions rely on
-    brightness: float = 0.1
-    contrast: float = 0.15
-    colour: float = 0.05  # per channel
-    state_noise_rad: float = 0.01  # keeps the policy looking at the images
+class Share(NamedTuple):
+    """One of `count` equal slices of a step's batch: what one thread or process computes."""
+
+    index: int = 0
+    count: int = 1
+
+    def size(self, batch: int, rows: int) -> int:
+        """Tell how many samples a slice has of a batch wanted of `batch` out of `rows`.
+
+        Raises `ConfigError` if they cannot be cut evenly.
+        """
+        if batch % self.count:
+            raise ConfigError(
+                f"--batch {batch} does not cut into {self.count} equal shares, one a thread of "
+                "each process: choose a multiple"
+            )
+        if rows < self.count:
+            raise ConfigError(f"{rows} observations for {self.count} shares: --threads 1")
+        return min(batch, rows) // self.count
+
+    def of(self, whole: Sliced) -> Sliced:
+        """Cut this slice of `whole`, whose length is a multiple of `count`."""
+        size = len(whole) // self.count
+        return whole[self.index * size : (self.index + 1) * size]
+
+
+WHOLE = Share()
 
 
 class Batch(NamedTuple):
@@ -38,6 +66,11 @@ class Batch(NamedTuple):
     actions: Tensor  # [B, H, A] normalised
     keyframe: Tensor  # [B, A] normalised
     signal: Tensor  # [B], R*; 0 where no objective asked for it
+
+    def to(self, device: torch.device) -> Batch:
+        """Copy it to a device."""
+        images = {name: value.to(device) for name, value in self.images.items()}
+        return Batch(images, *(value.to(device) for value in self[1:]))
 
 
 def fit_spec(frames: Frames, config: FramesConfig, rows: NDArray[np.int64]) -> PolicySpec:
@@ -91,28 +124,35 @@ class Sampler:
     seed: int = 0
     signal: NDArray[np.float64] | None = None  # [N], R* of every observation of `frames`
 
-    def batch(self, step: int, size: int) -> Batch:
-        """Make the training batch of `step`: shuffled epochs, augmented."""
-        size = min(size, len(self.rows))
+    def batch(self, step: int, size: int, share: Share = WHOLE) -> Batch:
+        """Make a share of the training batch of `step`: shuffled epochs, augmented.
+
+        The shares of a step together are its batch of `size`, however many they are.
+        """
+        size = share.count * share.size(size, len(self.rows))
         epoch, place = divmod(step, len(self.rows) // size)
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.rows))
-        rows = self.rows[order[place * size : (place + 1) * size]]
-        return self.gather(np.sort(rows), np.random.default_rng((self.seed, 1 << 20, step)))
+        rows = np.sort(self.rows[order[place * size : (place + 1) * size]])
+        rng = np.random.default_rng((self.seed, 1 << 20, step))
+        shape = (size, len(self.spec.state))
+        changes = draw_changes(self.augment, shape, tuple(self.frames.images), rng)
+        return self.gather(share.of(rows), changes.map(share.of))
 
-    def gather(self, rows: NDArray[np.int64], rng: np.random.Generator | None = None) -> Batch:
-        """Collect `rows`, augmented if `rng` is given."""
+    def gather(self, rows: NDArray[np.int64], changes: Changes | None = None) -> Batch:
+        """Collect `rows`, changed by what was drawn for each of them."""
         frames, spec, signal = self.frames, self.spec, self.signal
         state = frames.state[rows]
         reference = np.where(spec.relative, state, 0).astype(np.float32)[:, None]
         actions = spec.action_norm.normalise(frames.chunk[rows] - reference)
         images = {name: pixels[rows] for name, pixels in frames.images.items()}
-        if rng is not None:
-            images = {n: shift_images(x, self.augment.shift_px, rng) for n, x in images.items()}
-            noise = rng.standard_normal(state.shape).astype(np.float32)
-            state = state + noise * np.float32(self.augment.state_noise_rad)
+        if changes is not None:
+            limit = self.augment.shift_px
+            images = {n: shift_images(x, changes.shift[n], limit) for n, x in images.items()}
+            state = state + changes.state
         tensors = {name: to_float(torch.from_numpy(x)) for name, x in images.items()}
-        if rng is not None:
-            tensors = {n: jitter_colours(x, self.augment, rng) for n, x in tensors.items()}
+        if changes is not None:
+            gain, offset = changes.gain, changes.offset
+            tensors = {n: recolour(x, gain[n], offset[n]) for n, x in tensors.items()}
         return Batch(
             images=tensors,
             state=torch.from_numpy(spec.state_norm.normalise(state)),
@@ -138,26 +178,3 @@ def make_sampler(
 def rows_of(sampler: Sampler, rows: NDArray[np.int64]) -> Sampler:
     """Make the same sampler over other rows."""
     return replace(sampler, rows=rows)
-
-
-def shift_images(images: U8, limit: int, rng: np.random.Generator) -> U8:
-    """Shift each of images [B, H, W, 3] by up to `limit` pixels, edges repeated."""
-    if limit == 0:
-        return images
-    batch, height, width, _ = images.shape
-    padded = np.pad(images, ((0, 0), (limit, limit), (limit, limit), (0, 0)), mode="edge")
-    out = np.empty_like(images)
-    for i, (y, x) in enumerate(rng.integers(0, 2 * limit + 1, (batch, 2))):
-        out[i] = padded[i, y : y + height, x : x + width]
-    return out
-
-
-def jitter_colours(images: Tensor, config: AugmentConfig, rng: np.random.Generator) -> Tensor:
-    """Scale and offset the colours of images [B, 3, H, W], each image differently, in place."""
-
-    def uniform(limit: float, channels: int) -> F32:
-        return rng.uniform(-limit, limit, (len(images), channels, 1, 1)).astype(np.float32)
-
-    gain = 1 + uniform(config.contrast, 1) + uniform(config.colour, 3)
-    offset = uniform(config.brightness, 1)
-    return images.mul_(torch.from_numpy(gain)).add_(torch.from_numpy(offset))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.learn.dataset import WHOLE, Share
 from arfm_ros.learn.model import EncodedContext, FlowPolicy
 
 
@@ -65,21 +66,25 @@ def flow_loss(
     actions: Tensor,
     config: FlowConfig,
     rng: torch.Generator,
+    share: Share = WHOLE,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Compute l_i = mean over draws, H and A of (v(x_t, t, o) - u)^2.
 
     `actions` [B, H, A] are normalised; x_t = t action + (1 - t) noise, u = action - noise. The
-    mean leaves out actions that are given (`draw_frozen`). Returns the loss per sample [B] and
-    values worth logging.
+    mean leaves out actions that are given (`draw_frozen`). What is random is drawn for the whole
+    batch of which `actions` are a share. Returns the loss per sample [B] and values worth logging.
     """
     batch, draws = len(actions), config.draws
-    t = draw_times(batch, config, rng).flatten()
+    whole = share.count * batch
+    t = share.of(draw_times(whole, config, rng)).flatten().to(actions.device)
     action = actions.repeat_interleave(draws, dim=0)
-    noise = torch.randn(action.shape, generator=rng)
+    noise = torch.randn(whole * draws, *actions.shape[1:], generator=rng)
+    noise = share.of(noise).to(actions.device)
     mix = t[:, None, None]
     x_t = mix * action + (1 - mix) * noise
-    frozen = draw_frozen(len(t), action.shape[1], config.delay_max, rng)
+    frozen = draw_frozen(whole * draws, action.shape[1], config.delay_max, rng)
     if frozen is not None:
+        frozen = share.of(frozen).to(actions.device)
         x_t = torch.where(frozen[:, :, None], action, x_t)
     with model.precision():
         v = model.velocity(x_t, t, context, frozen).float()

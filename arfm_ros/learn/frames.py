@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import struct
+import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -60,6 +61,7 @@ class Frames:
     human: NDArray[np.bool_]  # [N], a human commanded the next step
     success: NDArray[np.int8]  # [E], 1 succeeded, 0 failed, -1 nobody said
     skipped: tuple[str, ...] = ()  # episodes that could not be read, and why
+    key: str = ""  # the same for the same episodes, read the same way
 
     def __len__(self) -> int:
         return len(self.state)
@@ -81,10 +83,24 @@ def load_frames(roots: Sequence[Path], cache: Path, config: FramesConfig) -> Fra
     """Read the episodes below `roots`, or the copy in `cache` if nothing changed since."""
     folders = find_episodes(roots)
     key = _cache_key(folders, config)
-    index = cache / "frames.json"
-    if not index.exists() or json.loads(index.read_text())["key"] != key:
+    frames = _cached(cache, config)
+    if frames is not None and frames.key == key:
+        return frames
+    try:
         _build(folders, cache, config, key)
+    except OSError as error:
+        raise EpisodeError(f"cannot write the frame cache in {cache}: {error}") from error
     return open_frames(cache, config)
+
+
+def _cached(cache: Path, config: FramesConfig) -> Frames | None:
+    """Open the cache if it is there and whole."""
+    try:
+        frames = open_frames(cache, config)
+    except (EpisodeError, OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+    whole = all(len(pixels) == len(frames) for pixels in frames.images.values())
+    return frames if whole else None
 
 
 def _cache_key(folders: Sequence[Path], config: FramesConfig) -> str:
@@ -231,5 +247,6 @@ def open_frames(cache: Path, config: FramesConfig) -> Frames:
         instructions=tuple(text for text, _ in texts),
         tasks=tuple(task for _, task in texts),
         skipped=tuple(noted.get("skipped", ())),
+        key=noted["key"],
         **arrays,
     )

@@ -176,6 +176,6 @@ def sample(model: FlowPolicy, context: EncodedContext, noise: Tensor, steps: int
     """Integrate noise [B, H, A] to normalised chunks by Euler steps (torch's `core.flow`)."""
     x = noise
     for i in range(steps):
-        t = torch.full((len(x),), i / steps)
+        t = torch.full((len(x),), i / steps, device=x.device)
         x = x + model.velocity(x, t, context) / steps
     return x

@@ -1,7 +1,9 @@
-"""Data-parallel gradients on threads: each computes its share of the batch on one core.
+"""Gradients of a step whose batch is cut into shares: threads of a process, or processes.
 
-One barrier a step instead of one a kernel: when other processes take a core away, the usual
-intra-operation threads wait for each other at every kernel and training slows down tenfold.
+In one process each share has a thread on a core of its own. One barrier a step instead of one a
+kernel: when other processes take a core away, the usual intra-operation threads wait for each
+other at every kernel and training slows down tenfold. Under torchrun each process has one share,
+and DistributedDataParallel averages the gradients.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
+from arfm_ros.learn.dataset import Share
+from arfm_ros.learn.group import ALONE, Group
 from arfm_ros.learn.model import FlowPolicy
-
-Share = Callable[[FlowPolicy, int], tuple[torch.Tensor, dict[str, float]]]
 
 
 class Part(NamedTuple):
@@ -27,71 +31,96 @@ class Part(NamedTuple):
     info: dict[str, float]
 
 
-Forward = Callable[[FlowPolicy, int], Part]
+Forward = Callable[[FlowPolicy, Share], Part]
 # (losses [B], R* [B]) of the whole batch -> its loss, values to log
 BatchLoss = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, dict[str, float]]]
+
+
+class _Pass(nn.Module):
+    """A forward pass up to the losses as a module: what DistributedDataParallel wraps."""
+
+    def __init__(self, model: FlowPolicy) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, work: Forward, share: Share) -> Part:
+        return work(self.model, share)
 
 
 class Replicas:
     """Copies of a network that share its weights but not its gradients."""
 
-    def __init__(self, model: FlowPolicy, count: int) -> None:
+    def __init__(
+        self,
+        model: FlowPolicy,
+        threads: int,
+        group: Group = ALONE,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> None:
         torch.set_num_threads(1)
-        self.models = [model, *(_share_weights(model) for _ in range(count - 1))]
-        self._pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
+        self.models = [model, *(_share_weights(model) for _ in range(threads - 1))]
+        self._passes: list[nn.Module] = [_Pass(one) for one in self.models]
+        if group.size > 1:
+            self._passes = [DistributedDataParallel(self._passes[0], broadcast_buffers=False)]
+        self._group, self._scaler = group, scaler
+        self._pool = ThreadPoolExecutor(
+            threads, initializer=torch.set_num_threads, initargs=(1,)
+        )
 
-    def gradients(self, share: Share) -> list[dict[str, float]]:
-        """Leave in the first network the mean gradient of `share(model, index)` over the copies.
+    @property
+    def shares(self) -> list[Share]:
+        """The shares that this process computes."""
+        count, first = len(self.models), self._group.rank * len(self.models)
+        return [Share(first + i, count * self._group.size) for i in range(count)]
 
-        `share` returns a loss and values to log; an error in one of the threads is raised here.
-        """
+    def gradients(self, forward: Forward, loss: BatchLoss | None = None) -> list[dict[str, float]]:
+        """Leave the gradient of the batch in the first network; returns values to log.
 
-        def work(index: int) -> dict[str, float]:
-            model = self.models[index]
-            model.zero_grad(set_to_none=True)
-            loss, info = share(model, index)
-            (loss / len(self.models)).backward()
-            return info
-
-        infos = list(self._pool.map(work, range(len(self.models))))
-        _add_gradients(self.models)
-        return infos
-
-    def batch_gradients(self, forward: Forward, loss: BatchLoss) -> list[dict[str, float]]:
-        """Leave in the first network the gradient of a loss that needs the whole batch at once.
-
-        Each copy computes the losses of its share; `loss` combines them all; each copy goes back
-        from its own losses with the slopes that `loss` has there. One forward pass, as ever.
+        `loss` combines the losses of the whole batch: every share goes back from its own losses
+        with the slopes that `loss` has there. Without it the mean is meant, and no share waits
+        for another between its passes. An error in a thread is raised here.
         """
 
         def ahead(index: int) -> Part:
             self.models[index].zero_grad(set_to_none=True)
-            return forward(self.models[index], index)
+            part: Part = self._passes[index](forward, self.shares[index])
+            return part
 
-        parts = list(self._pool.map(ahead, range(len(self.models))))
-        slopes, info = relative_slopes(parts, loss)
+        def back(part: Part, slopes: torch.Tensor | None) -> None:
+            losses = part.losses if slopes is None else slopes * part.losses
+            value = (losses.mean() + part.other) / len(self.models)
+            (value if self._scaler is None else self._scaler.scale(value)).backward()
 
-        def back(index: int) -> None:
-            part = parts[index]
-            value = (slopes[index] * part.losses).mean() + part.other
-            (value / len(self.models)).backward()
+        def both(index: int) -> dict[str, float]:
+            part = ahead(index)
+            back(part, None)
+            return part.info
 
-        list(self._pool.map(back, range(len(self.models))))
+        indices = range(len(self.models))
+        if loss is None:
+            infos = list(self._pool.map(both, indices))
+        else:
+            parts = list(self._pool.map(ahead, indices))
+            slopes, info = relative_slopes(parts, loss, self._group)
+            list(self._pool.map(back, parts, slopes))
+            infos = [part.info | info for part in parts]
         _add_gradients(self.models)
-        return [part.info | info for part in parts]
+        return infos
 
 
 def relative_slopes(
-    parts: Sequence[Part], loss: BatchLoss
+    parts: Sequence[Part], loss: BatchLoss, group: Group = ALONE
 ) -> tuple[tuple[torch.Tensor, ...], dict[str, float]]:
-    """Differentiate `loss` by the losses of all parts; returns B dL/dl_i for each part.
+    """Differentiate `loss` by the losses of all shares; returns B dL/dl_i for each own part.
 
     In float64, so that equal weights come out as exactly 1 whatever the batch size.
     """
-    losses = torch.cat([part.losses.detach() for part in parts]).double().requires_grad_()
-    value, info = loss(losses, torch.cat([part.signal for part in parts]).double())
+    own = torch.cat([part.losses.detach() for part in parts])
+    losses = group.gather(own).double().requires_grad_()
+    signal = group.gather(torch.cat([part.signal for part in parts]))
+    value, info = loss(losses, signal.double())
     (slope,) = torch.autograd.grad(value, losses)
-    relative = (len(losses) * slope).to(parts[0].losses.dtype)
+    relative = Share(group.rank, group.size).of(len(losses) * slope).to(own)
     sizes = [len(part.losses) for part in parts]
     return relative.split(sizes), info | {"batch_loss": float(value.detach())}
 

@@ -19,10 +19,13 @@ from arfm_ros.learn.checkpoint import NAME, Checkpoint, load_checkpoint, machine
 from arfm_ros.learn.dataset import Sampler, fit_spec, make_sampler, rows_of, split_episodes
 from arfm_ros.learn.frames import Frames, FramesConfig, load_frames
 from arfm_ros.learn.from_bundle import bundle_checkpoint
+from arfm_ros.learn.group import ALONE, Group, join_group
+from arfm_ros.learn.loop import Run, train
 from arfm_ros.learn.model import FlowPolicy, ModelConfig
+from arfm_ros.learn.resume import check_same_run
 from arfm_ros.learn.return_conditioned import ReturnConditioned
 from arfm_ros.learn.rl_signal import make_signal
-from arfm_ros.learn.train import Run, TrainConfig, Trainer, train
+from arfm_ros.learn.train import TrainConfig, Trainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +43,22 @@ class Plan:
 
 
 def start(plan: Plan, command: str = "", say: Callable[[str], None] = print) -> Checkpoint:
-    """Train as planned and return the last checkpoint.
+    """Train as planned and return the last checkpoint, in each of the processes of torchrun.
 
     Raises `ConfigError` if the run folder already holds a run and `resume` is not set.
     """
     if (plan.out / NAME).exists() and not plan.resume:
         raise ConfigError(f"{plan.out} holds a run: add --resume or choose another --out")
+    group = join_group()
+    try:
+        return _start(plan, command, say if group.leads else _say_nothing, group)
+    finally:
+        group.leave()
+
+
+def _start(
+    plan: Plan, command: str, say: Callable[[str], None], group: Group = ALONE
+) -> Checkpoint:
     torch.manual_seed(plan.train.seed)
     begin = _previous(plan)
     shape = begin.config if begin else plan.model
@@ -54,7 +67,7 @@ def start(plan: Plan, command: str = "", say: Callable[[str], None] = print) -> 
     config = replace(
         frames_config(shape), success_only=plan.success_only, authority=plan.authority
     )
-    frames = load_frames(plan.data, plan.out / "cache", config)
+    frames = _load_frames(plan, config, group)
     rows, held = split_episodes(frames, plan.train.held_out, plan.train.seed)
     spec = begin.spec if begin else fit_spec(frames, config, rows)
     spec = replace(
@@ -67,10 +80,11 @@ def start(plan: Plan, command: str = "", say: Callable[[str], None] = print) -> 
         _load(model, begin)
     sampler = make_sampler(frames, rows, spec, plan.train.augment, plan.train.seed)
     sampler = _aimed(sampler, model, plan.train, say)
-    trainer = Trainer(model, sampler, plan.train)
-    if begin and plan.resume:
-        trainer.restore(begin)
+    trainer = Trainer(model, sampler, plan.train, group)
     provenance = _provenance(plan, frames, command) | {"precision": trainer.precision}
+    if begin and plan.resume:
+        check_same_run(begin.provenance, provenance)
+        trainer.restore(begin)
     if begin and not plan.resume:
         provenance["started_from"] = stage(begin)
     _introduce(frames, model, say)
@@ -80,6 +94,18 @@ def start(plan: Plan, command: str = "", say: Callable[[str], None] = print) -> 
 def _rtc(delay_max: int) -> Rtc:
     """What the network learns about late chunks."""
     return Rtc("prefix", 0, delay_max) if delay_max else Rtc()
+
+
+def _say_nothing(text: str) -> None:
+    """Keep quiet: another process says it."""
+
+
+def _load_frames(plan: Plan, config: FramesConfig, group: Group) -> Frames:
+    """Let one process read the episodes; the others find them in the cache."""
+    if group.leads:
+        load_frames(plan.data, plan.out / "cache", config)
+    group.wait()
+    return load_frames(plan.data, plan.out / "cache", config)
 
 
 def _load(model: FlowPolicy, begin: Checkpoint) -> None:
@@ -154,6 +180,7 @@ def _provenance(plan: Plan, frames: Frames, command: str) -> dict[str, Any]:
         "command": command,
         "data": data,
         "data_commands": made_by,
+        "data_sha256": frames.key,
         "options": asdict(plan.train),
         "machine": machine(),
     }

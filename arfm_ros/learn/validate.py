@@ -27,17 +27,18 @@ def validate(model: FlowPolicy, held: Sampler, rows: NDArray[np.int64]) -> dict[
     Noise is the same at every call, so that two checkpoints compare.
     """
     rng = torch.Generator().manual_seed(0)
-    batch, spec = held.gather(rows), held.spec
+    device = next(model.parameters()).device
+    batch, spec = held.gather(rows).to(device), held.spec
     context, keyframe = model.encode(batch.images, batch.state, batch.tokens)
     loss, _ = flow_loss(model, context, batch.actions, FlowConfig(), rng)
-    noise = torch.randn(batch.actions.shape, generator=rng)
-    chunk = sample(model, context, noise, spec.steps).numpy()
-    wanted = batch.actions.numpy()
+    noise = torch.randn(batch.actions.shape, generator=rng).to(device)
+    chunk = sample(model, context, noise, spec.steps).cpu().numpy()
+    wanted = batch.actions.cpu().numpy()
     error = np.abs(chunk - wanted) * spec.action_norm.scale
     grip = spec.action_names.index(fr3.GRIPPER_NAME)
     joints = [i for i in range(len(spec.action)) if i != grip]
     opened = [spec.action_norm.unnormalise(x)[..., grip] > 0.5 for x in (chunk, wanted)]
-    ahead = (keyframe - batch.keyframe).abs().numpy() * held.keyframe_norm.scale
+    ahead = (keyframe - batch.keyframe).abs().cpu().numpy() * held.keyframe_norm.scale
     return {
         "val_loss": float(loss.mean()),
         "joint_error_rad": float(error[:, min(CHECKED_ACTION, spec.horizon - 1), joints].mean()),
