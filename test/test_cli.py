@@ -67,6 +67,30 @@ def test_the_extras_of_a_verb_are_read_by_the_bootstrap_and_exist(verb: str) -> 
         assert re.search(rf"^{extra} =$", (ROOT / "setup.cfg").read_text(), re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    "words,wanted",
+    [
+        ("export models/fr3_reach_lift --engine tensorrt_rtx", "engine tensorrt_rtx"),
+        ("export models/fr3_reach_lift --engine tensorrt", "engine"),
+        ("export runs/one --out bundle --engine=tensorrt_rtx", "train tensorrt_rtx"),
+        ("check models/fr3_reach_lift", ""),
+    ],
+)
+def test_an_engine_brings_its_extra_and_a_bundle_needs_no_torch(words: str, wanted: str) -> None:
+    script = (ROOT / "arfm").read_text()
+    found = re.findall(r"^extras_(?:of|wanted)\(\).*?^}", script, re.DOTALL | re.MULTILINE)
+    program = "\n".join(["ros_sourced() { false; }", f"verb={words.split()[0]}", *found])
+    done = subprocess.run(
+        ["bash", "-c", f"{program}\nextras_wanted {words}"],
+        cwd=ROOT,
+        env={**os.environ, "root": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == wanted.split()
+
+
 def test_the_command_line_starts_without_loading_anything_heavy() -> None:
     code = "import sys, arfm_ros.cli.__main__ as m; m.main([]); print(*sys.modules)"
     done = subprocess.run(

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--engine",
         default="onnx",
         metavar="E",
-        help="onnx, tensorrt, tensorrt_rtx (after `arfm export`) or torch",
+        help="onnx, or tensorrt, tensorrt_rtx (after `arfm export`)",
     )
     parser.add_argument("--precision", default="", help="fp32, fp16 or bf16 (default: as built)")
     parser.add_argument(

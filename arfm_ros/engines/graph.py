@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-ENGINES = ("onnx", "tensorrt", "tensorrt_rtx", "torch")
+ENGINES = ("onnx", "tensorrt", "tensorrt_rtx")
 PRECISIONS = ("fp32", "fp16", "bf16")
 Array = NDArray[np.generic]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]  # inputs by name -> outputs by name

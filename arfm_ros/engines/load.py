@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +15,6 @@ from arfm_ros.engines.policy import EnginePolicy
 from arfm_ros.engines.store import find_build
 from arfm_ros.engines.tensorrt_engine import open_tensorrt
 
-# imported by name, so that a robot needs no torch, and only where the torch engine is asked for
-TORCH_MODULE = "arfm_ros.export.torch_engine"
-
 
 def load_policy(
     path: Path | str,
@@ -31,7 +27,7 @@ def load_policy(
 ) -> EnginePolicy:
     """Open a bundle on one of `ENGINES`.
 
-    `precision` "" is float32 for onnx and torch, and what was built for TensorRT. `providers` are
+    `precision` "" is float32 for onnx, and what was built for TensorRT. `providers` are
     onnxruntime's in order of preference: cpu, cuda, tensorrt. Raises `BundleError` or
     `EngineError` for whatever keeps it from running.
     """
@@ -46,24 +42,9 @@ def load_policy(
 def _open(
     bundle: Bundle, engine: str, precision: str, threads: int, providers: Sequence[str]
 ) -> tuple[Graphs, Runtime]:
-    if engine == "torch":
-        return _open_torch(bundle, precision)
     if engine != "onnx":
         return open_tensorrt(bundle, engine, precision)
     if precision in {"", "fp32"}:
         return open_onnx(bundle, None, providers, threads)
     build = find_build(bundle, engine, "", precision)
     return open_onnx(bundle, build, providers, threads)
-
-
-def _open_torch(bundle: Bundle, precision: str) -> tuple[Graphs, Runtime]:
-    try:
-        module = importlib.import_module(TORCH_MODULE)
-    except ImportError as error:
-        raise BundleError(
-            f"the engine torch needs {error.name}: pip install 'arfm_ros[train]'"
-        ) from error
-    graphs: Graphs
-    runtime: Runtime
-    graphs, runtime = module.open_torch(bundle, precision or "fp32")
-    return graphs, runtime

@@ -19,7 +19,7 @@ class PolicyParams:
 
     bundle: str = knob("", "bundle folder or name in models/; swapped to while active", live=True)
     autostart: bool = knob(True, "configure and activate without being asked")
-    engine: str = knob("onnx", "onnx, tensorrt, tensorrt_rtx or torch, next configure", live=True)
+    engine: str = knob("onnx", "onnx, tensorrt or tensorrt_rtx, next configure", live=True)
     precision: str = knob("", "fp32, fp16, bf16; '' as built, next configure", live=True)
     providers: tuple[str, ...] = knob(
         ("cpu",), "of onnx, by preference: tensorrt, cuda, cpu, next configure", live=True
