@@ -161,6 +161,12 @@ def test_a_chunk_begins_exactly_with_what_is_under_way(policy: EnginePolicy) -> 
     assert np.abs(made[0] - made[1])[4:].max() > 1e-4
 
 
+def test_further_training_keeps_the_delay_that_was_learned(run: Path, tmp_path: Path) -> None:
+    task = replace(plan(run.parent / "data", tmp_path / "next"), init=run)
+    saved = start(task, say=silent)
+    assert saved.spec.rtc.mode == "prefix" and saved.spec.rtc.delay_max == DELAY_MAX
+
+
 def test_a_trained_prefix_can_also_be_guided_or_left_alone(run: Path, tmp_path: Path) -> None:
     for mode in ("guided", "none"):
         export_bundle(run, tmp_path / mode, "rig", threads=1, rtc=mode, say=silent)

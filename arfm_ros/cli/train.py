@@ -46,7 +46,10 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=128, help="observations a step")
     parser.add_argument("--draws", type=int, default=4, help="noise draws an observation")
     parser.add_argument(
-        "--delay-max", type=int, default=0, help="ticks a chunk may be late (rtc mode prefix)"
+        "--delay-max",
+        type=int,
+        default=0,
+        help="ticks a chunk may be late, to train a prefix; 0: as --init was trained",
     )
     parser.add_argument("--learning-rate", type=float, default=8e-4)
     parser.add_argument("--seed", type=int, default=0)

@@ -61,6 +61,7 @@ def _start(
 ) -> Checkpoint:
     torch.manual_seed(plan.train.seed)
     begin = _previous(plan)
+    plan = _inheriting(plan, begin)
     shape = begin.config if begin else plan.model
     if plan.train.objective.conditioned:
         shape = replace(shape, conditioned=True)
@@ -89,6 +90,15 @@ def _start(
         provenance["started_from"] = stage(begin)
     _introduce(frames, model, say)
     return train(trainer, Run(plan.out, rows_of(sampler, held), provenance, say))
+
+
+def _inheriting(plan: Plan, begin: Checkpoint | None) -> Plan:
+    """Go on training what the network already learned about late chunks."""
+    flow = plan.train.flow
+    if begin is None or begin.spec.rtc.mode != "prefix" or flow.delay_max:
+        return plan
+    flow = replace(flow, delay_max=begin.spec.rtc.delay_max)
+    return replace(plan, train=replace(plan.train, flow=flow))
 
 
 def _rtc(delay_max: int) -> Rtc:
