@@ -12,9 +12,17 @@ EXTRAS = ("train",)  # for a run; a bundle needs none of it, see `arfm`
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument(
-        "source", metavar="RUN|BUNDLE", type=Path, help="run folder of `arfm train`, or a bundle"
+        "source",
+        metavar="SOURCE",
+        help="run folder of `arfm train`, a bundle, transformers:FOLDER (a pi0 checkpoint), "
+        "or remote:ws://HOST:PORT (a running openpi server)",
     )
     parser.add_argument("--out", type=Path, help="folder of the bundle that a run becomes")
+    parser.add_argument(
+        "--interface",
+        type=Path,
+        help="YAML file: which cameras and joints are the network's (docs/vla.md)",
+    )
     parser.add_argument("--name", help="name of the policy (default: the folder's)")
     parser.add_argument(
         "--rtc",
@@ -44,6 +52,9 @@ def run(args: argparse.Namespace) -> int:
     from arfm_ros.core.errors import ConfigError
     from arfm_ros.engines.bundle import POLICY
 
+    if args.source.startswith("remote:"):
+        return _export_remote(args)
+    args.source = Path(args.source)
     is_bundle = (args.source / POLICY).is_file()
     wanted = args.engine != "onnx" or args.precision != "fp32" or bool(args.sm)
     if is_bundle == (args.out is not None) or (is_bundle and not wanted):
@@ -55,6 +66,18 @@ def run(args: argparse.Namespace) -> int:
         _export_run(args)
     if wanted:
         _build(bundle, args)
+    return 0
+
+
+def _export_remote(args: argparse.Namespace) -> int:
+    from arfm_ros.core.errors import ConfigError
+    from arfm_ros.export.remote import export_remote
+
+    if args.out is None:
+        raise ConfigError(f"{args.source} needs --out")
+    name = args.name or args.out.name
+    spec = export_remote(args.source, args.interface, args.out, name)
+    print(f"{args.out}: {spec.horizon} actions of {len(spec.action)} from {args.source[7:]}")
     return 0
 
 

@@ -14,7 +14,9 @@ from arfm_ros.core.errors import SpecError
 from arfm_ros.core.normalize import Affine
 
 RTC_MODES = ("none", "guided", "prefix")
-LANGUAGE_MODES = ("none", "hashed_words")
+LANGUAGE_MODES = ("none", "hashed_words", "tokenizer")
+FILTERS = ("area", "linear", "bilinear", "bicubic")  # the last two smooth what they shrink
+PADS = ("none", "centre", "end", "start")  # where the picture lies is the opposite
 FORMAT = 1
 
 
@@ -30,20 +32,40 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class CameraInput:
-    """One camera of the policy and the size it is resized to."""
+    """One camera of the policy and the size it is resized to.
+
+    `pad` "none" stretches the picture; otherwise it keeps its proportions and black fills what is
+    left, on both sides (centre), below and right (end), or above and left (start).
+    """
 
     name: str
     height: int
     width: int
+    filter: str = "area"
+    pad: str = "none"
+    masked: bool = False  # the graph is also told where the picture is: `inside_<name>` [1, H, W]
+
+    def __post_init__(self) -> None:
+        for kind, value, known in (("filter", self.filter, FILTERS), ("pad", self.pad, PADS)):
+            if value not in known:
+                raise SpecError(
+                    f"camera '{self.name}': {kind} '{value}', needs one of {', '.join(known)}"
+                )
 
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """How the instruction becomes token ids [length]."""
+    """How the instruction becomes token ids [length].
+
+    With mode "tokenizer" the bundle brings tokenizer.json (of the library `tokenizers`) and the
+    graph is also told which tokens are text: `mask` [1, length].
+    """
 
     mode: str = "hashed_words"
     length: int = 16
     vocabulary: int = 512
+    template: str = "{instruction}"  # text that is tokenized
+    pad_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +94,7 @@ class PolicySpec:
     rtc: Rtc = field(default_factory=Rtc)
     language: Language = field(default_factory=Language)
     instructions: Mapping[str, str] = field(default_factory=dict)  # task -> example instruction
+    flow_width: int = 0  # columns of x, the actions first, then padding; 0: just the actions
 
     def __post_init__(self) -> None:
         states = {axis.name for axis in self.state}
@@ -93,6 +116,8 @@ class PolicySpec:
             raise SpecError(
                 f"action statistics {self.action_norm.offset.shape}, need {self.action_shape}"
             )
+        if self.flow_width and self.flow_width < len(self.action):
+            raise SpecError(f"flow_width {self.flow_width}, needs {len(self.action)} or more")
 
     @property
     def action_names(self) -> tuple[str, ...]:
@@ -109,6 +134,11 @@ class PolicySpec:
         """(H, A)."""
         return (self.horizon, len(self.action))
 
+    @property
+    def flow_shape(self) -> tuple[int, int]:
+        """Shape of x and of the noise: (H, A), wider where the network pads its actions."""
+        return (self.horizon, self.flow_width or len(self.action))
+
     def reference(self, state: F32) -> F32:
         """Value [A] that relative actions are measured from; 0 for absolute ones."""
         by_name = dict(zip(self.state_names, state))
@@ -119,13 +149,15 @@ class PolicySpec:
         return np.asarray(values, dtype=np.float32)
 
     def normalise_actions(self, actions: F32, state: F32) -> F32:
-        """Turn physical actions [H, A] into what the flow works on."""
-        return self.action_norm.normalise(actions - self.reference(state))
+        """Turn physical actions [H, A] into what the flow works on; padding is 0."""
+        x = self.action_norm.normalise(actions - self.reference(state))
+        return np.pad(x, ((0, 0), (0, self.flow_shape[1] - x.shape[1])))
 
     def unnormalise_actions(self, x: F32, state: F32) -> F32:
         """Invert `normalise_actions`."""
         return np.asarray(
-            self.action_norm.unnormalise(x) + self.reference(state), dtype=np.float32
+            self.action_norm.unnormalise(x[:, : len(self.action)]) + self.reference(state),
+            dtype=np.float32,
         )
 
     def check(self, observation: Observation) -> None:
@@ -212,4 +244,5 @@ def _from_dict(raw: dict[str, Any]) -> PolicySpec:
         rtc=Rtc(**raw["rtc"]),
         language=Language(**raw["language"]),
         instructions=dict(raw["instructions"]),
+        flow_width=int(raw.get("flow_width", 0)),
     )

@@ -32,6 +32,7 @@ class Bundle:
     spec: PolicySpec
     sha256: str  # over the graphs and the specification, normalisation included
     provenance: Mapping[str, Any]
+    remote: Mapping[str, Any] | None = None  # how to reach the server that has the network
 
     @property
     def name(self) -> str:
@@ -76,17 +77,23 @@ def load_bundle(path: Path | str) -> Bundle:
         spec = PolicySpec.from_json(json.dumps(raw["spec"]))
     except SpecError as error:
         raise BundleError(f"{folder / POLICY}: {error}") from error
-    guided = () if spec.rtc.mode == "none" else (STEP_RTC,)
-    for name in dict.fromkeys((PREFIX, STEP, *guided, *raw["sha256"])):
+    for name in dict.fromkeys((*_graphs(raw, spec), *raw["sha256"])):
         if Path(name).name != name:
             raise BundleError(f"{folder / POLICY} names '{name}', which is no file of a bundle")
         _check_hash(folder / name, str(raw["sha256"].get(name, "")))
-    return Bundle(folder, spec, bundle_sha256(raw), raw.get("provenance", {}))
+    return Bundle(folder, spec, bundle_sha256(raw), raw.get("provenance", {}), raw.get("remote"))
+
+
+def _graphs(raw: Mapping[str, Any], spec: PolicySpec) -> tuple[str, ...]:
+    if "remote" in raw:
+        return ()
+    return (PREFIX, STEP) if spec.rtc.mode == "none" else (PREFIX, STEP, STEP_RTC)
 
 
 def bundle_sha256(raw: Mapping[str, Any]) -> str:
     """Hash what decides the policy's behaviour: graphs, names, limits, normalisation."""
-    text = json.dumps({"spec": raw["spec"], "sha256": raw["sha256"]}, sort_keys=True)
+    decisive = {key: raw[key] for key in ("spec", "sha256", "remote") if key in raw}
+    text = json.dumps(decisive, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

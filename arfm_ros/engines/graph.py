@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from arfm_ros.engines.inputs import Inputs
+
 ENGINES = ("onnx", "tensorrt", "tensorrt_rtx")
 PRECISIONS = ("fp32", "fp16", "bf16")
 Array = NDArray[np.generic]
@@ -30,6 +32,7 @@ class Graphs:
     prefix: Graph
     step: Graph
     guided: Graph | None = None
+    inputs: Inputs | None = None  # of policies whose text needs files of the bundle
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from arfm_ros.core.errors import BundleError
 from arfm_ros.core.flow import Clock
 from arfm_ros.engines.bundle import Bundle, load_bundle
 from arfm_ros.engines.graph import ENGINES, PRECISIONS, Graphs, Runtime
+from arfm_ros.engines.inputs import Inputs
 from arfm_ros.engines.onnx_engine import open_onnx
 from arfm_ros.engines.policy import EnginePolicy
+from arfm_ros.engines.remote import RemotePolicy, open_remote
 from arfm_ros.engines.store import find_build
 from arfm_ros.engines.tensorrt_engine import open_tensorrt
 
@@ -24,8 +27,8 @@ def load_policy(
     threads: int = 2,
     providers: Sequence[str] = ("cpu",),
     clock: Clock = time.monotonic_ns,
-) -> EnginePolicy:
-    """Open a bundle on one of `ENGINES`.
+) -> EnginePolicy | RemotePolicy:
+    """Open a bundle on one of `ENGINES`, or the line to the server that has its network.
 
     `precision` "" is float32 for onnx, and what was built for TensorRT. `providers` are
     onnxruntime's in order of preference: cpu, cuda, tensorrt. Raises `BundleError` or
@@ -35,8 +38,11 @@ def load_policy(
         if name not in known and (name or what == "engine"):
             raise BundleError(f"there is no {what} '{name}'; known: {', '.join(known)}")
     bundle = load_bundle(path)
+    if bundle.remote is not None:
+        return open_remote(bundle, clock)
+    inputs = Inputs(bundle.spec, bundle.path)
     graphs, runtime = _open(bundle, engine, precision, threads, providers)
-    return EnginePolicy(bundle.spec, graphs, bundle.sha256, runtime, clock)
+    return EnginePolicy(bundle.spec, replace(graphs, inputs=inputs), bundle.sha256, runtime, clock)
 
 
 def _open(

@@ -7,17 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from arfm_ros.core.data import F32, U8, ActionChunk, ChunkInfo, Context, Observation
+from arfm_ros.core.data import F32, ActionChunk, ChunkInfo, Context, Observation
 from arfm_ros.core.errors import EngineError
 from arfm_ros.core.flow import Clock, Velocity, integrate
 from arfm_ros.core.rtc import Guidance, GuidedField, guidance
-from arfm_ros.core.spec import CameraInput, PolicySpec
-from arfm_ros.core.text import tokenize
+from arfm_ros.core.spec import PolicySpec
 from arfm_ros.engines.graph import Array, Graph, Graphs, Runtime
+from arfm_ros.engines.inputs import Inputs
 
 
 class EnginePolicy:
@@ -35,20 +33,14 @@ class EnginePolicy:
         self._encode = graphs.prefix.bind({})
         self._step, self._guided = graphs.step, graphs.guided
         self._sha256, self._clock = sha256, clock
-        self._tokens: dict[str, NDArray[np.int64]] = {}
+        self._inputs = graphs.inputs or Inputs(spec)
         self._chunk_id = 0
 
     def encode(self, observation: Observation) -> Context:
         """Run the prefix graph; raises `SpecError` for an observation that does not fit."""
         begin_ns = self._clock()
-        self.spec.check(observation)
-        feed: dict[str, Array] = {
-            f"image_{camera.name}": fit_image(observation.images[camera.name], camera)[None]
-            for camera in self.spec.cameras
-        }
+        feed = self._inputs(observation)
         state = np.asarray(observation.state, dtype=np.float32)
-        feed["state"] = self.spec.state_norm.normalise(state)[None]
-        feed["tokens"] = self._tokenize(observation.instruction)
         tensors = self._encode(feed)
         broken = [name for name, tensor in tensors.items() if not np.isfinite(tensor).all()]
         if broken:
@@ -92,8 +84,8 @@ class EnginePolicy:
         `Cancelled` before the step at which `cancelled()` says yes.
         """
         spec = self.spec
-        if noise.shape != spec.action_shape:
-            raise EngineError(f"noise is {noise.shape}, policy needs {spec.action_shape}")
+        if noise.shape != spec.flow_shape:
+            raise EngineError(f"noise is {noise.shape}, policy needs {spec.flow_shape}")
         count = spec.steps if steps is None else steps
         begin_ns = self._clock()
         hurry = None if deadline_ns is None else _deadline(self._clock, begin_ns, deadline_ns)
@@ -135,20 +127,6 @@ class EnginePolicy:
             encode_ns=context.encode_ns,
             sample_ns=end_ns - begin_ns,
         )
-
-    def _tokenize(self, text: str) -> NDArray[np.int64]:
-        if text not in self._tokens:
-            language = self.spec.language
-            self._tokens = {text: tokenize(text, language.length, language.vocabulary)[None]}
-        return self._tokens[text]
-
-
-def fit_image(image: U8, camera: CameraInput) -> U8:
-    """Resize an image [H, W, 3] to the policy's size, as training does (cv2.INTER_AREA)."""
-    if image.shape[:2] == (camera.height, camera.width):
-        return np.ascontiguousarray(image)
-    size = (camera.width, camera.height)
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _field(graph: Graph, fixed: Mapping[str, Array]) -> Velocity:

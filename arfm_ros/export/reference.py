@@ -25,7 +25,7 @@ def make_reference(
     """Run `model` (float32) on `rows` of `frames` with noise from `seed`."""
     rng = np.random.default_rng(seed)
     count = len(rows)
-    noise = rng.standard_normal((count, *spec.action_shape)).astype(np.float32)
+    noise = rng.standard_normal((count, *spec.flow_shape)).astype(np.float32)
     state = frames.state[rows]
     images = {name: np.asarray(pixels[rows]) for name, pixels in frames.images.items()}
     traces, velocities, chunks = [], [], []

@@ -41,7 +41,8 @@ def load_checked(params: PolicyParams) -> Loaded:
         threads=params.threads,
         providers=params.providers,
     )
-    require_pass(bundle, policy.runtime)
+    if bundle.remote is None:  # a server runs the network itself: nothing was exported
+        require_pass(bundle, policy.runtime)
     warm_up(policy, bundle.spec)
     return Loaded(bundle, policy, params.bundle)
 
@@ -61,14 +62,20 @@ def load_successor(params: PolicyParams, running: Loaded) -> Loaded:
             f"listens to {', '.join(names[0])}: deactivate, configure and activate instead"
         )
     make_way()  # the rest is work of this thread only, beside a policy that drives
+    if loaded.bundle.remote is None:
+        _check_replay(loaded)
+    _check_speed(loaded)
+    return loaded
+
+
+def _check_replay(loaded: Loaded) -> None:
+    """Raise `BundleError` if the policy computes something else here than where it was made."""
     parity = replay(loaded.policy, load_reference(loaded.bundle.path))
     if not parity.passed:
         raise BundleError(
             f"policy '{loaded.bundle.name}' differs from its reference on this machine by "
             f"{parity.max_chunk_error:.1e} per chunk: run `arfm check`"
         )
-    _check_speed(loaded)
-    return loaded
 
 
 class Successor:
@@ -103,7 +110,7 @@ class Successor:
 def _check_speed(loaded: Loaded) -> None:
     """Raise `BundleError` if a chunk takes longer than its actions last."""
     spec, policy = loaded.spec, loaded.policy
-    noise, taken_s = np.zeros(spec.action_shape, dtype=np.float32), []
+    noise, taken_s = np.zeros(spec.flow_shape, dtype=np.float32), []
     for _ in range(REPEATS):
         begin = time.monotonic()
         policy.sample(policy.encode(spec.example(seed=0)), noise)
@@ -118,7 +125,7 @@ def _check_speed(loaded: Loaded) -> None:
 
 def warm_up(policy: Policy, spec: PolicySpec) -> None:
     """Run once on made-up input: the first inference is slow, and a broken engine shows here."""
-    noise = np.zeros(spec.action_shape, dtype=np.float32)
+    noise = np.zeros(spec.flow_shape, dtype=np.float32)
     context = policy.encode(spec.example(seed=0))
     chunk = policy.sample(context, noise, steps=1)
     if spec.rtc.mode != "none":

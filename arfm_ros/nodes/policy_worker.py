@@ -242,7 +242,7 @@ class PolicyWorker:
     def _noise(self, chunk_id: int) -> F32:
         """Draw from a seed of its own for every chunk: a run is repeatable, chunks independent."""
         rng = np.random.default_rng((self.pacing.seed, chunk_id))
-        return rng.standard_normal(self.loaded.spec.action_shape, dtype=np.float32)
+        return rng.standard_normal(self.loaded.spec.flow_shape, dtype=np.float32)
 
     def _overtaken(self, order: int) -> Callable[[], bool]:
         return lambda: self._order != order

@@ -98,7 +98,7 @@ class PolicyDriver:
 
     def _infer(self, prefix: ActionChunk | None) -> ActionChunk:
         context = self._policy.encode(self._observe())
-        x = self._noise.standard_normal(self._spec.action_shape).astype(np.float32)
+        x = self._noise.standard_normal(self._spec.flow_shape).astype(np.float32)
         return self._policy.sample(context, x, prefix, self.config.steps)
 
     def picture(self, camera: str) -> U8:

@@ -1,0 +1,94 @@
+"""From an observation to what a bundle's prefix graph takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arfm_ros.core.data import Observation
+from arfm_ros.core.errors import BundleError, SpecError
+from arfm_ros.core.spec import CameraInput, Language, PolicySpec
+from arfm_ros.core.text import tokenize
+from arfm_ros.engines.resample import fit_image, inside
+
+TOKENIZER = "tokenizer.json"
+Array = NDArray[np.generic]
+Text = Mapping[str, NDArray[np.int64]]
+
+
+class Inputs:
+    """Prepare images, state and text for the graph; the last text and masks are kept."""
+
+    def __init__(self, spec: PolicySpec, folder: Path | None = None) -> None:
+        self._spec = spec
+        self._read = text_reader(spec.language, folder)
+        self._text: tuple[str, Text] | None = None
+        self._inside: dict[tuple[CameraInput, int, int], NDArray[np.bool_]] = {}
+
+    def __call__(self, observation: Observation) -> dict[str, Array]:
+        """Return image_<camera> uint8 [1, H, W, 3], state [1, S], tokens [1, L] and masks.
+
+        Raises `SpecError` for an observation that does not fit.
+        """
+        spec = self._spec
+        spec.check(observation)
+        feed: dict[str, Array] = {}
+        for camera in spec.cameras:
+            image = observation.images[camera.name]
+            feed[f"image_{camera.name}"] = fit_image(image, camera)[None]
+            if camera.masked:
+                feed[f"inside_{camera.name}"] = self._mask(camera, *image.shape[:2])
+        state = np.asarray(observation.state, dtype=np.float32)
+        feed["state"] = spec.state_norm.normalise(state)[None]
+        if self._text is None or self._text[0] != observation.instruction:
+            self._text = (observation.instruction, self._read(observation.instruction))
+        return {**feed, **self._text[1]}
+
+    def _mask(self, camera: CameraInput, height: int, width: int) -> NDArray[np.bool_]:
+        key = (camera, height, width)
+        if key not in self._inside:
+            self._inside[key] = inside(height, width, camera)[None]
+        return self._inside[key]
+
+
+def text_reader(language: Language, folder: Path | None) -> Callable[[str], Text]:
+    """Return what turns an instruction into `tokens`, and with a tokenizer `mask`, [1, L].
+
+    Raises `BundleError` if `folder` has no tokenizer, or this machine no library for it.
+    """
+    if language.mode != "tokenizer":
+        return lambda text: {"tokens": tokenize(text, language.length, language.vocabulary)[None]}
+    tokenizer = _open_tokenizer(folder)
+
+    def read(text: str) -> Text:
+        whole = language.template.replace("{instruction}", text)
+        ids = tokenizer(whole)
+        if len(ids) > language.length:
+            raise SpecError(
+                f"instruction has {len(ids)} tokens, policy takes {language.length}: shorten it"
+            )
+        tokens = np.full((1, language.length), language.pad_id, dtype=np.int64)
+        tokens[0, : len(ids)] = ids
+        return {"tokens": tokens, "mask": np.arange(language.length)[None] < len(ids)}
+
+    return read
+
+
+def _open_tokenizer(folder: Path | None) -> Callable[[str], list[int]]:
+    path = None if folder is None else folder / TOKENIZER
+    if path is None or not path.is_file():
+        raise BundleError(f"{TOKENIZER} is missing in {folder}: export the bundle again")
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise BundleError(
+            "this bundle needs the package 'tokenizers': install it with "
+            "'.venv/bin/python -m pip install tokenizers'"
+        ) from error
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids)

@@ -1,0 +1,93 @@
+"""Camera images in the size that a policy was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from arfm_ros.core.data import F32, U8
+from arfm_ros.core.spec import CameraInput
+
+F64 = NDArray[np.float64]
+CUBIC = -0.5  # the parameter a of Keys (1981), as Pillow and torch take it when they shrink
+
+
+def fit_image(image: U8, camera: CameraInput) -> U8:
+    """Resize an image [H, W, 3] to the policy's size, as its training did."""
+    height, width = camera.height, camera.width
+    if image.shape[:2] == (height, width):
+        return np.ascontiguousarray(image)
+    rows, columns = inner_size(image.shape[0], image.shape[1], camera)
+    small = _resize(image, (rows, columns), camera.filter)
+    if (rows, columns) == (height, width):
+        return small
+    top, left = _corner(camera, rows, columns)
+    whole = np.zeros((height, width, 3), np.uint8)
+    whole[top : top + rows, left : left + columns] = small
+    return whole
+
+
+def inside(height: int, width: int, camera: CameraInput) -> NDArray[np.bool_]:
+    """Tell where in the policy's image [H, W] the picture of a height x width camera lies."""
+    rows, columns = inner_size(height, width, camera)
+    top, left = _corner(camera, rows, columns)
+    mask = np.zeros((camera.height, camera.width), np.bool_)
+    mask[top : top + rows, left : left + columns] = True
+    return mask
+
+
+def inner_size(height: int, width: int, camera: CameraInput) -> tuple[int, int]:
+    """Give rows and columns that the picture of a height x width camera takes up."""
+    if camera.pad == "none":
+        return camera.height, camera.width
+    scale = min(camera.height / height, camera.width / width)
+    return max(1, int(height * scale)), max(1, int(width * scale))
+
+
+def _corner(camera: CameraInput, rows: int, columns: int) -> tuple[int, int]:
+    part = {"centre": 0.5, "start": 1.0}.get(camera.pad, 0.0)
+    return int(part * (camera.height - rows)), int(part * (camera.width - columns))
+
+
+def _resize(image: U8, size: tuple[int, int], kind: str) -> U8:
+    rows, columns = size
+    if kind in {"area", "linear"}:
+        flag = cv2.INTER_AREA if kind == "area" else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(image, (columns, rows), interpolation=flag), dtype=np.uint8)
+    planes = image.transpose(2, 0, 1).astype(np.float32)
+    across = _round(planes @ _weights(image.shape[1], columns, kind).T)
+    down = _round(_weights(image.shape[0], rows, kind) @ across)
+    return np.ascontiguousarray(down.astype(np.uint8).transpose(1, 2, 0))
+
+
+def _round(planes: F32) -> F32:
+    """Round to grey levels, as Pillow does after each of its two passes."""
+    return np.clip(np.floor(planes + 0.5), 0, 255)
+
+
+@lru_cache(maxsize=32)
+def _weights(before: int, after: int, kind: str) -> F32:
+    """Matrix [after, before] that resamples a row: a filter as wide as the pixels it merges."""
+    kernel = _KERNELS[kind]
+    scale = before / after
+    centre = (np.arange(after)[:, None] + 0.5) * scale
+    weights = kernel((np.arange(before) + 0.5 - centre) / max(scale, 1.0))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def _triangle(x: F64) -> F64:
+    return np.maximum(1 - np.abs(x), 0)
+
+
+def _cubic(x: F64) -> F64:
+    x = np.abs(x)
+    near = ((CUBIC + 2) * x - (CUBIC + 3)) * x * x + 1
+    far = (((x - 5) * x + 8) * x - 4) * CUBIC
+    return np.where(x < 1, near, np.where(x < 2, far, 0.0))
+
+
+_KERNELS: dict[str, Callable[[F64], F64]] = {"bilinear": _triangle, "bicubic": _cubic}
