@@ -54,8 +54,9 @@ def run(args: argparse.Namespace) -> int:
 
     if args.source.startswith("remote:"):
         return _export_remote(args)
-    args.source = Path(args.source)
-    is_bundle = (args.source / POLICY).is_file()
+    pi0 = args.source.startswith("transformers:")
+    args.source = args.source if pi0 else Path(args.source)
+    is_bundle = not pi0 and (args.source / POLICY).is_file()
     wanted = args.engine != "onnx" or args.precision != "fp32" or bool(args.sm)
     if is_bundle == (args.out is not None) or (is_bundle and not wanted):
         what = "a bundle" if is_bundle else "a run"
@@ -82,9 +83,15 @@ def _export_remote(args: argparse.Namespace) -> int:
 
 
 def _export_run(args: argparse.Namespace) -> None:
-    from arfm_ros.export.bundle import export_bundle
+    name = args.name or args.out.name
+    if isinstance(args.source, Path):
+        from arfm_ros.export.bundle import export_bundle
 
-    parity = export_bundle(args.source, args.out, args.name or args.out.name, rtc=args.rtc)
+        parity = export_bundle(args.source, args.out, name, rtc=args.rtc)
+    else:
+        from arfm_ros.export.vla import export_pi0
+
+        parity = export_pi0(args.source, args.interface, args.out, name, args.rtc)
     size = sum(file.stat().st_size for file in args.out.iterdir()) / 2**20
     print(f"{args.out}: {size:.1f} MiB, ONNX against torch {parity.max_chunk_error:.1e} per chunk")
     print((args.out / "parity.json").read_text())

@@ -23,7 +23,7 @@ class Inputs:
     """Prepare images, state and text for the graph; the last text and masks are kept."""
 
     def __init__(self, spec: PolicySpec, folder: Path | None = None) -> None:
-        self._spec = spec
+        self.spec = spec
         self._read = text_reader(spec.language, folder)
         self._text: tuple[str, Text] | None = None
         self._inside: dict[tuple[CameraInput, int, int], NDArray[np.bool_]] = {}
@@ -33,7 +33,7 @@ class Inputs:
 
         Raises `SpecError` for an observation that does not fit.
         """
-        spec = self._spec
+        spec = self.spec
         spec.check(observation)
         feed: dict[str, Array] = {}
         for camera in spec.cameras:

@@ -21,6 +21,7 @@ from arfm_ros.core.errors import BundleError, EngineError
 from arfm_ros.core.flow import Clock
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.engines.bundle import Bundle
+from arfm_ros.engines.graph import Runtime
 from arfm_ros.engines.resample import fit_image
 
 MAX_BYTES = 2**26  # of an answer
@@ -145,6 +146,7 @@ class RemotePolicy:
     ) -> None:
         server.check(spec)
         self.spec, self._line = spec, Line(server)
+        self.runtime = Runtime("remote", "openpi", server.uri, "of the server")
         self._sha256, self._clock = sha256, clock
         self._chunk_id = 0
 

@@ -8,6 +8,7 @@ with frozen first actions and takes them as an input.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -26,9 +27,9 @@ APART = "given_"  # keeps the names of inputs apart from those the tracer invent
 class GuidedStepGraph(nn.Module):
     """One evaluation of the velocity, drawn towards the previous chunk."""
 
-    def __init__(self, model: FlowPolicy) -> None:
+    def __init__(self, model: nn.Module, context: type[Any] = EncodedContext) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.context = model, context
 
     def forward(self, x: Tensor, t: Tensor, previous: Tensor, *more: Tensor) -> Tensor:
         """Map x, previous [1, H, A], t, clip [1], weights [1, H] and the context to v [1, H, A].
@@ -40,7 +41,7 @@ class GuidedStepGraph(nn.Module):
         left = (1 - t)[:, None, None]
 
         def arrive(x: Tensor) -> tuple[Tensor, Tensor]:
-            v = self.model.velocity(x, t, EncodedContext(*context))
+            v = self.model.velocity(x, t, self.context(*context))
             return x + left * v, v
 
         arrival, pull_back, v = torch.func.vjp(arrive, x, has_aux=True)
@@ -102,21 +103,31 @@ def export_guided_step(model: FlowPolicy, folder: Path) -> None:
     """
     model.eval()
     with torch.no_grad():
-        context = PrefixGraph(model)(*example_inputs(model))
+        context = EncodedContext(*PrefixGraph(model)(*example_inputs(model)))
     shape = (1, model.config.horizon, model.config.actions)
+    finish(guided_graph(model, context, shape), folder / STEP_RTC)
+
+
+def guided_graph(
+    model: nn.Module, context: Any, shape: tuple[int, int, int]
+) -> onnx.ModelProto:
+    """Trace the guided step of a `model` with velocity(x of `shape`, t, context) -> v.
+
+    `context` is a NamedTuple of example tensors; the graph's inputs have the names of its fields.
+    """
     # one tensor each: the tracer takes inputs that are the same object for one input
     x, previous = torch.zeros(shape), torch.zeros(shape)
     inputs = (x, torch.full((1,), 0.5), previous, torch.ones(shape[:2]), torch.ones(1), *context)
     frozen = [p for p in model.parameters() if p.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)
-    traced = make_fx(GuidedStepGraph(model), tracing_mode="real")(*inputs)
+    traced = make_fx(GuidedStepGraph(model, type(context)), tracing_mode="real")(*inputs)
     for parameter in frozen:
         parameter.requires_grad_(True)
-    names = [*GUIDED_INPUTS, *EncodedContext._fields]
+    names = [*GUIDED_INPUTS, *context._fields]
     graph = to_onnx(traced, inputs, [APART + name for name in names], [APART + "v"])
     _take_names(graph.graph, [*names, "v"])
-    finish(graph, folder / STEP_RTC)
+    return graph
 
 
 def _take_names(graph: onnx.GraphProto, names: list[str]) -> None:
