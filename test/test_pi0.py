@@ -18,9 +18,11 @@ from arfm_ros.cli.__main__ import main  # noqa: E402
 from arfm_ros.core.errors import ConfigError, SpecError  # noqa: E402
 from arfm_ros.core.rtc import left_over  # noqa: E402
 from arfm_ros.engines import load_bundle, load_policy  # noqa: E402
-from arfm_ros.engines.replay import LIMIT, load_reference, replay  # noqa: E402
+from arfm_ros.engines.replay import LIMITS, load_reference, replay  # noqa: E402
 from arfm_ros.export.vla import export_pi0  # noqa: E402
 from arfm_ros.learn.arfm import Arfm  # noqa: E402
+
+LIMIT = LIMITS["fp32"].step
 
 NAMES = (*(f"fr3_joint{i}" for i in range(1, 8)), "gripper")
 WORDS = ("lift the red cube", "push the blue cube to the left", "place it on the table")
