@@ -27,7 +27,8 @@ ROS = {
 TORCH = {"torch", "onnxscript", "onnx"}
 TIME = {"time", "datetime"}
 # Folder -> what nothing in it may import, be it ours ("arfm_ros.nodes") or another's.
-OURS = ("cli", "nodes", "up", "doctor", "study", "learn", "export", "sim", "episodes", "engines", "bringup")
+OURS = ("cli", "nodes", "up", "doctor", "study", "learn", "export", "sim", "episodes", "engines")
+OURS += ("bringup",)
 FORBIDDEN: dict[str, set[str]] = {
     "core": ROS
     | TORCH

@@ -55,7 +55,8 @@ def read_episode(
 
     The state is that of `state_names`, then the `objects` (`cube_x`, see `control/objects.py`) as
     `task/state` tells of them; the arm's joints come first for these. Frames before every input
-    has arrived are left out, and frames that follow the one before by less than half of `dt_ns` (a camera that is much faster than the policy).
+    has arrived are left out, and frames that follow the one before by less than half of `dt_ns`
+    (a camera that is much faster than the policy).
     Raises `EpisodeError` naming the camera, joint or command that is missing.
     """
     reader = EpisodeReader(Path(folder))
