@@ -60,21 +60,14 @@ def read_episode(
     Raises `EpisodeError` naming the camera, joint or command that is missing.
     """
     reader = EpisodeReader(Path(folder))
-    states = [joints(reader, topic) for topic in STATE_TOPICS]
-    where = pick(states, state_names)
     frames = {camera: _frames(reader, camera, size) for camera, size in cameras.items()}
     task = None if frames and not objects else _task_state(reader)
-    clocks = [rows[0] for rows in frames.values()] + ([] if task is None else [task.stamp_ns])
-    stamp_ns = _instants(clocks, dt_ns)
-    newest = [one.newest(stamp_ns) if one else None for one in states]
-    ready = np.all([n >= 0 for n in newest if n is not None], axis=0)
-    stamp_ns = stamp_ns[ready]
+    stamp_ns = _instants([rows[0] for rows in (*frames.values(), *_clock(task))], dt_ns)
+    stamp_ns, state = _robot_states(reader, state_names, stamp_ns)
     if not stamp_ns.size:
         raise EpisodeError(f"{folder} has no instant with every camera and the state: too short")
-    columns = [states[n].position[newest[n][ready], c] for n, c in where]  # type: ignore
-    state = np.stack(columns, axis=1).astype(np.float32)
-    if objects and task is not None:
-        state = np.hstack([state, _objects(task, objects, state, stamp_ns, reader)])
+    if task is not None:
+        state = _with_objects(state, objects, task, stamp_ns, reader)
     commands, command_ns = _commands(reader, action_names)
     label = reader.label()
     said = texts(reader, "instruction")
@@ -129,14 +122,33 @@ def _task_state(reader: EpisodeReader) -> TaskState:
     return task
 
 
-def _objects(
-    task: TaskState, names: Sequence[str], state: F32, stamp_ns: I64, reader: EpisodeReader
+def _robot_states(
+    reader: EpisodeReader, names: Sequence[str], stamp_ns: I64
+) -> tuple[I64, F32]:
+    """Give those of the instants from where every joint is known on, and the state [T, S] then."""
+    states = [joints(reader, topic) for topic in STATE_TOPICS]
+    where = pick(states, names)
+    newest = [one.newest(stamp_ns) if one else None for one in states]
+    ready = np.all([n >= 0 for n in newest if n is not None], axis=0)
+    columns = [states[n].position[newest[n][ready], c] for n, c in where]  # type: ignore
+    return stamp_ns[ready], np.stack(columns, axis=1).astype(np.float32)
+
+
+def _clock(task: TaskState | None) -> list[tuple[I64]]:
+    return [] if task is None else [(task.stamp_ns,)]
+
+
+def _with_objects(
+    state: F32, names: Sequence[str], task: TaskState, stamp_ns: I64, reader: EpisodeReader
 ) -> F32:
+    if not names:
+        return state
     at = np.searchsorted(task.stamp_ns, stamp_ns, side="right") - 1
     try:
-        return object_state(names, state, {name: p[at] for name, p in task.poses.items()})
+        seen = object_state(names, state, {name: p[at] for name, p in task.poses.items()})
     except ConfigError as error:
         raise EpisodeError(f"{reader.folder}: {error} in task/state") from error
+    return np.hstack([state, seen])
 
 
 def _instants(stamps: Sequence[I64], dt_ns: int) -> I64:
