@@ -67,7 +67,7 @@ def run_cells(
     jobs = [(cell, lab, command) for cell in missing]
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers) as pool:
-        for number, line in enumerate(pool.imap_unordered(_run, jobs), 1):
+        for number, line in enumerate(pool.imap_unordered(run_cell, jobs), 1):
             say(f"{number}/{len(jobs)}  {line}")
 
 
@@ -80,7 +80,11 @@ def chain_of(cell: Cell) -> list[tuple[Training, Stage]]:
     return chain
 
 
-def _run(job: tuple[Cell, Lab, str]) -> str:
+def run_cell(job: tuple[Cell, Lab, str]) -> str:
+    """Train, measure and write a cell (cell, lab, command); returns a line that says how it went.
+
+    The trainings before it and its frames are found in the lab or made.
+    """
     cell, lab, command = job
     torch.set_num_threads(1)
     study = find_study(cell.study)

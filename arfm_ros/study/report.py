@@ -121,9 +121,9 @@ def _plot(study: Study, bars: Mapping[str, Mapping[str, Estimate]], path: Path) 
     figure = Figure(figsize=(3.2 + 2.4 * len(bars), 3.4), layout="constrained")
     axes = figure.subplots(1, len(bars), sharey=True, squeeze=False)[0]
     for axis, (label, means) in zip(axes, bars.items()):
-        values = 100 * np.array([(e.mean, e.mean - e.low, e.high - e.mean) for e in means.values()])
-        errors = np.maximum(values[:, 1:].T, 0)
-        axis.bar(list(means), values[:, 0], yerr=errors, capsize=3, color="tab:blue")
+        low, mean, high = 100 * np.array([(e.low, e.mean, e.high) for e in means.values()]).T
+        errors = np.maximum([mean - low, high - mean], 0)
+        axis.bar(list(means), mean, yerr=errors, capsize=3, color="tab:blue")
         axis.tick_params(axis="x", rotation=60)
         axis.set_title(label or study.title, fontsize=9)
         axis.grid(axis="y", alpha=0.3)
