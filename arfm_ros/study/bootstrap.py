@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
-RESAMPLES = 4000
+RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
