@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quality", default="full", help="full, good, mixed or poor")
     parser.add_argument("--wide", type=float, default=0.0, help="share of random arm starts")
     parser.add_argument("--thrown", type=float, default=0.0, help="share with the arm thrown off")
+    parser.add_argument("--no-images", action="store_true", help="physics only: object poses")
     parser.add_argument(
         "--takeover", type=Path, help="bundle that drives first, until the expert takes over"
     )
@@ -29,11 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Record the episodes and print the success rate of each task."""
     from arfm_ros.sim.batch import Batch, note_command, record_batch
-    from arfm_ros.sim.demos import DemoOptions
+    from arfm_ros.sim.demos import CAMERAS, DemoOptions
     from arfm_ros.sim.quality import quality
 
     options = DemoOptions(
-        quality=quality(args.quality), wide=args.wide, thrown=args.thrown, takeover=args.takeover
+        quality=quality(args.quality),
+        wide=args.wide,
+        thrown=args.thrown,
+        takeover=args.takeover,
+        cameras=() if args.no_images else CAMERAS,
     )
     tasks = tuple(args.task or ("lift",))
     name = f"demo_{{task}}_{args.quality}"

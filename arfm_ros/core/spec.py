@@ -140,13 +140,13 @@ class PolicySpec:
         return (self.horizon, self.flow_width or len(self.action))
 
     def reference(self, state: F32) -> F32:
-        """Value [A] that relative actions are measured from; 0 for absolute ones."""
-        by_name = dict(zip(self.state_names, state))
-        values = [
-            by_name[axis.name] if relative else 0.0
-            for axis, relative in zip(self.action, self.relative)
-        ]
-        return np.asarray(values, dtype=np.float32)
+        """Values [..., A] that relative actions are measured from at states [..., S].
+
+        0 for absolute ones.
+        """
+        names = self.state_names
+        at = [names.index(a.name) if r else 0 for a, r in zip(self.action, self.relative)]
+        return np.where(self.relative, state[..., at], 0).astype(np.float32)
 
     def normalise_actions(self, actions: F32, state: F32) -> F32:
         """Turn physical actions [H, A] into what the flow works on; padding is 0."""

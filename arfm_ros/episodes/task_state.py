@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from arfm_ros.episodes.cdr import Cursor
 from arfm_ros.episodes.reader import EpisodeReader
 
 RELATIVE = "task/state"
+POSE = "pose_"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,6 +22,8 @@ class TaskState:
     stamp_ns: NDArray[np.int64]
     progress: NDArray[np.float64]  # 0..1
     success: NDArray[np.bool_]
+    # object -> position and quaternion xyzw [N, 7] in the base; of what every message tells of
+    poses: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def read_task_state(reader: EpisodeReader) -> TaskState | None:
@@ -29,13 +33,26 @@ def read_task_state(reader: EpisodeReader) -> TaskState | None:
     if not rows:
         return None
     rows.sort(key=lambda row: row[0])
-    stamps, progress, success = zip(*rows)
+    stamps, values = zip(*rows)
     return TaskState(
-        np.array(stamps, np.int64), np.array(progress, np.float64), np.array(success, np.bool_)
+        np.array(stamps, np.int64),
+        np.array([_number(v.get("progress", "")) for v in values], np.float64),
+        np.array([v.get("success") == "true" for v in values], np.bool_),
+        _poses(values),
     )
 
 
-def _row(cdr: memoryview) -> tuple[int, float, bool]:
+def _poses(values: Sequence[Mapping[str, str]]) -> dict[str, NDArray[np.float64]]:
+    names = [key for key in values[0] if key.startswith(POSE)]
+    rows = {name: [_numbers(v.get(name, "")) for v in values] for name in names}
+    return {
+        name.removeprefix(POSE): np.array(row)
+        for name, row in rows.items()
+        if all(len(pose) == 7 for pose in row)
+    }
+
+
+def _row(cdr: memoryview) -> tuple[int, dict[str, str]]:
     cursor = Cursor(cdr)
     stamp, values = cursor.header(), {}
     for _ in range(cursor.u32()):
@@ -45,7 +62,7 @@ def _row(cdr: memoryview) -> tuple[int, float, bool]:
         for _ in range(cursor.u32()):
             key = cursor.text()
             values[key] = cursor.text()
-    return stamp, _number(values.get("progress", "")), values.get("success") == "true"
+    return stamp, values
 
 
 def _number(text: str) -> float:
@@ -53,3 +70,7 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return float("nan")
+
+
+def _numbers(text: str) -> list[float]:
+    return [_number(word) for word in text.split()]

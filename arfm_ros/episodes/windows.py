@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.core.errors import EpisodeError
+from arfm_ros.control.objects import object_state
+from arfm_ros.core.errors import ConfigError, EpisodeError
 from arfm_ros.episodes import labels
 from arfm_ros.episodes.cdr import header_stamp_ns
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.series import decode_image, image_topic, joints, pick, resized, texts
+from arfm_ros.episodes.task_state import TaskState, read_task_state
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -24,7 +26,10 @@ STATE_TOPICS = ("joint_states", "gripper/joint_states")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EpisodeArrays:
-    """One episode; an observation is a frame of the first camera with what was newest then."""
+    """One episode; an observation is a frame of the first camera with what was newest then.
+
+    Without cameras it is a message of `task/state`.
+    """
 
     images: Mapping[str, U8]  # camera -> [T, H, W, 3] RGB
     state: F32  # [T, S]
@@ -44,30 +49,31 @@ def read_episode(
     state_names: Sequence[str],
     action_names: Sequence[str],
     dt_ns: int = 0,
+    objects: Sequence[str] = (),
 ) -> EpisodeArrays:
     """Read one episode; `cameras` maps names to (height, width).
 
-    Frames before every input has arrived are left out, and frames that follow the one before by
-    less than half of `dt_ns` (a camera that is much faster than the policy).
+    The state is that of `state_names`, then the `objects` (`cube_x`, see `control/objects.py`) as
+    `task/state` tells of them; the arm's joints come first for these. Frames before every input
+    has arrived are left out, and frames that follow the one before by less than half of `dt_ns`
+    (a camera that is much faster than the policy).
     Raises `EpisodeError` naming the camera, joint or command that is missing.
     """
     reader = EpisodeReader(Path(folder))
-    states = [joints(reader, topic) for topic in STATE_TOPICS]
-    where = pick(states, state_names)
     frames = {camera: _frames(reader, camera, size) for camera, size in cameras.items()}
-    stamp_ns = _instants([rows[0] for rows in frames.values()], dt_ns)
-    newest = [one.newest(stamp_ns) if one else None for one in states]
-    ready = np.all([n >= 0 for n in newest if n is not None], axis=0)
-    stamp_ns = stamp_ns[ready]
+    task = None if frames and not objects else _task_state(reader)
+    stamp_ns = _instants([rows[0] for rows in (*frames.values(), *_clock(task))], dt_ns)
+    stamp_ns, state = _robot_states(reader, state_names, stamp_ns)
     if not stamp_ns.size:
         raise EpisodeError(f"{folder} has no instant with every camera and the state: too short")
-    columns = [states[n].position[newest[n][ready], c] for n, c in where]  # type: ignore
+    if task is not None:
+        state = _with_objects(state, objects, task, stamp_ns, reader)
     commands, command_ns = _commands(reader, action_names)
     label = reader.label()
     said = texts(reader, "instruction")
     return EpisodeArrays(
         images={camera: _newest(*rows, stamp_ns) for camera, rows in frames.items()},
-        state=np.stack(columns, axis=1).astype(np.float32),
+        state=state,
         stamp_ns=stamp_ns,
         commands=commands,
         command_stamp_ns=command_ns,
@@ -105,6 +111,44 @@ def _frames(reader: EpisodeReader, camera: str, size: tuple[int, int]) -> tuple[
 def _newest(stamps: I64, frames: Sequence[U8], at_ns: I64) -> U8:
     """Take the newest frame at or before each instant."""
     return np.stack([frames[n] for n in np.searchsorted(stamps, at_ns, side="right") - 1])
+
+
+def _task_state(reader: EpisodeReader) -> TaskState:
+    task = read_task_state(reader)
+    if task is None:
+        raise EpisodeError(
+            f"{reader.folder} has no task/state: a policy without cameras sees objects by it"
+        )
+    return task
+
+
+def _robot_states(
+    reader: EpisodeReader, names: Sequence[str], stamp_ns: I64
+) -> tuple[I64, F32]:
+    """Give those of the instants from where every joint is known on, and the state [T, S] then."""
+    states = [joints(reader, topic) for topic in STATE_TOPICS]
+    where = pick(states, names)
+    newest = [one.newest(stamp_ns) if one else None for one in states]
+    ready = np.all([n >= 0 for n in newest if n is not None], axis=0)
+    columns = [states[n].position[newest[n][ready], c] for n, c in where]  # type: ignore
+    return stamp_ns[ready], np.stack(columns, axis=1).astype(np.float32)
+
+
+def _clock(task: TaskState | None) -> list[tuple[I64]]:
+    return [] if task is None else [(task.stamp_ns,)]
+
+
+def _with_objects(
+    state: F32, names: Sequence[str], task: TaskState, stamp_ns: I64, reader: EpisodeReader
+) -> F32:
+    if not names:
+        return state
+    at = np.searchsorted(task.stamp_ns, stamp_ns, side="right") - 1
+    try:
+        seen = object_state(names, state, {name: p[at] for name, p in task.poses.items()})
+    except ConfigError as error:
+        raise EpisodeError(f"{reader.folder}: {error} in task/state") from error
+    return np.hstack([state, seen])
 
 
 def _instants(stamps: Sequence[I64], dt_ns: int) -> I64:

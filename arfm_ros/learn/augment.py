@@ -35,7 +35,7 @@ class Changes(NamedTuple):
     shift: dict[str, NDArray[np.int64]]  # [B, 2], upper left corner in the padded image
     gain: dict[str, F32]  # [B, 3, 1, 1]
     offset: dict[str, F32]  # [B, 1, 1, 1]
-    state: F32  # [B, S], added
+    state: F32  # [B, A], added to the measured joints
 
     def map(self, cut: Callable[[Any], Any]) -> Changes:
         """Apply `cut` to every array."""
@@ -46,7 +46,7 @@ class Changes(NamedTuple):
 def draw_changes(
     config: AugmentConfig, shape: tuple[int, int], cameras: Sequence[str], rng: np.random.Generator
 ) -> Changes:
-    """Draw the changes of a batch whose states have `shape` [B, S]; each image has its own."""
+    """Draw the changes of a batch whose joints have `shape` [B, A]; each image has its own."""
     count = shape[0]
 
     def uniform(limit: float, channels: int) -> F32:

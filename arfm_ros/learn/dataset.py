@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from arfm_ros.control import fr3
+from arfm_ros.control.objects import AXES, object_of
 from arfm_ros.core.data import F32
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.normalize import Affine, fit_affine
@@ -81,17 +82,19 @@ def fit_spec(frames: Frames, config: FramesConfig, rows: NDArray[np.int64]) -> P
     """
     low = (*fr3.POSITION_MIN_RAD, 0.0)
     high = (*fr3.POSITION_MAX_RAD, 1.0)
+    objects = tuple(Axis(name, AXES[object_of(name)[1]]) for name in config.objects)
     axes = tuple(
         Axis(name, "1" if name == fr3.GRIPPER_NAME else "rad", a, b)
         for name, a, b in zip(config.names, low, high)
     )
     relative = tuple(name != fr3.GRIPPER_NAME for name in config.names)
-    reference = np.where(relative, frames.state[rows], 0).astype(np.float32)
+    measured = frames.state[rows, : len(axes)]
+    reference = np.where(relative, measured, 0).astype(np.float32)
     by_task = dict(zip(frames.tasks, frames.instructions))
     return PolicySpec(
         name="untitled",
         cameras=tuple(CameraInput(n, h, w) for n, h, w in config.cameras),
-        state=axes,
+        state=axes + objects,
         action=axes,
         horizon=config.horizon,
         dt_ns=config.dt_ns,
@@ -104,10 +107,14 @@ def fit_spec(frames: Frames, config: FramesConfig, rows: NDArray[np.int64]) -> P
 
 
 def split_episodes(frames: Frames, fraction: float, seed: int) -> tuple[NDArray[np.int64], ...]:
-    """Split the rows into training and held-out ones by whole episodes, at least one of each."""
+    """Split the rows into training and held-out ones by whole episodes, at least one of each.
+
+    A fraction of 0 holds none out.
+    """
     count = len(frames.instructions)
     order = np.random.default_rng(seed).permutation(count)
-    held = order[: max(1, round(fraction * count))] if count > 1 else order[:0]
+    few = count < 2 or fraction == 0
+    held = order[:0] if few else order[: max(1, round(fraction * count))]
     is_held = np.isin(frames.episode, held)
     return np.flatnonzero(~is_held), np.flatnonzero(is_held)
 
@@ -134,7 +141,7 @@ class Sampler:
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.rows))
         rows = np.sort(self.rows[order[place * size : (place + 1) * size]])
         rng = np.random.default_rng((self.seed, 1 << 20, step))
-        shape = (size, len(self.spec.state))
+        shape = (size, len(self.spec.action))  # of the measured joints
         changes = draw_changes(self.augment, shape, tuple(self.frames.images), rng)
         return self.gather(share.of(rows), changes.map(share.of))
 
@@ -142,13 +149,14 @@ class Sampler:
         """Collect `rows`, changed by what was drawn for each of them."""
         frames, spec, signal = self.frames, self.spec, self.signal
         state = frames.state[rows]
-        reference = np.where(spec.relative, state, 0).astype(np.float32)[:, None]
+        reference = spec.reference(state)[:, None]
         actions = spec.action_norm.normalise(frames.chunk[rows] - reference)
         images = {name: pixels[rows] for name, pixels in frames.images.items()}
         if changes is not None:
             limit = self.augment.shift_px
             images = {n: shift_images(x, changes.shift[n], limit) for n, x in images.items()}
-            state = state + changes.state
+            # the numbers of objects stay as they are: a centimetre decides a grasp
+            state[:, : len(spec.action)] += changes.state
         tensors = {name: to_float(torch.from_numpy(x)) for name, x in images.items()}
         if changes is not None:
             gain, offset = changes.gain, changes.offset

@@ -43,6 +43,7 @@ class FramesConfig:
     vocabulary: int = 512
     success_only: bool = False
     authority: tuple[str, ...] = ()  # keep only chunks commanded by these; empty: all
+    objects: tuple[str, ...] = ()  # numbers of objects behind `names` in the state: cube_x, ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,8 @@ def _read(folder: Path, config: FramesConfig) -> _Episode | str:
         reader = EpisodeReader(folder)
         if reader.damage:
             return f"{folder.name}: {reader.damage[0]}"
-        arrays = read_episode(folder, cameras, config.names, config.names, config.dt_ns)
+        names = config.names
+        arrays = read_episode(folder, cameras, names, names, config.dt_ns, config.objects)
         return _Episode(arrays, returns_to_go(arrays, read_task_state(reader), config.names))
     except (EpisodeError, struct.error, ValueError, IndexError) as error:  # a damaged message
         return f"{folder.name}: {error}"

@@ -23,7 +23,8 @@ class ModelConfig:
     """Sizes of the network; the defaults run two cameras on two CPU cores in milliseconds."""
 
     cameras: tuple[tuple[str, int, int], ...] = (("scene", 96, 128), ("wrist", 96, 128))
-    state: int = 8
+    objects: tuple[str, ...] = ()  # numbers of objects behind the joints in the state: cube_x, ...
+    state: int = 8  # joints and gripper, then `objects`
     actions: int = 8
     horizon: int = 16
     tokens: int = 16
@@ -37,7 +38,12 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         sizes = {(height, width) for _, height, width in self.cameras}
-        if len(sizes) != 1 or any(side % CELL for size in sizes for side in size):
+        if self.state != self.actions + len(self.objects):
+            raise ConfigError(
+                f"state has {self.state} values, needs {self.actions} of the robot and "
+                f"{len(self.objects)} of objects"
+            )
+        if len(sizes) > 1 or any(side % CELL for size in sizes for side in size):
             raise ConfigError(
                 f"camera sizes {sorted(sizes)}: one size for all, sides multiples of {CELL}"
             )
@@ -45,7 +51,9 @@ class ModelConfig:
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> ModelConfig:
         """Read what `to_json` made."""
-        return cls(**{**raw, "cameras": tuple((n, h, w) for n, h, w in raw["cameras"])})
+        cameras = tuple((name, height, width) for name, height, width in raw["cameras"])
+        objects = tuple(raw.get("objects", ()))
+        return cls(**{**raw, "cameras": cameras, "objects": objects})
 
     def to_json(self) -> dict[str, Any]:
         """Return the sizes as values that JSON has."""
@@ -54,6 +62,8 @@ class ModelConfig:
     @property
     def cells(self) -> int:
         """Image cells a camera, each of which becomes a token."""
+        if not self.cameras:
+            return 0
         _, height, width = self.cameras[0]
         return (height // CELL) * (width // CELL)
 

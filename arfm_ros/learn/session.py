@@ -40,6 +40,7 @@ class Plan:
     init: Path | None = None
     resume: bool = False
     model: ModelConfig = field(default_factory=ModelConfig)
+    cache: Path | None = None  # of the frames, for several runs on the same data; else in `out`
 
 
 def start(plan: Plan, command: str = "", say: Callable[[str], None] = print) -> Checkpoint:
@@ -112,10 +113,11 @@ def _say_nothing(text: str) -> None:
 
 def _load_frames(plan: Plan, config: FramesConfig, group: Group) -> Frames:
     """Let one process read the episodes; the others find them in the cache."""
+    cache = plan.cache or plan.out / "cache"
     if group.leads:
-        load_frames(plan.data, plan.out / "cache", config)
+        load_frames(plan.data, cache, config)
     group.wait()
-    return load_frames(plan.data, plan.out / "cache", config)
+    return load_frames(plan.data, cache, config)
 
 
 def _load(model: FlowPolicy, begin: Checkpoint) -> None:
@@ -162,6 +164,7 @@ def frames_config(model: ModelConfig) -> FramesConfig:
         horizon=model.horizon,
         tokens=model.tokens,
         vocabulary=model.vocabulary,
+        objects=model.objects,
     )
 
 

@@ -41,6 +41,7 @@ class DemoOptions:
     thrown: float = 0.0  # share of episodes in which the arm is thrown off its way
     takeover: Path | None = None  # bundle that drives first, until the expert takes over
     limit_s: float = 10.0
+    cameras: tuple[str, ...] = CAMERAS  # none: physics only, for policies that see object poses
     height: int = 240
     width: int = 320
 
@@ -68,7 +69,8 @@ class Demonstrator:
     def __init__(self, options: DemoOptions) -> None:
         self._options = options
         self._world = World()
-        self._renderer = Renderer(self._world.model, options.height, options.width, CAMERAS)
+        size = (options.height, options.width)
+        self._renderer = Renderer(self._world.model, *size, options.cameras)
         self._driver = _open_driver(options.takeover, self._world) if options.takeover else None
 
     def record(self, task_name: str, seed: int, folder: Path) -> bool:
@@ -84,7 +86,8 @@ class Demonstrator:
         if self._driver is not None:
             self._driver.start(instruction, seed)
             script.let_drive(self._driver, until_ns=int(rng.uniform(0.4, TAKEOVER_S) * 1e9))
-        with Scribe(folder, world, partial(self._renderer.render, world.data), seed) as scribe:
+        picture = partial(self._renderer.render, world.data)
+        with Scribe(folder, world, picture, seed, self._options.cameras) as scribe:
             scribe.text("/instruction", instruction)
             success, held_ms = self._play(task, script, scribe)
             scribe.label({

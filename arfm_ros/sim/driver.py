@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.control.fr3 import DOF
+from arfm_ros.control import fr3
 from arfm_ros.control.limits import fr3_limits
+from arfm_ros.control.objects import object_of, object_state
 from arfm_ros.core.arbiter import Arbiter, ArbiterConfig
 from arfm_ros.core.chunking import Chunking
-from arfm_ros.core.data import U8, ActionChunk, Observation, Policy
+from arfm_ros.core.data import F32, U8, ActionChunk, Observation, Policy
 from arfm_ros.core.decision import POLICY, Decision
+from arfm_ros.core.errors import EngineError
 from arfm_ros.core.seams import Tick
 from arfm_ros.core.spec import PolicySpec, Rtc
 from arfm_ros.sim.noise import ActionNoise
@@ -42,10 +44,17 @@ class DriverConfig:
 
 
 class PolicyDriver:
-    """Drives one episode after another: `start`, then `act` before every 10 ms of physics."""
+    """Drives one episode after another: `start`, then `act` before every 10 ms of physics.
+
+    Without a policy somebody else makes the chunks: `take` before `act` whenever one is `due`.
+    """
 
     def __init__(
-        self, policy: Policy, spec: PolicySpec, world: World, config: DriverConfig | None = None
+        self,
+        policy: Policy | None,
+        spec: PolicySpec,
+        world: World,
+        config: DriverConfig | None = None,
     ) -> None:
         self._policy, self._spec, self._world = policy, spec, world
         self.config = config or DriverConfig()
@@ -53,6 +62,9 @@ class PolicyDriver:
         size = (self.config.height, self.config.width)
         self._renderer = Renderer(world.model, *size, cameras)
         self.limits = fr3_limits()
+        joints = (*fr3.JOINT_NAMES, fr3.GRIPPER_NAME)
+        self._numbers = tuple(name for name in spec.state_names if name not in joints)
+        self._objects = sorted({object_of(name)[0] for name in self._numbers})
         self.on_chunk: Callable[[ActionChunk], None] | None = None  # called when one arrives
 
     def start(self, instruction: str, seed: int) -> None:
@@ -65,16 +77,14 @@ class PolicyDriver:
         self._arbiter.engage(self._world.time_ns, self.measured())
         self._chunking = Chunking(self._spec.rtc if self.config.guide else Rtc())
         self._pending: list[tuple[int, ActionChunk]] = []
+        self._taken_ns = -1
         self.chunks = 0
 
     def act(self) -> Decision:
         """Return what the arbiter decides for this tick."""
         now = self._world.time_ns
-        if now % (self.config.period_ms * MS) == 0 and self._chunking.ready(now):
-            arrives = now + self.config.latency_ms * MS
-            chunk = self._infer(self._chunking.prefix(now, self.instruction))
-            self._pending.append((arrives, chunk))
-            self._chunking.took_over(chunk, self.instruction, arrives)
+        if self.due:
+            self.take(self._infer(self._chunking.prefix(now, self.instruction)))
         while self._pending and self._pending[0][0] <= now:
             executed = self._disturbance.on(self._pending.pop(0)[1])
             self.chunks += not self._arbiter.on_chunk(executed, now)
@@ -83,13 +93,31 @@ class PolicyDriver:
         self._arbiter.on_state(self.measured(), now, now)
         return self._arbiter.tick(now)
 
+    @property
+    def due(self) -> bool:
+        """Tell whether an observation is to be taken at this tick."""
+        now = self._world.time_ns
+        fresh = now != self._taken_ns and now % (self.config.period_ms * MS) == 0
+        return fresh and self._chunking.ready(now)
+
+    def take(self, chunk: ActionChunk) -> None:
+        """Take the chunk of this tick's observation; it arrives when the latency has passed."""
+        self._taken_ns = self._world.time_ns
+        arrives = self._taken_ns + self.config.latency_ms * MS
+        self._pending.append((arrives, chunk))
+        self._chunking.took_over(chunk, self.instruction, arrives)
+
+    def noise(self) -> F32:
+        """Draw the noise [H, A] of the next chunk."""
+        return self._noise.standard_normal(self._spec.flow_shape).astype(np.float32)
+
     def tick_of(self, decision: Decision) -> Tick | None:
         """Return the arm's command beside the path of the chunk in force; None without one."""
         path = self._arbiter.player.path
         if path is None or decision.command is None or decision.authority != POLICY:
             return None
         own = path.at(self._world.time_ns).position
-        return Tick(decision.chunk_stamp_ns, decision.command[:DOF], own[:DOF])
+        return Tick(decision.chunk_stamp_ns, decision.command[: fr3.DOF], own[: fr3.DOF])
 
     def measured(self) -> NDArray[np.float64]:
         """Return joint angles and gripper opening [8]."""
@@ -97,17 +125,23 @@ class PolicyDriver:
         return np.append(state.position, state.gripper)
 
     def _infer(self, prefix: ActionChunk | None) -> ActionChunk:
-        context = self._policy.encode(self._observe())
-        x = self._noise.standard_normal(self._spec.flow_shape).astype(np.float32)
-        return self._policy.sample(context, x, prefix, self.config.steps)
+        if self._policy is None:
+            raise EngineError("an observation is due and nobody handed its chunk over: call take")
+        context = self._policy.encode(self.observe())
+        return self._policy.sample(context, self.noise(), prefix, self.config.steps)
 
     def picture(self, camera: str) -> U8:
         """Render what a camera of the policy sees now."""
         return self._renderer.render(self._world.data, camera)
 
-    def _observe(self) -> Observation:
+    def observe(self) -> Observation:
+        """Return what the policy sees now: images, joints, objects where its state has them."""
         world = self._world
         world.tool_pose()  # brings the poses that are drawn up to date
         images: Mapping[str, U8] = {c.name: self.picture(c.name) for c in self._spec.cameras}
         state = self.measured().astype(np.float32)
+        if self._numbers:
+            poses = {n: np.concatenate(world.object_pose(n))[None] for n in self._objects}
+            numbers = object_state(self._numbers, state[None], poses)[0]
+            state = np.append(state, numbers)
         return Observation(images, state, self.instruction, world.time_ns)

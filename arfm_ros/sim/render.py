@@ -70,7 +70,10 @@ class Stage:
 
 
 class Renderer:
-    """Renders named cameras of one model; use it in the thread that made it (one GL context)."""
+    """Renders named cameras of one model; use it in the thread that made it (one GL context).
+
+    Without cameras it opens no context: a machine without OpenGL runs physics all the same.
+    """
 
     def __init__(
         self,
@@ -87,18 +90,21 @@ class Renderer:
             )
         self.cameras = tuple(cameras)
         self.intrinsics = {name: intrinsics(model, name, height, width) for name in cameras}
-        self._renderer = _open(model, height, width)
+        self._renderer = _open(model, height, width) if cameras else None
         self._option = mujoco.MjvOption()
         self._option.geomgroup[4] = 0
 
     def render(self, data: mujoco.MjData, camera: str) -> NDArray[np.uint8]:
         """Return a new image [H, W, 3] RGB; `data` needs fresh kinematics (see `Stage`)."""
+        if self._renderer is None:
+            raise ConfigError(f"camera '{camera}': the renderer was opened without cameras")
         self._renderer.update_scene(data, camera, self._option)
         return self._renderer.render()
 
     def close(self) -> None:
         """Free the GL context; a second call does nothing."""
-        self._renderer.close()
+        if self._renderer is not None:
+            self._renderer.close()
 
 
 def _open(model: mujoco.MjModel, height: int, width: int) -> mujoco.Renderer:

@@ -45,37 +45,52 @@ class Rollouts:
     """Runs episodes one after another with one world, one renderer and one policy."""
 
     def __init__(
-        self, policy: Policy, spec: PolicySpec, config: DriverConfig | None = None
+        self, policy: Policy | None, spec: PolicySpec, config: DriverConfig | None = None
     ) -> None:
         self.world = World()
         self.driver = PolicyDriver(policy, spec, self.world, config)
 
     def run(self, task_name: str, seed: int, watch: Watch | None = None) -> RolloutResult:
         """Run the episode of `seed`; the same seed gives the same start to every policy."""
-        world, driver, task = self.world, self.driver, make_task(task_name)
-        instruction = task.reset(world, np.random.default_rng(seed))
-        driver.start(instruction, seed)
-        held_ms, ratio, before = 0, 0.0, driver.measured()
-        ticks: list[Tick | None] = []
-        while world.time_ns < task.time_limit_s * 1e9 and held_ms < HELD_MS:
-            decision = driver.act()
-            if watch is not None:
-                watch(task, decision)
-            ticks.append(driver.tick_of(decision))
-            if decision.command is not None:
-                world.command_joints(decision.command[:7], decision.velocity[:7])
-                world.command_gripper(float(decision.command[7]))
-                ratio = max(ratio, self._step_ratio(decision.command, before))
-                before = decision.command
-            world.step(TICK_MS)
-            held_ms = held_ms + TICK_MS if task.success(world) else 0
-        success = held_ms >= HELD_MS
-        seconds = (world.time_ns / MS - (held_ms if success else 0)) / 1000
+        self.begin(task_name, seed)
+        while (result := self.tick(watch)) is None:
+            pass
+        return result
+
+    def begin(self, task_name: str, seed: int, limit_s: float = float("inf")) -> None:
+        """Start the episode of `seed`; it ends after `limit_s` or the task's own limit."""
+        self._task, self._seed = make_task(task_name), seed
+        self._instruction = self._task.reset(self.world, np.random.default_rng(seed))
+        self.driver.start(self._instruction, seed)
+        self._limit_ns = int(min(limit_s, self._task.time_limit_s) * 1e9)
+        self._held_ms, self._ratio, self._before = 0, 0.0, self.driver.measured()
+        self._ticks: list[Tick | None] = []
+
+    def tick(self, watch: Watch | None = None) -> RolloutResult | None:
+        """Advance the episode by a tick; the result with its last one."""
+        world, decision = self.world, self.driver.act()
+        if watch is not None:
+            watch(self._task, decision)
+        self._ticks.append(self.driver.tick_of(decision))
+        if decision.command is not None:
+            world.command_joints(decision.command[:7], decision.velocity[:7])
+            world.command_gripper(float(decision.command[7]))
+            self._ratio = max(self._ratio, self._step_ratio(decision.command))
+            self._before = decision.command
+        world.step(TICK_MS)
+        self._held_ms = self._held_ms + TICK_MS if self._task.success(world) else 0
+        if world.time_ns < self._limit_ns and self._held_ms < HELD_MS:
+            return None
+        return self._result()
+
+    def _result(self) -> RolloutResult:
+        success = self._held_ms >= HELD_MS
+        seconds = (self.world.time_ns / MS - (self._held_ms if success else 0)) / 1000
         return RolloutResult(
-            task_name, seed, instruction, success, seconds, driver.chunks, ratio,
-            seams_of(ticks, TICK_MS / 1000),
+            self._task.name, self._seed, self._instruction, success, seconds, self.driver.chunks,
+            self._ratio, seams_of(self._ticks, TICK_MS / 1000),
         )  # fmt: skip
 
-    def _step_ratio(self, command: NDArray[np.float64], before: NDArray[np.float64]) -> float:
-        step = np.abs(command[:7] - before[:7])
+    def _step_ratio(self, command: NDArray[np.float64]) -> float:
+        step = np.abs(command[:7] - self._before[:7])
         return float((step / (self.driver.limits.velocity[:7] * TICK_MS / 1000)).max())

@@ -5,7 +5,7 @@ The topics are those of the running stack; images are JPEG at the policy's rate.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from types import TracebackType
@@ -41,9 +41,16 @@ class Scribe:
     `seed` tells episodes apart in absolute time.
     """
 
-    def __init__(self, folder: Path, world: World, picture: Picture, seed: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        world: World,
+        picture: Picture,
+        seed: int,
+        cameras: Sequence[str] = CAMERAS,
+    ) -> None:
         self._writer = EpisodeWriter(folder)
-        self._world, self._picture = world, picture
+        self._world, self._picture, self._cameras = world, picture, cameras
         self._begin_ns = EPOCH_NS + seed % EPOCHS * EPISODE_NS
         self._authority = ""
 
@@ -71,7 +78,8 @@ class Scribe:
         """Write the camera images, the task's and the arm's state where they are due now."""
         now = self._world.time_ns
         if now % (FRAME_MS * MS) == 0:
-            self._write_frame(task)
+            self._write_frame()
+            self._write_task(task)
         if now % (STATE_MS * MS) == 0:
             self._write_state()
 
@@ -101,10 +109,9 @@ class Scribe:
     def _put(self, topic: str, message: messages.Serialized) -> None:
         self._writer.write(topic, message[0], message[1], self.stamp_ns)
 
-    def _write_frame(self, task: Task) -> None:
-        world = self._world
-        world.tool_pose()  # brings the poses that are drawn up to date
-        for camera in CAMERAS:
+    def _write_frame(self) -> None:
+        self._world.tool_pose()  # brings the poses that are drawn up to date
+        for camera in self._cameras:
             image = self._picture(camera)
             done, jpeg = cv2.imencode(
                 ".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
@@ -113,6 +120,9 @@ class Scribe:
                 raise EngineError(f"OpenCV could not encode an image {image.shape} as JPEG")
             message = messages.compressed_image(self.stamp_ns, jpeg.tobytes(), camera)
             self._put(f"/{camera}/image_raw/compressed", message)
+
+    def _write_task(self, task: Task) -> None:
+        world = self._world
         values: dict[str, object] = {
             "success": str(task.success(world)).lower(),
             "progress": round(task.progress(world), 4),

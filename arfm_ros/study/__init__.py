@@ -1,0 +1,1 @@
+"""Experiments that compare objectives: what is trained and measured, as data; tables, plots."""

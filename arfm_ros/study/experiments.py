@@ -1,0 +1,115 @@
+"""The experiments as data: what is trained from what, in which order, and what is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.learn.model import ModelConfig
+
+TASKS = ("reach", "lift", "push", "place")
+QUALITIES = ("good", "poor")  # of the demonstrations, equal shares: `sim/quality.py`
+POOL = 40  # demonstrations of a task and a quality
+OBJECTS = (
+    "cube_x", "cube_y", "cube_z", "cube_yaw", "puck_x", "puck_y", "puck_z",
+    "marker_x", "marker_y", "marker_z", "zone_x", "zone_y", "bin_x", "bin_y",
+)  # fmt: skip
+MODEL = ModelConfig((), OBJECTS, 8 + len(OBJECTS), dim=64, blocks=2)
+REPORTED, VALIDATION = 1_000_000, 2_000_000  # first seeds of the measured episodes
+PLAIN = "fm"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One objective with its knobs, under the name that tables give it."""
+
+    name: str
+    objective: str
+    knobs: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One training: the tasks it learns, demonstrations of each (0: all), tasks measured then."""
+
+    tasks: tuple[str, ...]
+    demonstrations: int = 0
+    measured: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """All rows post-train from one checkpoint, which plain flow matching made of `start`."""
+
+    name: str
+    title: str
+    start: Stage
+    variants: Mapping[str, tuple[Stage, ...]]  # label -> the stages after the start
+    rows: tuple[Row, ...]
+    noise: tuple[float, ...] = (0.0,)  # on executed actions, see `sim/noise.py`
+    first_seed: int = REPORTED
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is trained and measured; the same for every cell of an output folder."""
+
+    start_steps: int = 3000
+    steps: int = 1500
+    episodes: int = 100  # of each task and noise
+    batch: int = 128
+    draws: int = 2
+    start_rate: float = 2e-3
+    rate: float = 1e-3
+    limit_s: float = 10.0  # of a measured episode
+
+
+ROWS = (
+    Row(PLAIN, "fm"),
+    Row("filtered BC", "filtered_bc"),
+    Row("RWR", "rwr", {"beta": 10.0}),
+    Row("return-conditioned", "return"),
+    Row("ARFM", "arfm", {"lam": 0.04}),
+)
+_ALL = Stage(TASKS, measured=TASKS)
+_SWEEP = (
+    *(Row(f"ARFM lambda {lam}", "arfm", {"lam": lam}) for lam in (5e-4, 5e-3, 0.02, 0.04, 0.2)),
+    *(Row(f"RWR beta {beta}", "rwr", {"beta": beta}) for beta in (1.0, 3.0, 10.0)),
+)
+STUDIES: dict[str, Study] = {
+    study.name: study
+    for study in (
+        Study("mixed", "Mixed-quality data", _ALL, {"": (_ALL,)}, ROWS),
+        Study("noise", "Action noise", _ALL, {"": (_ALL,)}, ROWS, noise=(0.1, 0.2, 0.3)),
+        Study(
+            "few",
+            "Few demonstrations of a new task",
+            Stage(("reach", "lift", "push"), measured=("place",)),
+            {f"{n} demonstrations": (Stage(("place",), n, ("place",)),) for n in (30, 20, 10)},
+            ROWS,
+        ),
+        Study(
+            "continual",
+            "One task after the other",
+            Stage(TASKS[:1], measured=TASKS[:1]),
+            {"": tuple(Stage((task,), 0, TASKS[: n + 1]) for n, task in enumerate(TASKS) if n)},
+            ROWS,
+        ),
+        Study(
+            "sweep",
+            "Knobs, on starts that no other study measures",
+            _ALL,
+            {"": (_ALL,)},
+            (Row(PLAIN, "fm"), *_SWEEP),
+            first_seed=VALIDATION,
+        ),
+    )
+}
+
+
+def find_study(name: str) -> Study:
+    """Return the study called `name`. Raises `ConfigError` listing the known ones."""
+    if name not in STUDIES:
+        raise ConfigError(f"study '{name}', needs one of {', '.join(STUDIES)}")
+    return STUDIES[name]

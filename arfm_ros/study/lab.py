@@ -1,0 +1,162 @@
+"""The folder of a study: demonstrations, caches, trained networks, one file for each cell.
+
+What is there is not made again, so that a study goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.learn.checkpoint import NAME, Checkpoint, load_checkpoint
+from arfm_ros.learn.dataset import AugmentConfig
+from arfm_ros.learn.flow_loss import FlowConfig
+from arfm_ros.learn.frames import load_frames
+from arfm_ros.learn.objective import make_objective
+from arfm_ros.learn.rl_signal import Reward, SignalConfig
+from arfm_ros.learn.session import Plan, frames_config, start
+from arfm_ros.learn.train import TrainConfig
+from arfm_ros.sim.batch import Batch, note_command, record_batch
+from arfm_ros.sim.demos import DemoOptions
+from arfm_ros.sim.quality import quality
+from arfm_ros.study.experiments import MODEL, PLAIN, POOL, QUALITIES, Row, Sizes, Stage
+
+SIZES = "sizes.json"
+SIGNAL = SignalConfig(Reward(success=1.0, takeover=0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """One training run; two studies that need the same one share it."""
+
+    stage: Stage
+    row: Row
+    seed: int
+    after: Training | None = None  # whose weights it begins with
+
+    @property
+    def key(self) -> str:
+        """Name of its folder: the tasks, the row, the seed, and a hash of all before it."""
+        whole = json.dumps(asdict(self), sort_keys=True).encode()
+        words = (*self.stage.tasks, self.row.objective, str(self.seed))
+        return "_".join((*words, hashlib.sha256(whole).hexdigest()[:8]))
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """Makes and finds what lies below `root`."""
+
+    root: Path
+    sizes: Sizes
+
+    def open(self) -> None:
+        """Note the sizes. Raises `ConfigError` naming those that the folder has otherwise."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        path, wanted = self.root / SIZES, asdict(self.sizes)
+        found = json.loads(path.read_text()) if path.exists() else wanted
+        other = [f"{k} {found.get(k)}, not {v}" for k, v in wanted.items() if found.get(k) != v]
+        if other:
+            raise ConfigError(f"{self.root} holds a study of other sizes: {'; '.join(other)}")
+        path.write_text(json.dumps(wanted, indent=1) + "\n")
+
+    def record(self, tasks: tuple[str, ...], workers: int) -> None:
+        """Record the demonstrations that are missing, without images."""
+        for name in QUALITIES:
+            out = self.root / "demos" / name
+            batch = Batch(tasks, POOL, 0, out, f"demo_{{task}}_{name}")
+            options = DemoOptions(quality=quality(name), cameras=())
+            words = " ".join(f"--task {task}" for task in tasks)
+            command = f"./arfm demos {words} --episodes {POOL} --quality {name} --no-images"
+            note_command(out, command)
+            if any(not folder.exists() for _, _, folder in batch.jobs()):
+                record_batch(batch, options, workers)
+
+    def episodes(self, stage: Stage, seed: int) -> tuple[Path, ...]:
+        """Choose the demonstrations of a stage; fewer than all are drawn by the seed."""
+        each = stage.demonstrations // len(QUALITIES) or POOL
+        chosen = np.random.default_rng([seed, 3]).permutation(POOL)[:each]
+        numbers = sorted(chosen) if stage.demonstrations else range(POOL)
+        return tuple(
+            self.root / "demos" / name / f"demo_{task}_{name}_{number:06d}"
+            for task in stage.tasks
+            for name in QUALITIES
+            for number in numbers
+        )
+
+    def cache(self, training: Training) -> Path:
+        """Return the folder of the frames of a training, read now if they were not before."""
+        episodes = self.episodes(training.stage, training.seed)
+        names = json.dumps([folder.name for folder in episodes]).encode()
+        folder = self.root / "cache" / hashlib.sha256(names).hexdigest()[:12]
+        if not (folder / "frames.json").exists():
+            load_frames(episodes, folder, frames_config(MODEL))
+        return folder
+
+    def train(self, training: Training) -> Checkpoint:
+        """Train, or go on with, or just open a run and those before it."""
+        out = self.root / "runs" / training.key
+        before = training.after
+        steps = self.sizes.steps if before else self.sizes.start_steps
+        resume = (out / NAME).exists()
+        if resume and (found := load_checkpoint(out)).step >= steps:
+            return found
+        if before is not None:
+            self.train(before)
+        out.mkdir(parents=True, exist_ok=True)
+        plan = Plan(
+            data=self.episodes(training.stage, training.seed),
+            out=out,
+            train=self._config(training, steps),
+            init=self.root / "runs" / before.key if before else None,
+            resume=resume,
+            model=MODEL,
+            cache=self.cache(training),
+        )
+        done = start(plan, say=lambda text: None)
+        if done.step < steps:
+            raise KeyboardInterrupt  # a signal ended the training early; its checkpoint is kept
+        return done
+
+    def _config(self, training: Training, steps: int) -> TrainConfig:
+        sizes, row = self.sizes, training.row
+        return TrainConfig(
+            steps=steps,
+            batch=sizes.batch,
+            seed=training.seed,
+            threads=1,
+            precision="fp32",
+            learning_rate=sizes.rate if training.after else sizes.start_rate,
+            held_out=0.0,
+            flow=FlowConfig(draws=sizes.draws),
+            augment=AugmentConfig(shift_px=0, state_noise_rad=0.01),
+            objective=make_objective(row.objective, **row.knobs),
+            signal=SIGNAL,
+        )
+
+    def log(self, training: Training) -> dict[str, float]:
+        """Average what the run logged of its weights: alpha, effective sample size, ..."""
+        path = self.root / "runs" / training.key / "log.jsonl"
+        rows: list[dict[str, Any]] = [json.loads(line) for line in path.read_text().splitlines()]
+        names = ("alpha", "clipped", "ess", "sigma_r", "sigma_l", "loss")
+        found = {name: [row[name] for row in rows if name in row] for name in names}
+        return {name: float(np.mean(values)) for name, values in found.items() if values}
+
+
+def start_of(stage: Stage) -> Training:
+    """Make the training of plain flow matching that all rows of a study begin with."""
+    return Training(replace(stage, measured=()), Row(PLAIN, "fm"), 0)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a file that is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}")
+    draft.write_text(json.dumps(value, indent=1) + "\n")
+    draft.replace(path)

@@ -1,0 +1,131 @@
+"""The table and the plot of a study, from the cells that are done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.study.bootstrap import Estimate, difference, hierarchical
+from arfm_ros.study.experiments import PLAIN, Study
+
+Cells = Sequence[Mapping[str, Any]]
+F64 = NDArray[np.float64]
+
+
+def report(study: Study, cells: Cells, folder: Path) -> str:
+    """Write `<study>.md` and `<study>.png` into `folder`; returns the table."""
+    lines = [f"### {study.title} (`{study.name}`)", ""]
+    bars: dict[str, dict[str, Estimate]] = {}
+    for variant in study.variants:
+        for noise in study.noise:
+            label = " ".join(
+                w for w in (variant, f"noise {noise}" if len(study.noise) > 1 else "") if w
+            )
+            table, bars[label] = _table(study, cells, variant, noise)
+            lines += [*([f"{label}:", ""] if label else []), *table, ""]
+    if study.name == "continual":
+        lines += [*_forgetting(study, cells), ""]
+    text = "\n".join(lines)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{study.name}.md").write_text(text)
+    _plot(study, bars, folder / f"{study.name}.png")
+    return text
+
+
+def successes(cells: Cells, row: str, variant: str, noise: float) -> dict[int, F64]:
+    """Collect what a row reached after its last stage: training seed -> [tasks, episodes]."""
+    found = {}
+    for cell in cells:
+        if (cell["row"]["name"], cell["variant"]) == (row, variant):
+            last = cell["results"][-1]["after"]
+            rows = [
+                r["success"] for r in cell["results"] if (r["after"], r["noise"]) == (last, noise)
+            ]
+            found[cell["seed"]] = np.array(rows, np.float64)
+    return found
+
+
+def _table(
+    study: Study, cells: Cells, variant: str, noise: float
+) -> tuple[list[str], dict[str, Estimate]]:
+    tasks = next(iter(study.variants.values()))[-1].measured
+    head = ("row", "seeds", *tasks, "mean", f"minus {PLAIN}")
+    lines = [_line(head), _line(["---"] * len(head))]
+    plain = successes(cells, PLAIN, variant, noise)
+    means: dict[str, Estimate] = {}
+    for name in ("start", *(row.name for row in study.rows)):
+        own = successes(cells, name, "" if name == "start" else variant, noise)
+        if not own or next(iter(own.values())).shape[0] != len(tasks):
+            continue
+        values = np.stack(list(own.values()))
+        means[name] = hierarchical(values)
+        each = [f"{100 * rate:.1f}" for rate in values.mean(axis=(0, 2))]
+        against = "" if name in {"start", PLAIN} else _against(own, plain)
+        lines.append(_line((name, str(len(own)), *each, _percent(means[name]), against)))
+    if not means:
+        raise ConfigError(f"no cell of study '{study.name}' is done: run it without --report")
+    return lines, means
+
+
+def _against(own: Mapping[int, F64], plain: Mapping[int, F64]) -> str:
+    """Show the difference over the training seeds that both have."""
+    both = sorted(own.keys() & plain.keys())
+    if not both:
+        return ""
+    a, b = (np.stack([one[seed] for seed in both]) for one in (own, plain))
+    return _percent(difference(a, b), "+")
+
+
+def _forgetting(study: Study, cells: Cells) -> list[str]:
+    """NBT of each row: how much a task lost on average over the stages after its own.
+
+    Negative backward transfer as LIBERO defines it (Liu et al. 2023): the mean over tasks k of
+    the mean over later stages j of c_kk - c_jk, c_jk the success on task k after stage j.
+    """
+    lines = [_line(("row", "seeds", "NBT")), _line(["---"] * 3)]
+    begin = [r for c in cells if c["row"]["name"] == "start" for r in c["results"]]
+    for row in study.rows:
+        own = [c for c in cells if c["row"]["name"] == row.name]
+        values = [100 * _backward([*begin, *c["results"]]) for c in own]
+        if values:
+            each = ", ".join(f"{v:.1f}" for v in values)
+            lines.append(_line((row.name, str(len(own)), f"{np.mean(values):.1f} ({each})")))
+    return lines
+
+
+def _backward(results: Sequence[Mapping[str, Any]]) -> float:
+    over: dict[str, list[float]] = {}  # task -> its success after each stage from its own on
+    for result in results:
+        over.setdefault(result["task"], []).append(float(np.mean(result["success"])))
+    lost = [np.mean(rates[0] - np.array(rates[1:])) for rates in over.values() if len(rates) > 1]
+    return float(np.mean(lost))
+
+
+def _percent(value: Estimate, sign: str = "") -> str:
+    low, high = (f"{100 * v:{sign}.1f}" for v in (value.low, value.high))
+    return f"{100 * value.mean:{sign}.1f} [{low}, {high}]"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _plot(study: Study, bars: Mapping[str, Mapping[str, Estimate]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.2 + 2.4 * len(bars), 3.4), layout="constrained")
+    axes = figure.subplots(1, len(bars), sharey=True, squeeze=False)[0]
+    for axis, (label, means) in zip(axes, bars.items()):
+        low, mean, high = 100 * np.array([(e.low, e.mean, e.high) for e in means.values()]).T
+        errors = np.maximum([mean - low, high - mean], 0)
+        axis.bar(list(means), mean, yerr=errors, capsize=3, color="tab:blue")
+        axis.tick_params(axis="x", rotation=60)
+        axis.set_title(label or study.title, fontsize=9)
+        axis.grid(axis="y", alpha=0.3)
+    axes[0].set_ylabel("success, % (95 % interval)")
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,138 @@
+"""Object poses as a policy's state: the same numbers from a recording and from the simulator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from learn_rig import SMALL, silent, spec, write_episode
+
+from arfm_ros.control import fr3, kinematics
+from arfm_ros.control.objects import object_of, object_state
+from arfm_ros.core.data import Observation
+from arfm_ros.core.errors import ConfigError, EngineError, EpisodeError
+from arfm_ros.core.spec import PolicySpec
+from arfm_ros.engines import load_policy
+from arfm_ros.episodes.windows import read_episode
+from arfm_ros.export.bundle import export_bundle
+from arfm_ros.learn import frames as learn_frames
+from arfm_ros.learn.checkpoint import Checkpoint, load_checkpoint
+from arfm_ros.learn.dataset import fit_spec
+from arfm_ros.learn.frames import NAMES
+from arfm_ros.learn.model import ModelConfig
+from arfm_ros.learn.session import Plan, start
+from arfm_ros.learn.train import TrainConfig
+from arfm_ros.sim.demos import Demonstrator, DemoOptions
+from arfm_ros.sim.driver import DriverConfig, PolicyDriver
+from arfm_ros.sim.tasks import make_task
+from arfm_ros.sim.world import World
+from arfm_ros.study import rollouts
+from arfm_ros.study.rollouts import TorchPolicy, run_batch
+
+OBJECTS = ("cube_x", "cube_y", "cube_z", "cube_yaw", "marker_x", "bin_z")
+MODEL = ModelConfig((), OBJECTS, len(NAMES) + len(OBJECTS), dim=32, blocks=1)
+HOME = np.asarray(fr3.HOME)[None]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Record two demonstrations of physics only."""
+    root = tmp_path_factory.mktemp("blind")
+    demonstrator = Demonstrator(DemoOptions(cameras=()))
+    for seed in (3, 4):
+        assert demonstrator.record("reach", seed, root / f"reach_{seed}")
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train a network without cameras for a few steps."""
+    out = tmp_path_factory.mktemp("run")
+    train = TrainConfig(steps=8, batch=16, threads=1, precision="fp32", held_out=0.0)
+    start(Plan((data,), out, train, model=MODEL), say=silent)
+    return out
+
+
+def pose(*position: float, yaw: float = 0.0) -> np.ndarray:
+    return np.array([[*position, 0.0, 0.0, np.sin(yaw / 2), np.cos(yaw / 2)]])
+
+
+def test_an_object_is_seen_from_the_tool_with_its_own_yaw() -> None:
+    tool = kinematics.forward(HOME[0])[0]
+    seen = object_state(OBJECTS[:4], HOME, {"cube": pose(*(tool + [0.1, 0.2, -0.3]), yaw=0.7)})
+    assert np.allclose(seen, [[0.1, 0.2, -0.3, 0.7]], atol=1e-6)
+
+
+def test_an_object_that_is_not_there_reads_0() -> None:
+    assert not object_state(OBJECTS[:4], HOME, {"cube": pose(0.2, 0.0, -3.0, yaw=1.0)}).any()
+
+
+def test_unknown_objects_and_axes_are_answered_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="no pose of cup; there are poses of: cube"):
+        object_state(["cup_x"], HOME, {"cube": pose(0.0, 0.0, 0.0)})
+    with pytest.raises(ConfigError, match="x, y, z, yaw"):
+        object_of("cube_roll")
+    with pytest.raises(ConfigError, match="8 of the robot and 6 of objects"):
+        ModelConfig((), OBJECTS)
+
+
+def test_a_recording_tells_what_the_simulator_shows_the_policy(data: Path) -> None:
+    arrays = read_episode(data / "reach_3", {}, NAMES, NAMES, 50_000_000, OBJECTS)
+    assert arrays.state.shape == (len(arrays.stamp_ns), len(NAMES) + len(OBJECTS))
+    world = World()
+    text = make_task("reach").reset(world, np.random.default_rng(3))
+    driver = PolicyDriver(None, spec_of(data), world)
+    driver.start(text, 3)
+    assert np.allclose(driver.observe().state, arrays.state[0], atol=2e-5)  # recorded to 1e-5
+    assert not arrays.images and np.diff(arrays.stamp_ns).max() == 50_000_000
+
+
+def spec_of(data: Path) -> PolicySpec:
+    config = learn_frames.FramesConfig(cameras=(), objects=OBJECTS)
+    frames = learn_frames.load_frames([data], data / "cache", config)
+    return fit_spec(frames, config, np.arange(len(frames)))
+
+
+def test_an_episode_without_poses_says_what_is_missing(tmp_path: Path) -> None:
+    bare = write_episode(tmp_path / "bare", 0)
+    with pytest.raises(EpisodeError, match="has no task/state"):
+        read_episode(bare, {}, NAMES, NAMES, 50_000_000, OBJECTS)
+    silent_task = write_episode(tmp_path / "task", 0, progress=[0.1] * 12)
+    with pytest.raises(EpisodeError, match="no pose of bin, cube, marker"):
+        read_episode(silent_task, {}, NAMES, NAMES, 50_000_000, OBJECTS)
+
+
+def test_torch_in_lanes_computes_what_the_exported_bundle_does(run: Path, tmp_path: Path) -> None:
+    assert export_bundle(run, tmp_path / "b", "blind", 1, "none", say=silent).passed
+    policy, bundle = TorchPolicy(load_checkpoint(run)), load_policy(tmp_path / "b", threads=1)
+    seen = [bundle.spec.example(seed) for seed in range(3)]
+    noise = np.random.default_rng(0).standard_normal((3, 16, 8)).astype(np.float32)
+    for observation, x, chunk in zip(seen, noise, policy.chunks(seen, noise)):
+        same = bundle.sample(bundle.encode(observation), x)
+        assert np.abs(same.actions - chunk.actions).max() < 1e-5
+        assert (same.names, same.dt_ns, same.stamp_ns) == (chunk.names, chunk.dt_ns, 0)
+
+
+def test_episodes_in_lanes_come_back_in_the_order_asked_for(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollouts, "LANES", 2)
+    jobs = [("reach", 7), ("lift", 8), ("reach", 9)]
+    results = run_batch(TorchPolicy(load_checkpoint(run)), jobs, DriverConfig(), limit_s=0.6)
+    assert [(r.task, r.seed) for r in results] == jobs
+    assert all(r.chunks == 6 and r.step_ratio > 0 for r in results)  # one each 100 ms
+
+
+def test_a_policy_with_cameras_is_not_run_in_lanes() -> None:
+    with pytest.raises(ConfigError, match="sees scene, wrist: export it"):
+        TorchPolicy(Checkpoint({}, {}, {}, SMALL, spec()))
+
+
+def test_a_due_observation_without_anybody_to_answer_is_an_error(data: Path) -> None:
+    world = World()
+    driver = PolicyDriver(None, spec_of(data), world)
+    driver.start(make_task("reach").reset(world, np.random.default_rng(0)), 0)
+    assert driver.due and isinstance(driver.observe(), Observation)
+    with pytest.raises(EngineError, match="call take"):
+        driver.act()
