@@ -152,7 +152,7 @@ def test_chunks_follow_on_and_every_input_counts(bundle: Path) -> None:
 def test_too_long_an_instruction_is_refused(bundle: Path) -> None:
     policy = load_policy(bundle, threads=1)
     with pytest.raises(SpecError, match="policy takes 48: shorten it"):
-        policy.encode(replace(policy.spec.example(0), instruction=20 * WORDS[1]))
+        policy.encode(replace(policy.spec.example(0), instruction=200 * WORDS[1]))
 
 
 def test_the_tokenizer_is_part_of_what_is_checked(bundle: Path) -> None:
