@@ -21,6 +21,10 @@ from arfm_ros.up.readings import CommandStep, EpisodeResult, MotionWatch, Readin
 
 pytest.importorskip("rclpy")
 
+from client_rig import Client  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
+
+from arfm_ros.nodes import topics  # noqa: E402
 from arfm_ros.up.observer import Observer  # noqa: E402
 from arfm_ros.up.supervisor import NodeDied, Supervisor, Watched  # noqa: E402
 
@@ -58,6 +62,18 @@ class Run:
 
     def left_behind(self) -> list[str]:
         return [name for name, pid in self.pids.items() if psutil.pid_exists(pid)]
+
+
+def test_a_result_that_is_still_on_its_way_is_heard_out(ros_domain: int) -> None:
+    observer, client = Observer("", (), CommandStep({}, 0.01)), Client(ros_domain)
+    publisher = topics.publisher(client.node, topics.EPISODE_RESULT)
+    client.until(lambda: publisher.get_subscription_count() > 0)
+    late = threading.Timer(0.3, lambda: publisher.publish(String(data='{"task": "reach"}')))
+    late.start()
+    observer.hear_out(1)
+    heard = [episode.task for episode in observer.readings.episodes]
+    observer.close(), client.close()
+    assert heard == ["reach"]
 
 
 def test_a_killed_node_is_named_with_its_signal_and_the_others_are_stopped(

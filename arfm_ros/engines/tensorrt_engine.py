@@ -24,7 +24,7 @@ MODULES = {
 }
 INSTALL = {
     "tensorrt": "it comes with JetPack or NVIDIA's packages (docs/jetson.md)",
-    "tensorrt_rtx": "install the extra: pip install 'arfm_ros[tensorrt_rtx]'",
+    "tensorrt_rtx": "install the extra: pip install 'arfm_ros[rtx]'",
 }
 
 

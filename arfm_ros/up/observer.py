@@ -21,6 +21,7 @@ from arfm_ros.up.readings import CommandStep, EpisodeResult, MotionWatch, Readin
 ACTIVE = 3  # lifecycle_msgs/msg/State.PRIMARY_STATE_ACTIVE
 GET_STATE = topics.Service("policy_node/get_state", "lifecycle_msgs/srv/GetState")
 POLL_PERIOD_S = 0.2
+HEAR_OUT_S = 5.0
 DRIVEN = ("policy", "human")  # authorities that may move the arm
 ALL_OF_IT = topics.Qos(reliable=True, depth=200)
 ALL_BEST_EFFORT = topics.Qos(reliable=False, depth=200)
@@ -55,6 +56,18 @@ class Observer:
     def begin(self, begin_s: float) -> None:
         """Count the time to first motion from `begin_s` of the monotonic clock."""
         self._begin_s = begin_s
+
+    def hear_out(self, episodes: int) -> None:
+        """Wait until the results of so many episodes were heard: the last one may lie in a queue.
+
+        Other threads come first (`make_way`), and on a busy machine that takes a moment.
+        """
+        until_s = time.monotonic() + HEAR_OUT_S
+        while time.monotonic() < until_s:
+            with self.lock:
+                if len(self.readings.episodes) >= episodes:
+                    return
+            time.sleep(POLL_PERIOD_S / 4)
 
     def close(self) -> None:
         """Stop listening."""

@@ -49,6 +49,8 @@ def run(setup: Setup, begin_s: float | None = None) -> dict[str, Any]:
         with Display(console, observer) as display:
             supervisor = Supervisor(nodes, logs, observer.readings, display)
             error = supervise(supervisor, console)
+            if not error and not supervisor.watched.interrupted:
+                observer.hear_out(setup.episodes if setup.sim else 0)
         observer.close()
     outcome = report.build(observer.readings, supervisor.watched, observer.steps)
     outcome |= {
