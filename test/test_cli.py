@@ -69,9 +69,9 @@ def test_the_extras_of_a_verb_are_read_by_the_bootstrap_and_exist(verb: str) -> 
 @pytest.mark.parametrize(
     "words,wanted",
     [
-        ("export models/fr3_reach_lift --engine tensorrt_rtx", "engine tensorrt_rtx"),
+        ("export models/fr3_reach_lift --engine tensorrt_rtx", "engine rtx"),
         ("export models/fr3_reach_lift --engine tensorrt", "engine"),
-        ("export runs/one --out bundle --engine=tensorrt_rtx", "train tensorrt_rtx"),
+        ("export runs/one --out bundle --engine=tensorrt_rtx", "train rtx"),
         ("check models/fr3_reach_lift", ""),
     ],
 )

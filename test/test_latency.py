@@ -1,5 +1,8 @@
 """Laws of the stage latencies and of the deadlines."""
 
+import sys
+import threading
+
 import numpy as np
 import pytest
 
@@ -45,3 +48,23 @@ def test_a_stall_is_skipped_instead_of_caught_up_in_a_burst():
     deadlines = Deadlines(10 * MS, 0)
     deadlines.late_ns(10 * MS + 35 * MS)
     assert deadlines.missed == 3 and deadlines.next_ns == 50 * MS
+
+
+def test_one_thread_may_summarise_while_another_notes_new_stages() -> None:
+    latency, done = StageLatency(window=4), threading.Event()
+
+    def note() -> None:
+        for k in range(3000):
+            latency.add(f"stage {k % 1500}", k)
+        done.set()
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=note)
+    try:
+        thread.start()
+        while not done.is_set():
+            assert all(q.count > 0 and q.max_ns >= q.p50_ns for q in latency.quantiles().values())
+    finally:
+        thread.join()
+        sys.setswitchinterval(before)

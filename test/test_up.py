@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -65,15 +66,17 @@ class Run:
 
 
 def test_a_result_that_is_still_on_its_way_is_heard_out(ros_domain: int) -> None:
-    observer, client = Observer("", (), CommandStep({}, 0.01)), Client(ros_domain)
+    client = Client(ros_domain)
     publisher = topics.publisher(client.node, topics.EPISODE_RESULT)
-    client.until(lambda: publisher.get_subscription_count() > 0)
-    late = threading.Timer(0.3, lambda: publisher.publish(String(data='{"task": "reach"}')))
+    for task in ("reach", "lift"):  # before anybody listens
+        publisher.publish(String(data=json.dumps({"task": task})))
+    observer = Observer("", (), CommandStep({}, 0.01))
+    late = threading.Timer(0.3, lambda: publisher.publish(String(data='{"task": "push"}')))
     late.start()
-    observer.hear_out(1)
+    observer.hear_out(3)
     heard = [episode.task for episode in observer.readings.episodes]
     observer.close(), client.close()
-    assert heard == ["reach"]
+    assert heard == ["reach", "lift", "push"]
 
 
 def test_a_killed_node_is_named_with_its_signal_and_the_others_are_stopped(

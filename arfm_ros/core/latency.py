@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,30 +20,36 @@ class Quantiles:
 
 
 class StageLatency:
-    """Durations per named stage; a ring buffer of the last `window` of each."""
+    """The last `window` durations of each named stage; threads may share it."""
 
     def __init__(self, window: int = 1024) -> None:
         self._window = window
         self._rings: dict[str, NDArray[np.int64]] = {}
         self._counts: dict[str, int] = {}
         self._max: dict[str, int] = {}
+        self._lock = threading.Lock()
 
     def add(self, stage: str, duration_ns: int) -> None:
         """Note one duration."""
-        if stage not in self._rings:
-            self._rings[stage] = np.zeros(self._window, dtype=np.int64)
-            self._counts[stage], self._max[stage] = 0, duration_ns
-        self._rings[stage][self._counts[stage] % self._window] = duration_ns
-        self._counts[stage] += 1
-        self._max[stage] = max(self._max[stage], duration_ns)
+        with self._lock:
+            if stage not in self._rings:
+                self._rings[stage] = np.zeros(self._window, dtype=np.int64)
+                self._counts[stage], self._max[stage] = 0, duration_ns
+            self._rings[stage][self._counts[stage] % self._window] = duration_ns
+            self._counts[stage] += 1
+            self._max[stage] = max(self._max[stage], duration_ns)
 
     def quantiles(self) -> dict[str, Quantiles]:
         """Summarise every stage seen so far."""
+        with self._lock:
+            seen = {
+                stage: (ring[: self._counts[stage]].copy(), self._max[stage], self._counts[stage])
+                for stage, ring in self._rings.items()
+            }
         summary = {}
-        for stage, ring in self._rings.items():
-            count = self._counts[stage]
-            p50, p99 = np.percentile(ring[: min(count, self._window)], (50, 99))
-            summary[stage] = Quantiles(float(p50), float(p99), self._max[stage], count)
+        for stage, (durations, largest, count) in seen.items():
+            p50, p99 = np.percentile(durations, (50, 99))
+            summary[stage] = Quantiles(float(p50), float(p99), largest, count)
         return summary
 
     def values_ms(self) -> dict[str, float]:

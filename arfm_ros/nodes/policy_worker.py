@@ -43,7 +43,7 @@ class PolicyWorker:
         self._inputs, self._ports, self.pacing = inputs, ports, pacing
         self.instruction = ""
         self.report = Report()
-        self._latency, self._latency_lock = StageLatency(), threading.Lock()
+        self._latency = StageLatency()
         self._stopping, self._cadence = threading.Event(), Cadence()
         self.chunking = Chunking(loaded.spec.rtc)
         self._reuse = ContextReuse()
@@ -100,8 +100,7 @@ class PolicyWorker:
 
     def latency_values(self) -> dict[str, float]:
         """Give p50, p99 and max of every stage in ms."""
-        with self._latency_lock:
-            return self._latency.values_ms()
+        return self._latency.values_ms()
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
@@ -256,7 +255,6 @@ class PolicyWorker:
             "sensor_to_chunk": total_ns,
             "overhead": total_ns - marks["encode"] - marks["sample"],
         }
-        with self._latency_lock:
-            for stage, duration_ns in stages.items():
-                self._latency.add(stage, duration_ns)
+        for stage, duration_ns in stages.items():
+            self._latency.add(stage, duration_ns)
         return stages

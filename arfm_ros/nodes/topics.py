@@ -46,6 +46,8 @@ STREAM = Qos(reliable=True, depth=10)  # a writer of sensor data, and a reader t
 COMMAND = Qos(reliable=True)
 LATCHED = Qos(reliable=True, latched=True)
 EVENT = Qos(reliable=True, depth=50)  # rare messages none of which may be lost
+# the same for a reader that is discovered late: on a busy machine that can take seconds
+KEPT = Qos(reliable=True, depth=50, latched=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ RECORDER_START = Service("recorder/start", "std_srvs/srv/Trigger")
 RECORDER_STOP = Service("recorder/stop", "std_srvs/srv/Trigger")
 RECORDER_LABEL = Service("recorder/label", "std_srvs/srv/SetBool")
 EPISODE_LABEL = Topic("episode/label", "std_msgs/msg/String", EVENT, EVENT)
-EPISODE_RESULT = Topic("episode/result", "std_msgs/msg/String", EVENT, EVENT)
+EPISODE_RESULT = Topic("episode/result", "std_msgs/msg/String", KEPT, KEPT)
 
 # Absolute by ROS convention (REP 107); remap it to move it.
 DIAGNOSTICS = Topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", STREAM, STREAM)
