@@ -58,6 +58,12 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=("auto", "bf16", "fp16", "fp32"), default="auto")
     parser.add_argument("--shift", type=int, default=2, help="image shift augmentation in pixels")
     parser.add_argument("--state-noise", type=float, default=0.01, help="rad; 0 switches it off")
+    parser.add_argument(
+        "--outlier",
+        type=float,
+        default=20.0,
+        help="leave out observations with an action further off, in standard deviations; 0: none",
+    )
     _add_objective(parser)
 
 
@@ -108,7 +114,7 @@ def train_config(args: argparse.Namespace) -> TrainConfig:
 
     options: dict[str, Any] = {
         name: getattr(args, name)
-        for name in ("minutes", "steps", "batch", "seed", "learning_rate")
+        for name in ("minutes", "steps", "batch", "seed", "learning_rate", "outlier")
     }
     options |= {name: getattr(args, name) for name in ("threads", "device", "precision")}
     return TrainConfig(

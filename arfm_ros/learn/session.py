@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.spec import Rtc
+from arfm_ros.core.spec import PolicySpec, Rtc
 from arfm_ros.engines.bundle import POLICY
 from arfm_ros.learn.checkpoint import NAME, Checkpoint, load_checkpoint, machine, stage
 from arfm_ros.learn.dataset import Sampler, fit_spec, make_sampler, rows_of, split_episodes
@@ -22,6 +23,7 @@ from arfm_ros.learn.from_bundle import bundle_checkpoint
 from arfm_ros.learn.group import ALONE, Group, join_group
 from arfm_ros.learn.loop import Run, train
 from arfm_ros.learn.model import FlowPolicy, ModelConfig
+from arfm_ros.learn.outliers import within
 from arfm_ros.learn.resume import check_same_run
 from arfm_ros.learn.return_conditioned import ReturnConditioned
 from arfm_ros.learn.rl_signal import make_signal
@@ -71,7 +73,7 @@ def _start(
     )
     frames = _load_frames(plan, config, group)
     rows, held = split_episodes(frames, plan.train.held_out, plan.train.seed)
-    spec = begin.spec if begin else fit_spec(frames, config, rows)
+    kept, spec = _fitted(frames, config, rows, begin, plan.train.outlier)
     spec = replace(
         spec,
         instructions={**spec.instructions, **dict(_instructions(frames))},
@@ -80,7 +82,7 @@ def _start(
     model = FlowPolicy(shape)
     if begin:
         _load(model, begin)
-    sampler = make_sampler(frames, rows, spec, plan.train.augment, plan.train.seed)
+    sampler = make_sampler(frames, kept, spec, plan.train.augment, plan.train.seed)
     sampler = _aimed(sampler, model, plan.train, say)
     trainer = Trainer(model, sampler, plan.train, group)
     provenance = _provenance(plan, frames, command) | {"precision": trainer.precision}
@@ -90,7 +92,27 @@ def _start(
     if begin and not plan.resume:
         provenance["started_from"] = stage(begin)
     _introduce(frames, model, say)
+    if len(kept) < len(rows):
+        say(
+            f"left out {len(rows) - len(kept)} of {len(rows)} observations: actions further than "
+            f"{plan.train.outlier:g} standard deviations from the mean (--outlier)"
+        )
     return train(trainer, Run(plan.out, rows_of(sampler, held), provenance, say))
+
+
+def _fitted(
+    frames: Frames,
+    config: FramesConfig,
+    rows: NDArray[np.int64],
+    begin: Checkpoint | None,
+    outlier: float,
+) -> tuple[NDArray[np.int64], PolicySpec]:
+    """Leave outliers out; without a beginning the statistics are fitted to what is left."""
+    spec = begin.spec if begin else fit_spec(frames, config, rows)
+    kept = within(frames, rows, spec, outlier)
+    if begin is None and len(kept) < len(rows):
+        spec = fit_spec(frames, config, kept)
+    return kept, spec
 
 
 def _inheriting(plan: Plan, begin: Checkpoint | None) -> Plan:

@@ -48,6 +48,7 @@ class TrainConfig:
     device: str = "auto"
     precision: str = "auto"
     held_out: float = 0.05
+    outlier: float = 20.0  # targets beyond that many standard deviations are left out; 0: none
     validation_rows: int = 256
     save_every_s: float = 120.0
     log_every_s: float = 10.0
