@@ -116,7 +116,7 @@ def run_cell(job: tuple[Cell, Lab, str]) -> str:
 def measure(checkpoint: Checkpoint, study: Study, task: str, noise: float, lab: Lab) -> list[int]:
     """Run the episodes of a task; 1 for each success, in the order of their seeds."""
     seeds = range(study.first_seed, study.first_seed + lab.sizes.episodes)
-    config = DriverConfig(action_noise=noise, guide=False)
+    config = DriverConfig(action_noise=noise, guide=False, seams=False)
     jobs = [(task, seed) for seed in seeds]
     results = run_batch(TorchPolicy(checkpoint), jobs, config, lab.sizes.limit_s)
     return [int(result.success) for result in results]
