@@ -57,9 +57,13 @@ class Lab:
     sizes: Sizes
 
     def open(self) -> None:
-        """Note the sizes. Raises `ConfigError` naming those that the folder has otherwise."""
+        """Note the sizes. Raises `ConfigError` naming those that the folder has otherwise.
+
+        How many episodes are measured may differ from study to study, and grow.
+        """
         self.root.mkdir(parents=True, exist_ok=True)
         path, wanted = self.root / SIZES, asdict(self.sizes)
+        del wanted["episodes"]
         found = json.loads(path.read_text()) if path.exists() else wanted
         other = [f"{k} {found.get(k)}, not {v}" for k, v in wanted.items() if found.get(k) != v]
         if other:
