@@ -74,7 +74,7 @@ ROWS = (
 )
 _ALL = Stage(TASKS, measured=TASKS)
 _SWEEP = (
-    *(Row(f"ARFM lambda {lam}", "arfm", {"lam": lam}) for lam in (5e-4, 5e-3, 0.02, 0.04, 0.2)),
+    *(Row(f"ARFM lambda {lam}", "arfm", {"lam": lam}) for lam in (5e-4, 5e-3, 0.04, 0.2, 2.0, 20.0)),
     *(Row(f"RWR beta {beta}", "rwr", {"beta": beta}) for beta in (1.0, 3.0, 10.0)),
 )
 STUDIES: dict[str, Study] = {
