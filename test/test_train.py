@@ -185,6 +185,28 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(data: Path, tmp_path
         torch.testing.assert_close(resumed.model[name], weight, atol=0, rtol=0)
 
 
+def test_resuming_before_there_is_a_checkpoint_begins(data: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    planned = replace(plan(data, tmp_path / "run", steps=2), resume=True)
+    assert start(planned, say=said.append).step == 2
+    assert "holds no checkpoint yet: beginning" in said[0]
+
+
+def test_a_resumed_run_still_tells_what_it_started_from(data: Path, tmp_path: Path) -> None:
+    start(plan(data, tmp_path / "a", steps=2), "first", silent)
+    tuned = replace(plan(data, tmp_path / "b", steps=2), init=tmp_path / "a")
+    start(tuned, say=silent)
+    longer = replace(plan(data, tmp_path / "b", steps=3), resume=True)
+    assert start(longer, say=silent).provenance["started_from"]["command"] == "first"
+
+
+def test_signals_belong_again_to_who_had_them_before(data: Path, tmp_path: Path) -> None:
+    names = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(name) for name in names]
+    start(plan(data, tmp_path / "run", steps=1), say=silent)
+    assert [signal.getsignal(name) for name in names] == before
+
+
 def _stop_after(planned: object, data: Path, steps: int) -> None:
     """Take some steps of a planned run and save, as a signal would make it."""
     from arfm_ros.learn import session

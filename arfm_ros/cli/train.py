@@ -104,13 +104,13 @@ def run(args: argparse.Namespace) -> int:
         authority=tuple(name for name in args.authority.split(",") if name),
         init=args.init,
         resume=args.resume,
-        **_new_policy(args),
+        **new_policy(args),
     )
     session.start(plan, command(args))
     return 0
 
 
-def _new_policy(args: argparse.Namespace) -> dict[str, Any]:
+def new_policy(args: argparse.Namespace) -> dict[str, Any]:
     """Collect what describes a policy that has none before it."""
     from arfm_ros.core.errors import ConfigError
     from arfm_ros.learn.model import ModelConfig

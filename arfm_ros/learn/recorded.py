@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from arfm_ros.control import fr3
 from arfm_ros.control.embodiment import FR3, OPENING, Embodiment
 from arfm_ros.core.errors import ConfigError, EpisodeError
 from arfm_ros.core.spec import Axis
@@ -80,8 +81,9 @@ def embodiment_of(recorded: Recorded | None, known: Mapping[str, Axis]) -> Embod
     for its joints; other joints are in rad without limits. Raises `ConfigError` if nothing that
     was commanded is measured.
     """
-    if recorded is None or set(recorded.commanded) == set(FR3.action_names):
-        return FR3  # in the one order, however it was recorded
+    names = set(FR3.action_names)
+    if recorded is None or set(recorded.commanded) == names <= set(recorded.measured):
+        return FR3  # in its one order, however it was recorded
     axes = {axis.name: axis for axis in FR3.action} | dict(known)
     axes |= {name: Axis(name, OPENING, 0.0, 1.0) for name in recorded.grippers}
     action = tuple(axes.get(name, Axis(name)) for name in recorded.commanded)
@@ -111,6 +113,11 @@ def check_recorded(recorded: Recorded | None, config: FramesConfig, wanted_by: s
         missing = [name for name in needed if name not in found]
         if missing:
             wrong.append(f"{what} {_list(missing)} missing, recorded are {_list(found)}")
+    if config.objects and robot.state_names[: fr3.DOF] != fr3.JOINT_NAMES:
+        wrong.append(
+            f"objects are seen from the tool of {_list(fr3.JOINT_NAMES)}, the state begins with "
+            f"{_list(robot.state_names[: fr3.DOF])}"
+        )
     if 2 * recorded.command_ns > 3 * config.dt_ns:
         wrong.append(
             f"commands come every {recorded.command_ns / 1e6:g} ms, dt is {config.dt_ns / 1e6:g} "

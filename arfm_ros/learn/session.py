@@ -69,14 +69,10 @@ def _start(
     plan: Plan, command: str, say: Callable[[str], None], group: Group = ALONE
 ) -> Checkpoint:
     torch.manual_seed(plan.train.seed)
-    if plan.resume and not (plan.out / NAME).exists():  # stopped before it could save
-        say(f"{plan.out} holds no checkpoint yet: beginning")
-        plan = replace(plan, resume=False)
+    plan = _resuming(plan, say)
     begin = _previous(plan)
     plan = _inheriting(plan, begin)
-    config = replace(
-        _read_as(plan, begin), success_only=plan.success_only, authority=plan.authority
-    )
+    config = _read_as(plan, begin)
     shape = begin.config if begin else _sized(plan.model, config.robot)
     if plan.train.objective.conditioned:
         shape = replace(shape, conditioned=True)
@@ -128,6 +124,14 @@ def _fitted(
     if begin is None and len(kept) < len(rows):
         spec = fit_spec(frames, config, kept)
     return kept, spec
+
+
+def _resuming(plan: Plan, say: Callable[[str], None]) -> Plan:
+    """Begin where there is nothing to go on from: the run was stopped before it could save."""
+    if not plan.resume or (plan.out / NAME).exists():
+        return plan
+    say(f"{plan.out} holds no checkpoint yet: beginning")
+    return replace(plan, resume=False)
 
 
 def _inheriting(plan: Plan, begin: Checkpoint | None) -> Plan:
@@ -207,7 +211,7 @@ def _read_as(plan: Plan, begin: Checkpoint | None) -> FramesConfig:
         config = frames_config(plan.model, embodiment_of(recorded, known), plan.dt_ns)
         who = "what is asked for (--camera, --dt)"
     check_recorded(recorded, config, who)
-    return config
+    return replace(config, success_only=plan.success_only, authority=plan.authority)
 
 
 def _sized(model: ModelConfig, robot: Embodiment) -> ModelConfig:
