@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
@@ -69,8 +70,12 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """Copy it to a device."""
-        images = {name: value.to(device) for name, value in self.images.items()}
-        return Batch(images, *(value.to(device) for value in self[1:]))
+        return self.map(lambda value: value.to(device))
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """Apply `change` to every tensor."""
+        images = {name: change(value) for name, value in self.images.items()}
+        return Batch(images, *(change(value) for value in self[1:]))
 
 
 def fit_spec(frames: Frames, config: FramesConfig, rows: NDArray[np.int64]) -> PolicySpec:

@@ -60,14 +60,15 @@ def start(plan: Plan, command: str = "", say: Callable[[str], None] = print) -> 
         raise ConfigError(f"{plan.out} holds a run: add --resume or choose another --out")
     group = join_group()
     try:
-        return _start(plan, command, say if group.leads else _say_nothing, group)
+        return train(*prepare(plan, command, say if group.leads else _say_nothing, group))
     finally:
         group.leave()
 
 
-def _start(
+def prepare(
     plan: Plan, command: str, say: Callable[[str], None], group: Group = ALONE
-) -> Checkpoint:
+) -> tuple[Trainer, Run]:
+    """Read the episodes and make the trainer: all that comes before the first step."""
     torch.manual_seed(plan.train.seed)
     plan = _resuming(plan, say)
     begin = _previous(plan)
@@ -103,7 +104,7 @@ def _start(
             f"left out {len(rows) - len(kept)} of {len(rows)} observations: actions further than "
             f"{plan.train.outlier:g} standard deviations from the mean (--outlier)"
         )
-    return train(trainer, Run(plan.out, rows_of(sampler, held), provenance, say))
+    return trainer, Run(plan.out, rows_of(sampler, held), provenance, say)
 
 
 def _fitted(
