@@ -71,12 +71,14 @@ def test_paired_steps_are_measured_on_the_same_data(data: Path, tmp_path: Path) 
     assert costs.pairs >= FEWEST and costs.batch == 8 and costs.threads == 1
     assert costs.plain_ms > 0 and costs.arfm_ms > 0 and costs.samples_s > 0
     assert costs.interval[0] <= costs.ratio <= costs.interval[1]
+    assert costs.processor_interval[0] <= costs.processor_ratio <= costs.processor_interval[1]
     assert 0 < costs.waiting < 1
     assert costs.observations == 36 and costs.machine["torch"]
 
 
 def test_a_costly_arfm_or_a_slow_loader_misses_the_targets() -> None:
-    good = StepCosts(9, 1.0, 1.0, 1.02, (1.0, 1.1), 0.1, 8.0, 8, 1, "cpu", "fp32", 9, 9, {})
+    one = (1.0, 1.0)
+    good = StepCosts(9, *one, 1.02, one, 1.0, one, 0.1, 8.0, 8, 1, "cpu", "fp32", 9, 9, {})
     assert good.met
     assert not replace(good, ratio=1.021).met and not replace(good, waiting=0.11).met
 

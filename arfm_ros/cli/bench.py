@@ -52,13 +52,14 @@ def _train(args: argparse.Namespace) -> int:
         data = tuple(args.data) or _demonstrations(Path(folder) / "episodes")
         train = TrainConfig(steps=1, batch=args.batch)
         costs = measure_steps(Plan(data, Path(folder), train), args.seconds)
-    low, high = costs.interval
+    (low, high), (least, most) = costs.interval, costs.processor_interval
     print(
         f"{costs.pairs} pairs of steps of {costs.batch} observations, {costs.weights / 1e6:.2f} M "
         f"weights, {costs.device}, {costs.precision}, {costs.threads} threads\n"
         f"a step of plain flow matching {costs.plain_ms:.1f} ms ({costs.samples_s:.0f} "
         f"samples/s), of ARFM {costs.arfm_ms:.1f} ms\n"
-        f"ratio {costs.ratio:.4f}, 95 % interval {low:.4f} to {high:.4f} (medians, bootstrap)"
+        f"ratio {costs.ratio:.4f}, 95 % interval {low:.4f} to {high:.4f} (medians, bootstrap); of "
+        f"processor time {costs.processor_ratio:.4f}, {least:.4f} to {most:.4f}"
     )
     lines = [
         at_most("step of ARFM / plain flow matching", costs.ratio, RATIO_TARGET),

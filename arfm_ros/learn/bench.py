@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from arfm_ros.core.statistics import median_interval
 from arfm_ros.learn.arfm import Arfm
@@ -17,6 +18,7 @@ from arfm_ros.learn.plain_fm import PlainFm
 from arfm_ros.learn.session import Plan, prepare
 from arfm_ros.learn.train import Trainer
 
+F64 = NDArray[np.float64]
 WARM_UP, FEWEST = 3, 5  # pairs
 RATIO_TARGET, BUSY_TARGET = 1.02, 0.90
 
@@ -30,6 +32,8 @@ class StepCosts:
     arfm_ms: float
     ratio: float  # ARFM over plain, median of the pairs
     interval: tuple[float, float]  # of the ratio, 95 %
+    processor_ratio: float  # the same of processor time, which a busy machine changes little
+    processor_interval: tuple[float, float]
     waiting: float  # share of the steps' time until their data was there
     samples_s: float  # of plain flow matching, at the median
     batch: int
@@ -60,42 +64,44 @@ def measure_steps(plan: Plan, seconds: float, say: Callable[[str], None] = print
     for objective in (PlainFm(), Arfm()):
         train = replace(plan.train, objective=objective, steps=1_000_000, minutes=0.0)
         trainers.append(prepare(replace(plan, train=train), "", say)[0])
-    times: list[tuple[float, float]] = []
-    waited_s = 0.0
     for _ in range(WARM_UP):
         _pair(trainers, 0)
-    end = time.monotonic() + seconds
-    while len(times) < FEWEST or time.monotonic() < end:
-        pair, waited = _pair(trainers, len(times) % 2)
-        times.append(pair)
-        waited_s += waited
-    return _costs(trainers[0], np.array(times), waited_s)
+    end, pairs = time.monotonic() + seconds, list[F64]()
+    while len(pairs) < FEWEST or time.monotonic() < end:
+        pairs.append(_pair(trainers, len(pairs) % 2))
+    return _costs(trainers[0], np.stack(pairs))
 
 
-def _pair(trainers: list[Trainer], first: int) -> tuple[tuple[float, float], float]:
-    """Take a step of each, `first` before the other; returns their times and the time waited."""
-    took, waited = [0.0, 0.0], 0.0
+def _pair(trainers: list[Trainer], first: int) -> F64:
+    """Take a step of each, `first` before the other.
+
+    Returns [2, 3]: of plain flow matching and of ARFM the time, the processor time and the time
+    without data, in seconds.
+    """
+    rows = np.zeros((2, 3))
     for index in (first, 1 - first):
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         info = trainers[index].step()
         if trainers[index].device.type == "cuda":
             torch.cuda.synchronize()
-        took[index] = time.perf_counter() - began
-        waited += info["waiting"] * took[index]
-    return (took[0], took[1]), waited
+        took_s = time.perf_counter() - began
+        rows[index] = took_s, time.process_time() - used, info["waiting"] * took_s
+    return rows
 
 
-def _costs(trainer: Trainer, times: np.ndarray[Any, Any], waited_s: float) -> StepCosts:
-    ratios = times[:, 1] / times[:, 0]
-    plain_s, arfm_s = np.median(times, axis=0)
+def _costs(trainer: Trainer, pairs: F64) -> StepCosts:
+    ratios, processor = (pairs[:, 1, i] / pairs[:, 0, i] for i in (0, 1))
+    plain_s, arfm_s = np.median(pairs[:, :, 0], axis=0)
     batch = min(trainer.config.batch, len(trainer.sampler.rows))
     return StepCosts(
-        pairs=len(times),
+        pairs=len(pairs),
         plain_ms=round(1e3 * float(plain_s), 2),
         arfm_ms=round(1e3 * float(arfm_s), 2),
         ratio=float(np.median(ratios)),
         interval=median_interval(ratios),
-        waiting=waited_s / float(times.sum()),
+        processor_ratio=float(np.median(processor)),
+        processor_interval=median_interval(processor),
+        waiting=float(pairs[:, :, 2].sum() / pairs[:, :, 0].sum()),
         samples_s=batch / float(plain_s),
         batch=batch,
         threads=len(trainer.replicas.models),
