@@ -35,6 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--authority", default="", help="keep only steps commanded by these, comma-separated"
     )
+    parser.add_argument(
+        "--camera",
+        action="append",
+        help="NAME or NAME=HEIGHTxWIDTH of a new policy (repeatable; default: scene and wrist)",
+    )
+    parser.add_argument("--dt", type=float, help="s between actions of a new policy (0.05)")
+    parser.add_argument(
+        "--urdf", type=Path, help="robot description: units and limits of a new policy's joints"
+    )
     parser.add_argument("--init", type=Path, help="start from the weights of this run or bundle")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
 
@@ -95,9 +104,39 @@ def run(args: argparse.Namespace) -> int:
         authority=tuple(name for name in args.authority.split(",") if name),
         init=args.init,
         resume=args.resume,
+        **new_policy(args),
     )
     session.start(plan, command(args))
     return 0
+
+
+def new_policy(args: argparse.Namespace) -> dict[str, Any]:
+    """Collect what describes a policy that has none before it."""
+    from arfm_ros.core.errors import ConfigError
+    from arfm_ros.learn.model import ModelConfig
+
+    names = [n for n in ("camera", "dt", "urdf") if getattr(args, n) is not None]
+    if names and args.init:
+        raise ConfigError(f"--{names[0]} with --init: the policy in {args.init} has its own")
+    given: dict[str, Any] = {"urdf": args.urdf}
+    if args.camera:
+        given["model"] = ModelConfig(cameras=tuple(map(_camera, args.camera)))
+    if args.dt is not None:
+        if not args.dt > 0:
+            raise ConfigError(f"--dt {args.dt:g}: needs seconds, more than 0")
+        given["dt_ns"] = round(args.dt * 1e9)
+    return given
+
+
+def _camera(text: str) -> tuple[str, int, int]:
+    """Read NAME or NAME=HEIGHTxWIDTH."""
+    from arfm_ros.core.errors import ConfigError
+
+    name, _, size = text.partition("=")
+    sides = (size or "96x128").split("x")
+    if not name or len(sides) != 2 or not all(side.isdigit() for side in sides):
+        raise ConfigError(f"--camera {text}: needs NAME or NAME=HEIGHTxWIDTH, as scene=96x128")
+    return name, int(sides[0]), int(sides[1])
 
 
 def command(args: argparse.Namespace) -> str:
