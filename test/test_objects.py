@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from learn_rig import NAMES, SMALL, silent, spec, write_episode
 
+from arfm_ros.cli.__main__ import main
 from arfm_ros.control import fr3, kinematics
 from arfm_ros.control.objects import object_of, object_state
 from arfm_ros.core.data import Observation
@@ -65,6 +66,13 @@ def test_an_object_is_seen_from_the_tool_with_its_own_yaw() -> None:
 
 def test_an_object_that_is_not_there_reads_0() -> None:
     assert not object_state(OBJECTS[:4], HOME, {"cube": pose(0.2, 0.0, -3.0, yaw=1.0)}).any()
+
+
+def test_the_train_verb_makes_a_policy_without_cameras(data: Path, tmp_path: Path) -> None:
+    words = ("--steps", "1", "--batch", "8", "--threads", "1", "--no-images")
+    assert main(["train", str(data), "--out", str(tmp_path), *words]) == 0
+    spec = load_checkpoint(tmp_path).spec
+    assert not spec.cameras and "cube_yaw" in spec.state_names
 
 
 def test_unknown_objects_and_axes_are_answered_with_the_known_ones() -> None:

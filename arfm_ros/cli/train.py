@@ -40,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="NAME or NAME=HEIGHTxWIDTH of a new policy (repeatable; default: scene and wrist)",
     )
+    parser.add_argument(
+        "--no-images",
+        action="store_true",
+        help="a small new policy that sees the objects' poses, which only a simulator tells",
+    )
     parser.add_argument("--dt", type=float, help="s between actions of a new policy (0.05)")
     parser.add_argument(
         "--urdf", type=Path, help="robot description: units and limits of a new policy's joints"
@@ -116,10 +121,15 @@ def new_policy(args: argparse.Namespace) -> dict[str, Any]:
     from arfm_ros.learn.model import ModelConfig
 
     names = [n for n in ("camera", "dt", "urdf") if getattr(args, n) is not None]
+    names += ["no-images"] if args.no_images else []
     if names and args.init:
         raise ConfigError(f"--{names[0]} with --init: the policy in {args.init} has its own")
     given: dict[str, Any] = {"urdf": args.urdf}
-    if args.camera:
+    if args.no_images:
+        from arfm_ros.learn.blind import BLIND
+
+        given["model"] = BLIND
+    elif args.camera:
         given["model"] = ModelConfig(cameras=tuple(map(_camera, args.camera)))
     if args.dt is not None:
         if not args.dt > 0:
