@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -25,7 +26,11 @@ from arfm_ros.engines.replay import load_reference
 
 ROBOT = (*fr3.JOINT_NAMES, fr3.GRIPPER_NAME)
 CAMERAS = ("scene", "wrist", "spare")
-ENGINES: dict[str, Callable[..., EnginePolicy]] = {"onnx": load_policy}
+TORCH = {"engine": "torch", "providers": ("cpu",)}
+ENGINES: dict[str, Callable[..., EnginePolicy]] = {
+    "onnx": load_policy,
+    "torch": partial(load_policy, **TORCH),  # type: ignore
+}
 
 
 class Steps:
