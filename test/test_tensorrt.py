@@ -22,7 +22,7 @@ from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.engines.cuda import Gpu, find_gpu
 from arfm_ros.engines.proof import prove, require_pass
 from arfm_ros.engines.store import Build, find_build, read_manifest
-from arfm_ros.engines.tensorrt_engine import tensorrt_module
+from arfm_ros.engines.tensorrt_engine import load_engine, tensorrt_module
 from arfm_ros.export.build import build_engine
 from arfm_ros.export.precision import convert
 from arfm_ros.export.tensorrt import audit, parse
@@ -187,6 +187,15 @@ def test_an_engine_of_other_bytes_is_refused(bundle: Path, built: Path, tmp_path
     (other / "engines" / built.name / "engine.json").write_text("{}")
     with pytest.raises(BundleError, match="engine.json cannot be read"):
         read_manifest(other / "engines" / built.name, "again")
+
+
+def test_an_engine_that_the_driver_does_not_take_is_named_with_its_command(built: Path) -> None:
+    if find_gpu() is not None:
+        pytest.skip("this machine has a GPU")
+    trt = library()
+    runtime = trt.Runtime(trt.Logger(trt.Logger.INTERNAL_ERROR))  # type: ignore
+    with pytest.raises(BundleError, match="step.engine does not load on this GPU .* build it so"):
+        load_engine(runtime, built / "step.engine", "build it so")
 
 
 def test_running_an_engine_without_a_gpu_says_so(bundle: Path, built: Path) -> None:

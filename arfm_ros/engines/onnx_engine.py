@@ -85,8 +85,8 @@ def open_onnx(
             continue
         return graphs, _runtime(provider, build, tuple(passed_over))
     raise BundleError(
-        f"{'; '.join(passed_over)}: for a GPU install onnxruntime-gpu in place of onnxruntime, "
-        "or add cpu to the providers"
+        f"{'; '.join(passed_over)}, and no other provider is named, so that it is required: for a "
+        "GPU install onnxruntime-gpu in place of onnxruntime, or add cpu to the providers"
     )
 
 
