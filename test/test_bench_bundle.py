@@ -213,7 +213,7 @@ def test_a_bundle_is_measured_beside_its_floor(
     rows = {row["what"]: row for row in found["rows"]}
     assert list(rows) == ["prefix", "step", "chunk", "step_rtc", "chunk_rtc"]
     for row in rows.values():
-        assert 0 < row["p50_ms"] <= row["p99_ms"] <= row["max_ms"] and row["count"] >= 5
+        assert 0 < row["p50_ms"] <= row["p99_ms"] <= row["max_ms"] and row["count"] > 0
         assert row["ratio"] == pytest.approx(row["p50_ms"] / row["floor_ms"])
     assert rows["step"]["flops"] == 2 * 32 * 16 * 8  # summary by target
     whole = rows["prefix"]["bytes"] + 3 * rows["step"]["bytes"]

@@ -14,6 +14,7 @@ from arfm_ros.core.rtc import guidance, left_over
 from arfm_ros.engines.policy import EnginePolicy
 
 STEPS, CHUNKS = 20, 5  # timed calls in a row, of a step and of what takes longer
+LIMIT_S = 1.0  # of such a row, which then ends early: a runtime may be a thousand times slower
 COLD = 3  # calls before them that do not count: threads of another runtime still spin
 TIME = 0.1  # of the flow, at which a step is timed
 DELAY = 4  # actions that are under way when a chunk follows on
@@ -88,10 +89,13 @@ def _noise(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _time(work: Work, count: int) -> tuple[list[int], list[int]]:
+    finish = time.monotonic() + LIMIT_S
     for _ in range(COLD):
         work()
-    wall, cpu = [], []
-    for _ in range(count):
+        if time.monotonic() >= finish:
+            break
+    wall, cpu = list[int](), list[int]()
+    while not wall or (len(wall) < count and time.monotonic() < finish):
         cpu_begin, begin = time.process_time_ns(), time.perf_counter_ns()
         work()
         wall.append(time.perf_counter_ns() - begin)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import groupby
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -10,14 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 MIB = 2**20
-TIMES = ("p50", "p99", "max", "CPU p50", "floor", "p50 / floor")
+TIMES = ("p50", "p99", "max", "CPU p50", "floor", "p50/floor")
 
 
 def show(results: Mapping[str, Any], console: Console | None = None) -> None:
     """Print what `bench_bundle` returned."""
     console = console or Console()
     console.print(_costs(results))
-    console.print(_times(results))
+    for runtime, rows in groupby(results["rows"], key=lambda row: str(row["runtime"])):
+        console.print(_times(runtime, rows))
     on = results["machine"]
     console.print(
         f"{on['processor']}, {on['cores']} cores, load {results['load_average']} before; "
@@ -44,19 +46,16 @@ def _costs(results: Mapping[str, Any]) -> Table:
     return table
 
 
-def _times(results: Mapping[str, Any]) -> Table:
-    table = Table(title="milliseconds, batch 1", title_justify="left", box=SIMPLE_HEAD)
+def _times(runtime: str, rows: Iterable[Mapping[str, Any]]) -> Table:
+    title = f"{runtime}: milliseconds, batch 1"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for i, column in enumerate(("", "N", *TIMES)):
         table.add_column(column, justify="left" if i == 0 else "right")
-    before = ""
-    for row in results["rows"]:
-        if row["runtime"] != before:
-            table.add_row(row["runtime"])
-        before = row["runtime"]
+    for row in rows:
         found = [_ms(row[name]) for name in ("p50_ms", "p99_ms", "max_ms", "cpu_p50_ms")]
         if row["floor_ms"] is not None:
             found += [_ms(row["floor_ms"]), f"{row['ratio']:.2f}"]
-        table.add_row(f"  {row['what']}", str(row["count"]), *found)
+        table.add_row(row["what"], str(row["count"]), *found)
     return table
 
 
@@ -89,4 +88,4 @@ def _follow_on(results: Mapping[str, Any]) -> list[str]:
 
 
 def _ms(value: float) -> str:
-    return f"{value:.3g}"
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
