@@ -9,7 +9,7 @@ from pathlib import Path
 from arfm_ros.core.errors import ConfigError
 
 HELP = "measure against floors and targets: ./arfm bench BUNDLE, stack or train [EPISODES]"
-EXTRAS = ("ros", "sim", "engine")  # and "train" for that, see ./arfm
+EXTRAS = ("ros", "sim")  # and "train" for that, "engine" for a bundle, see ./arfm
 EXPERTS = {"lift": 6, "place": 6}  # episodes to train on where none are given
 
 
