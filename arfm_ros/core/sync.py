@@ -71,8 +71,12 @@ class Synchronizer(Generic[T]):
     ) -> None:
         self._inputs = {one.name: one for one in inputs}
         self._tolerance_ns, self._max_age_ns = tolerance_ns, max_age_ns
-        self._history = history
+        self._history, self._past_ns = history, 0
         self._tracks: dict[str, _Track[T]] = {name: _Track() for name in self._inputs}
+
+    def remember(self, past_ns: int) -> None:
+        """Keep samples so much longer, for `nearest`."""
+        self._past_ns = max(self._past_ns, past_ns)
 
     def add(self, name: str, stamp_ns: int, value: T) -> None:
         """Add a sample; out of order is fine, the same stamp replaces.
@@ -88,8 +92,9 @@ class Synchronizer(Generic[T]):
             _insert(track.recent, stamp_ns)
         track.values[stamp_ns] = value
         del track.recent[:-RATE_SAMPLES]
-        expired = bisect_left(track.stamps, track.stamps[-1] - keep_ns)
-        for old in track.stamps[: max(expired, len(track.stamps) - self._history)]:
+        expired = bisect_left(track.stamps, track.stamps[-1] - keep_ns - self._past_ns)
+        most = self._history * (1 + self._past_ns // max(keep_ns, 1))
+        for old in track.stamps[: max(expired, len(track.stamps) - most)]:
             del track.values[old]
         del track.stamps[: len(track.stamps) - len(track.values)]
 
@@ -100,6 +105,12 @@ class Synchronizer(Generic[T]):
             return Missing(reasons)
         found = self._newest_set(now_ns)
         return found if found is not None else Missing((self._spread(now_ns),))
+
+    def nearest(self, stamp_ns: int, newest_ns: int) -> Synced[T] | None:
+        """Give the set whose stamp is nearest to `stamp_ns` and not after `newest_ns`."""
+        tracks = {name: track.stamps for name, track in self._tracks.items()}
+        pivots = {s for stamps in tracks.values() for s in stamps if s <= newest_ns}
+        return self._first_set(tracks, sorted(pivots, key=lambda s: abs(s - stamp_ns)))
 
     def rate_hz(self, name: str) -> float:
         """Rate of an input by its last stamps; 0 until two came."""
@@ -142,8 +153,14 @@ class Synchronizer(Generic[T]):
     def _newest_set(self, now_ns: int) -> Synced[T] | None:
         tracks = {name: _usable(track.stamps, now_ns) for name, track in self._tracks.items()}
         oldest = now_ns - self._max_age_ns
-        pivots = sorted({s for stamps in tracks.values() for s in stamps if s >= oldest})
-        for pivot in reversed(pivots):
+        pivots = {s for stamps in tracks.values() for s in stamps if s >= oldest}
+        return self._first_set(tracks, sorted(pivots, reverse=True))
+
+    def _first_set(
+        self, tracks: Mapping[str, list[int]], pivots: Iterable[int]
+    ) -> Synced[T] | None:
+        """Give the set that begins at the first of `pivots` which has one."""
+        for pivot in pivots:
             chosen: dict[str, int] = {}
             for name, stamps in tracks.items():
                 at = bisect_left(stamps, pivot)

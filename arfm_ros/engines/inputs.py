@@ -31,34 +31,47 @@ class Inputs:
     def __call__(self, observation: Observation) -> dict[str, Array]:
         """Return image_<camera> uint8 [1, H, W, 3], state [1, S], tokens [1, L] and masks.
 
-        Raises `SpecError` for an observation that does not fit.
+        With a history of n observations images are [1, n, H, W, 3], masks [1, n, H, W] and states
+        [1, n, S], oldest first. Raises `SpecError` for an observation that does not fit.
         """
         spec = self.spec
         spec.check(observation)
-        feed: dict[str, Array] = {}
-        for camera in spec.cameras:
-            image = observation.images[camera.name]
-            feed[f"image_{camera.name}"] = fit_image(image, camera)[None]
-            if camera.masked:
-                feed[f"inside_{camera.name}"] = self._mask(camera, *image.shape[:2])
-        state = np.asarray(observation.state, dtype=np.float32)
-        feed["state"] = spec.state_norm.normalise(state)[None]
+        seen = spec.history.complete(observation)
+        feed = self._sight(seen[0])
+        if len(seen) > 1:
+            parts = [feed, *map(self._sight, seen[1:])]
+            feed = {name: np.stack([part[name] for part in parts]) for name in feed}
+        feed = {name: value[None] for name, value in feed.items()}
         if self._text is None or self._text[0] != observation.instruction:
             self._text = (observation.instruction, self._read(observation.instruction))
         return {**feed, **self._text[1]}
 
+    def _sight(self, observation: Observation) -> dict[str, Array]:
+        """Prepare images, masks and state of one observation."""
+        made: dict[str, Array] = {}
+        for camera in self.spec.cameras:
+            image = observation.images[camera.name]
+            made[f"image_{camera.name}"] = fit_image(image, camera)
+            if camera.masked:
+                made[f"inside_{camera.name}"] = self._mask(camera, *image.shape[:2])
+        state = np.asarray(observation.state, dtype=np.float32)
+        return made | {"state": self.spec.state_norm.normalise(state)}
+
     def _mask(self, camera: CameraInput, height: int, width: int) -> NDArray[np.bool_]:
         key = (camera, height, width)
         if key not in self._inside:
-            self._inside[key] = inside(height, width, camera)[None]
+            self._inside[key] = inside(height, width, camera)
         return self._inside[key]
 
 
 def text_reader(language: Language, folder: Path | None) -> Callable[[str], Text]:
     """Return what turns an instruction into `tokens`, and with a tokenizer `mask`, [1, L].
 
-    Raises `BundleError` if `folder` has no tokenizer, or this machine no library for it.
+    Nothing for a policy without language. Raises `BundleError` if `folder` has no tokenizer, or
+    this machine no library for it.
     """
+    if language.mode == "none":
+        return lambda text: {}
     if language.mode != "tokenizer":
         return lambda text: {"tokens": tokenize(text, language.length, language.vocabulary)[None]}
     tokenizer = _open_tokenizer(folder)
