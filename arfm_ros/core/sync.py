@@ -7,7 +7,7 @@ is what a policy's reaction time counts from.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -75,7 +75,7 @@ class Synchronizer(Generic[T]):
         self._tracks: dict[str, _Track[T]] = {name: _Track() for name in self._inputs}
 
     def remember(self, past_ns: int) -> None:
-        """Keep samples so much longer, for `nearest`."""
+        """Keep samples so much longer, for `before`."""
         self._past_ns = max(self._past_ns, past_ns)
 
     def add(self, name: str, stamp_ns: int, value: T) -> None:
@@ -106,11 +106,16 @@ class Synchronizer(Generic[T]):
         found = self._newest_set(now_ns)
         return found if found is not None else Missing((self._spread(now_ns),))
 
-    def nearest(self, stamp_ns: int, newest_ns: int) -> Synced[T] | None:
-        """Give the set whose stamp is nearest to `stamp_ns` and not after `newest_ns`."""
-        tracks = {name: track.stamps for name, track in self._tracks.items()}
-        pivots = {s for stamps in tracks.values() for s in stamps if s <= newest_ns}
-        return self._first_set(tracks, sorted(pivots, key=lambda s: abs(s - stamp_ns)))
+    def before(self, synced: Synced[T], stamp_ns: int) -> Synced[T]:
+        """Give of each input the sample nearest to `stamp_ns`, none newer than in `synced`."""
+        chosen, values = dict(synced.stamps_ns), dict(synced.values)
+        for name, newest_ns in synced.stamps_ns.items():
+            track = self._tracks[name]
+            older = track.stamps[: bisect_right(track.stamps, newest_ns)]
+            if older:
+                chosen[name] = min(older, key=lambda s: abs(s - stamp_ns))
+                values[name] = track.values[chosen[name]]
+        return Synced(min(chosen.values()), values, chosen)
 
     def rate_hz(self, name: str) -> float:
         """Rate of an input by its last stamps; 0 until two came."""
@@ -153,14 +158,8 @@ class Synchronizer(Generic[T]):
     def _newest_set(self, now_ns: int) -> Synced[T] | None:
         tracks = {name: _usable(track.stamps, now_ns) for name, track in self._tracks.items()}
         oldest = now_ns - self._max_age_ns
-        pivots = {s for stamps in tracks.values() for s in stamps if s >= oldest}
-        return self._first_set(tracks, sorted(pivots, reverse=True))
-
-    def _first_set(
-        self, tracks: Mapping[str, list[int]], pivots: Iterable[int]
-    ) -> Synced[T] | None:
-        """Give the set that begins at the first of `pivots` which has one."""
-        for pivot in pivots:
+        pivots = sorted({s for stamps in tracks.values() for s in stamps if s >= oldest})
+        for pivot in reversed(pivots):
             chosen: dict[str, int] = {}
             for name, stamps in tracks.items():
                 at = bisect_left(stamps, pivot)

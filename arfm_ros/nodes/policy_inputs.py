@@ -143,13 +143,12 @@ class PolicyInputs:
         return observation
 
     def _earlier(self, synced: Synced[Sample], history: History) -> list[Synced[Sample]]:
-        """Find the sets before `synced`, oldest first; what is older than all is left out."""
-        newest_ns = synced.stamp_ns
+        """Find the sets before `synced`, oldest first; at the start there are fewer."""
         with self._arrived:
             self._sync.remember(history.span_ns)
-            wanted = history.earlier_ns(newest_ns)
-            found = [self._sync.nearest(stamp_ns, newest_ns) for stamp_ns in wanted]
-        return [one for one in found if one is not None and one.stamp_ns < newest_ns]
+            wanted = history.earlier_ns(synced.stamp_ns)
+            found = [self._sync.before(synced, stamp_ns) for stamp_ns in wanted]
+        return [one for one in found if one.stamps_ns != synced.stamps_ns]
 
     def _decode(self, synced: Synced[Sample], spec: PolicySpec, instruction: str) -> Observation:
         compressed = self.wiring.compressed
