@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +14,13 @@ import numpy as np
 import onnx
 import pytest
 from decoder_rig import DT_NS, LEVELS, spec, with_ddim, write_decoder
-from policy_rig import write_bundle
+from policy_rig import PICTURE, STATE, Robot, write_bundle
+from test_policy_node import PATIENT, ROOT, pairs
+from test_swap import ask_for, hashes
 
 from arfm_ros.cli.__main__ import main
-from arfm_ros.core.data import Observation
+from arfm_ros.core.data import ActionChunk, ChunkInfo, Observation
 from arfm_ros.core.errors import BundleError, Cancelled, EngineError, SpecError
-from arfm_ros.core.history import History
 from arfm_ros.core.rtc import left_over
 from arfm_ros.core.spec import PolicySpec, Rtc
 from arfm_ros.engines import EnginePolicy, load_bundle, load_policy
@@ -174,7 +178,57 @@ def test_json_reads_back_equal_and_without_a_sampler_it_is_a_flow(
         load_bundle(folder)
 
 
-def test_a_history_without_a_time_between_is_refused() -> None:
-    for bad in ((0, 1), (2, 0)):
-        with pytest.raises(SpecError, match=f"history of {bad[0]} observations every {bad[1]} ns"):
-            History(*bad)
+class Blinking(Robot):
+    """A robot that sees another brightness in each image."""
+
+    def _capture(self) -> None:
+        light = np.random.default_rng(len(self.shown)).uniform(0.2, 1.0)
+        self.picture = {name: (light * image).astype(np.uint8) for name, image in PICTURE.items()}
+        super()._capture()
+
+
+@pytest.fixture
+def robot(bundles: dict[str, Path], ros_domain: int) -> Iterator[Robot]:
+    """A robot whose policy node runs the DDIM bundle; it needs no instruction."""
+    command = [sys.executable, "-m", "arfm_ros.nodes.policy_node", "--ros-args"]
+    for one in (f"bundle:={bundles['ddim']}", "seed:=7", *PATIENT):
+        command += ["-p", one]
+    process = subprocess.Popen(command, cwd=ROOT)
+    robot = Blinking(ros_domain)
+    yield robot
+    process.kill()
+    process.wait()
+    robot.close()
+
+
+def test_the_node_shows_a_diffusion_the_past_and_swaps_to_a_regression(
+    bundles: dict[str, Path], robot: Robot
+) -> None:
+    robot.hears_more_chunks(4)
+    ask_for(robot, bundles["regression"])
+    wanted = load_bundle(bundles["regression"]).sha256
+    robot.until(lambda: wanted in hashes(robot))
+    robot.hears_more_chunks(2)
+    policies = {load_bundle(one).sha256: opened(one) for one in bundles.values()}
+    counts = {"ddim": 0, "regression": 0}
+    for chunk, info, _ in pairs(robot)[1:]:
+        policy = policies[info.bundle_sha256]
+        if comes_from(policy, chunk, info, robot):
+            counts[policy.spec.name] += 1
+    assert counts["ddim"] >= 2 and counts["regression"] >= 1
+
+
+def comes_from(policy: EnginePolicy, chunk: ActionChunk, info: ChunkInfo, robot: Robot) -> bool:
+    """Compute a chunk again from the images of its time and of one of the captures before."""
+    shown = sorted(robot.shown)
+    now = next(i for i, stamp in enumerate(shown) if stamp >= chunk.stamp_ns)
+    rng = np.random.default_rng((info.seed, info.chunk_id))
+    start = rng.standard_normal(policy.spec.flow_shape, dtype=np.float32)
+
+    def again(earlier: int) -> np.ndarray:
+        both = [Observation(robot.shown[shown[i]], STATE, "", 0) for i in (earlier, now)]
+        context = policy.encode(replace(both[1], earlier=(both[0],)))
+        return policy.sample(context, start).actions
+
+    made = [again(i) for i in range(max(now - 3, 0), now)]
+    return any(np.allclose(chunk.actions, actions, atol=1e-5) for actions in made)

@@ -7,7 +7,7 @@ the robot only comes to them when the next chunk is late.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -73,7 +73,7 @@ class LeRobotDiffusion(nn.Module):
 
 
 @contextmanager
-def added(noise: np.ndarray) -> Iterator[None]:
+def added(noise: np.ndarray) -> Generator[None, None, None]:
     """Let the library's DDPM add the noise that `core.ddpm` adds to the chunk of `noise`."""
     from diffusers.schedulers import scheduling_ddpm
 

@@ -66,7 +66,7 @@ def _affine(mode: str, low: F32, high: F32, inverse: bool) -> Affine:
 
 
 def read_statistics(folder: Path) -> Statistics:
-    """Read the normaliser of the checkpoint in `folder`. Raises `ConfigError` where it has none."""
+    """Read the normaliser of a checkpoint. Raises `ConfigError` where `folder` has none."""
     from lerobot.processor import NormalizerProcessorStep, PolicyProcessorPipeline
 
     if not (folder / PREPROCESSOR).is_file():
