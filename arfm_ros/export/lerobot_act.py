@@ -82,7 +82,7 @@ class LeRobotAct(nn.Module):
         return [picture(image) for picture, image in zip(self.pictures, images)]
 
 
-def describe(config: Any, known: Statistics, robot: Interface, name: str) -> PolicySpec:
-    """Make the specification of an ACT checkpoint."""
-    spec = make_spec(config, known, robot, name, config.chunk_size)
+def describe(policy: Any, known: Statistics, robot: Interface, name: str) -> PolicySpec:
+    """Make the specification; all actions of the chunk are given."""
+    spec = make_spec(policy.config, known, robot, name, policy.config.chunk_size)
     return replace(spec, steps=1, sampler=Sampler("regression"))

@@ -89,16 +89,14 @@ def added(noise: np.ndarray) -> Generator[None, None, None]:
         scheduling_ddpm.randn_tensor = before
 
 
-def describe(
-    core: Any, known: Statistics, robot: Interface, name: str
-) -> PolicySpec:
+def describe(policy: Any, known: Statistics, robot: Interface, name: str) -> PolicySpec:
     """Make the specification; the schedule of noise is the one of the training."""
-    config, scheduler = core.config, core.noise_scheduler
+    config, core = policy.config, policy.diffusion
     past = config.n_obs_steps - 1
     spec = make_spec(config, known, robot, name, config.horizon - past)
     sampler = Sampler(
         config.noise_scheduler_type.lower(),
-        scheduler.alphas_cumprod.numpy().astype(np.float32),
+        core.noise_scheduler.alphas_cumprod.numpy().astype(np.float32),
         config.prediction_type,
         config.clip_sample_range if config.clip_sample else 0.0,
     )
