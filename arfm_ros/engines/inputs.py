@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from arfm_ros.core.data import Observation
 from arfm_ros.core.errors import BundleError, SpecError
 from arfm_ros.core.spec import CameraInput, Language, PolicySpec
-from arfm_ros.core.text import tokenize
+from arfm_ros.core.text import compose, tokenize
 from arfm_ros.engines.resample import fit_image, inside
 
 TOKENIZER = "tokenizer.json"
@@ -31,7 +31,8 @@ class Inputs:
     def __call__(self, observation: Observation) -> dict[str, Array]:
         """Return image_<camera> uint8 [1, H, W, 3], state [1, S], tokens [1, L] and masks.
 
-        Raises `SpecError` for an observation that does not fit.
+        A state that is part of the text is not there a second time. Raises `SpecError` for an
+        observation that does not fit.
         """
         spec = self.spec
         spec.check(observation)
@@ -41,10 +42,12 @@ class Inputs:
             feed[f"image_{camera.name}"] = fit_image(image, camera)[None]
             if camera.masked:
                 feed[f"inside_{camera.name}"] = self._mask(camera, *image.shape[:2])
-        state = np.asarray(observation.state, dtype=np.float32)
-        feed["state"] = spec.state_norm.normalise(state)[None]
-        if self._text is None or self._text[0] != observation.instruction:
-            self._text = (observation.instruction, self._read(observation.instruction))
+        state = spec.state_norm.normalise(np.asarray(observation.state, dtype=np.float32))
+        if not spec.language.state_bins:
+            feed["state"] = state[None]
+        text = compose(spec.language, observation.instruction, state)
+        if self._text is None or self._text[0] != text:
+            self._text = (text, self._read(text))
         return {**feed, **self._text[1]}
 
     def _mask(self, camera: CameraInput, height: int, width: int) -> NDArray[np.bool_]:
@@ -55,7 +58,7 @@ class Inputs:
 
 
 def text_reader(language: Language, folder: Path | None) -> Callable[[str], Text]:
-    """Return what turns an instruction into `tokens`, and with a tokenizer `mask`, [1, L].
+    """Return what turns a text into `tokens`, and with a tokenizer `mask`, [1, L].
 
     Raises `BundleError` if `folder` has no tokenizer, or this machine no library for it.
     """
@@ -64,8 +67,7 @@ def text_reader(language: Language, folder: Path | None) -> Callable[[str], Text
     tokenizer = _open_tokenizer(folder)
 
     def read(text: str) -> Text:
-        whole = language.template.replace("{instruction}", text)
-        ids = tokenizer(whole)
+        ids = tokenizer(text)
         if len(ids) > language.length:
             raise SpecError(
                 f"instruction has {len(ids)} tokens, policy takes {language.length}: shorten it"

@@ -1,0 +1,70 @@
+"""The model card of a bundle whose network another library trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from arfm_ros.engines.bundle import PARITY, POLICY
+from arfm_ros.export.card import CARD, guidance
+
+
+def write_vla_card(bundle: Path) -> Path:
+    """Write `bundle`/README.md from its JSON files."""
+    policy = json.loads((bundle / POLICY).read_text())
+    parity = json.loads((bundle / PARITY).read_text())
+    parts = [_head(policy), _inputs(policy["spec"]), _runtime(policy, parity), guidance(parity)]
+    path = bundle / CARD
+    path.write_text("\n".join(part for part in [*parts, _limits()] if part))
+    return path
+
+
+def _head(policy: dict[str, Any]) -> str:
+    spec = policy["spec"]
+    said = "\n".join(f'- "{text}"' for text in spec["instructions"].values())
+    return (
+        f"# {spec['name']}\n\n"
+        f"The network of a checkpoint of {policy['provenance']['network']}: camera images, joint "
+        f"positions and an instruction in, a chunk of {spec['horizon']} actions out.\n\n"
+        f"An instruction as the interface file gave it:\n{said}\n"
+    )
+
+
+def _inputs(spec: dict[str, Any]) -> str:
+    cameras = ", ".join(
+        f"`{c['name']}` {c['width']}x{c['height']} ({c['filter']}, padding: {c['pad']})"
+        for c in spec["cameras"]
+    )
+    axes = zip(spec["action"], spec["relative"])
+    actions = ", ".join(f"{a['name']}{' (relative)' if r else ''}" for a, r in axes)
+    language = spec["language"]
+    return (
+        "## Inputs and outputs\n\n"
+        f"- cameras, RGB: {cameras}\n"
+        f"- state: {', '.join(axis['name'] for axis in spec['state'])}\n"
+        f"- actions: {actions}; one every {spec['dt_ns'] / 1e6:g} ms, {spec['steps']} flow steps "
+        "by default\n"
+        f"- text: `{json.dumps(language['template'])}`, at most {language['length']} tokens\n"
+        "- normalization: the checkpoint's\n"
+    )
+
+
+def _runtime(policy: dict[str, Any], parity: dict[str, Any]) -> str:
+    return (
+        "## Runtime\n\n"
+        f"- ONNX against the library's own sampler, torch "
+        f"{policy['provenance']['exported_with']['torch']}, on {parity['observations']} made-up "
+        f"observations: {parity['max_step_error']:.1e} per step, "
+        f"{parity['max_chunk_error']:.1e} for the chunk (normalised units), cosine "
+        f"{parity['cosine']:.7f}\n"
+        "- check it on your machine: `./arfm check` with this folder\n"
+    )
+
+
+def _limits() -> str:
+    return (
+        "## Limits\n\n"
+        "What the network has learned, and its licence, are the checkpoint's. Nobody has measured "
+        "its success with this bundle: `./arfm eval` does.\n"
+    )

@@ -1,0 +1,105 @@
+"""Reference vectors of another library's network: what its own sampler computes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from arfm_ros.core.data import F32, Observation
+from arfm_ros.core.flow import integrate
+from arfm_ros.core.rtc import CLIP, Guidance, soft_mask
+from arfm_ros.core.spec import PolicySpec
+from arfm_ros.engines.inputs import Inputs
+from arfm_ros.engines.replay import GuidedReference, Reference
+from arfm_ros.export.network import SplitNetwork
+from arfm_ros.export.reference import guided_velocity
+
+OBSERVATIONS = 2
+
+
+def input_names(spec: PolicySpec) -> list[str]:
+    """Names of the prefix graph's inputs, in order."""
+    pictures = [
+        f"{kind}_{camera.name}"
+        for camera in spec.cameras
+        for kind in (("image", "inside") if camera.masked else ("image",))
+    ]
+    state = [] if spec.language.state_bins else ["state"]  # else it is part of the text
+    return [*pictures, *state, "tokens", "mask"]
+
+
+def tensors(inputs: Inputs, observation: Observation) -> tuple[Tensor, ...]:
+    """Prepare an observation as the engine does, for torch."""
+    feed = inputs(observation)
+    return tuple(torch.from_numpy(np.array(feed[name])) for name in input_names(inputs.spec))
+
+
+def make_reference(
+    model: SplitNetwork, spec: PolicySpec, inputs: Inputs, seed: int = 0
+) -> Reference:
+    """Run torch on made-up observations; each trace ends with what the library's sampler gave."""
+    rng = np.random.default_rng(seed)
+    seen = [_observation(spec, rng) for _ in range(OBSERVATIONS)]
+    noise = rng.standard_normal((OBSERVATIONS, *spec.flow_shape)).astype(np.float32)
+    traces, velocities, contexts = [], [], []
+    for observation, one in zip(seen, noise):
+        prepared = tensors(inputs, observation)
+        with torch.no_grad():
+            contexts.append(model(*prepared))
+        field = _Recorder(model, contexts[-1])
+        trace = list(integrate(field, one, spec.steps, keep_trace=True).trace)
+        wanted = model.library_chunk(prepared, torch.from_numpy(one[None]), spec.steps)
+        traces.append(np.stack([*trace[:-1], wanted[0].numpy()]))
+        velocities.append(np.stack(field.seen))
+    trace, state = np.stack(traces), np.stack([o.state for o in seen])
+    return Reference(
+        images={c.name: np.stack([o.images[c.name] for o in seen]) for c in spec.cameras},
+        state=state,
+        instructions=tuple(o.instruction for o in seen),
+        noise=noise,
+        trace=trace,
+        velocity=np.stack(velocities),
+        chunk=np.stack([spec.unnormalise_actions(t[-1], s) for t, s in zip(trace, state)]),
+        guided=_guided(model, spec, contexts, trace) if spec.rtc.mode == "guided" else None,
+    )
+
+
+class _Recorder:
+    """The velocity field of a context, which keeps what it gave."""
+
+    def __init__(self, model: SplitNetwork, context: Any) -> None:
+        self.model, self.context, self.seen = model, context, list[F32]()
+
+    @torch.no_grad()
+    def __call__(self, x: F32, t: float) -> F32:
+        v = self.model.velocity(torch.from_numpy(x[None]), torch.tensor([t]), self.context)
+        self.seen.append(v[0].numpy())
+        return self.seen[-1]
+
+
+def _observation(spec: PolicySpec, rng: np.random.Generator) -> Observation:
+    """Make an observation whose pictures are wider than the network's, so that they are padded."""
+    example = spec.example(int(rng.integers(2**31)))
+    images = {
+        c.name: rng.integers(0, 256, (c.height, 3 * c.width // 2, 3), dtype=np.uint8)
+        for c in spec.cameras
+    }
+    return replace(example, images=images)
+
+
+def _guided(
+    model: SplitNetwork, spec: PolicySpec, contexts: list[Any], trace: F32
+) -> GuidedReference:
+    previous = np.roll(trace[:, -1], 1, axis=0)
+    horizon, steps = spec.horizon, spec.steps
+    weights = np.stack([soft_mask(horizon, k % horizon, horizon) for k in range(len(contexts))])
+    velocity = np.zeros_like(trace[:, :-1])
+    for k, context in enumerate(contexts):
+        given = Guidance(previous[k], weights[k])
+        for i in range(steps):
+            velocity[k, i] = guided_velocity(model, context, given, trace[k, i], i / steps)
+    return GuidedReference(previous, weights, CLIP, velocity)
