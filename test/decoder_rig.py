@@ -16,8 +16,11 @@ from arfm_ros.core.history import History
 from arfm_ros.core.normalize import Affine
 from arfm_ros.core.sampler import Sampler
 from arfm_ros.core.spec import Axis, CameraInput, Language, PolicySpec
-from arfm_ros.export.decoder import make_reference, write_network
+from arfm_ros.engines.inputs import Inputs
+from arfm_ros.export.network import Opened, freeze
 from arfm_ros.export.reference import save_reference
+from arfm_ros.export.vla import write_bundle
+from arfm_ros.export.vla_reference import make_reference
 
 torch.set_num_threads(1)
 DT_NS = 50_000_000
@@ -163,7 +166,7 @@ def write_decoder(folder: Path, kind: str, seed: int = 0) -> Path:
     """Export a network with random weights; `kind` is regression, ddim or ddpm."""
     torch.manual_seed(seed)
     network = Regressor() if kind == "regression" else Denoiser(kind)
-    write_network(network, spec(kind), folder, {"network": kind})
+    write_bundle(Opened(freeze(network), spec(kind), "", f"{kind} in little"), folder)
     return folder
 
 
@@ -172,5 +175,6 @@ def with_ddim(ddpm: Path, folder: Path, seed: int = 0) -> Path:
     shutil.copytree(ddpm, folder)
     write_policy(folder, spec("ddim"))
     torch.manual_seed(seed)
-    save_reference(make_reference(Denoiser("ddim"), spec("ddim")), folder / "reference.npz")
+    reference = make_reference(freeze(Denoiser("ddim")), spec("ddim"), Inputs(spec("ddim")))
+    save_reference(reference, folder / "reference.npz")
     return folder

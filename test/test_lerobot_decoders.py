@@ -27,9 +27,8 @@ from arfm_ros.core.data import Observation  # noqa: E402
 from arfm_ros.core.errors import ConfigError  # noqa: E402
 from arfm_ros.engines import load_policy  # noqa: E402
 from arfm_ros.engines.replay import LIMITS, load_reference, replay  # noqa: E402
-from arfm_ros.export.interface import read_interface  # noqa: E402
-from arfm_ros.export.lerobot_decoders import export_decoder  # noqa: E402
 from arfm_ros.export.lerobot_diffusion import added  # noqa: E402
+from arfm_ros.export.vla import export_vla  # noqa: E402
 
 pytestmark = pytest.mark.vla
 torch.set_num_threads(1)
@@ -108,8 +107,8 @@ def write_interface(path: Path, **changes: object) -> Path:
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
     root, (kind, options) = tmp_path_factory.mktemp(request.param), CASES[request.param]
     policy, before, after = write_checkpoint(root / "checkpoint", kind, options)
-    robot = read_interface(write_interface(root / "robot.yaml"))
-    export_decoder(kind, root / "checkpoint", robot, root / "bundle", "small")
+    robot = write_interface(root / "robot.yaml")
+    export_vla(f"lerobot:{root / 'checkpoint'}", robot, root / "bundle", "small")
     return Made(kind, policy, before, after, root / "checkpoint", root / "bundle")
 
 
@@ -191,15 +190,15 @@ def test_a_checkpoint_says_what_it_lacks(made: Made, tmp_path: Path) -> None:
     copy, out = Path(shutil.copytree(made.folder, tmp_path / "copy")), tmp_path / "out"
 
     def refused(says: str, **interface: object) -> None:
-        robot = read_interface(write_interface(tmp_path / "robot.yaml", **interface))
+        robot = write_interface(tmp_path / "robot.yaml", **interface)
         with pytest.raises(ConfigError, match=says):
-            export_decoder(made.kind, copy, robot, out, "small")
+            export_vla(f"lerobot:{copy}", robot, out, "small")
         assert not out.exists()
 
     refused(
         "sees observation.images.hand, the interface file has cameras: top", cameras={"top": "a"}
     )
-    refused("has 8 state, the interface file 7: fr3_joint1", state=list(NAMES[:7]))
+    refused("state has 8 numbers, the interface file 7: fr3_joint1", state=list(NAMES[:7]))
     refused("gives a camera twice: scene, scene", cameras={"top": "scene", "hand": "scene"})
     (copy / "policy_preprocessor.json").rename(copy / "kept.json")
     refused("has no policy_preprocessor.json")
@@ -213,4 +212,4 @@ def test_a_checkpoint_says_what_it_lacks(made: Made, tmp_path: Path) -> None:
     (copy / "model.safetensors").unlink()
     refused("cannot read the weights")
     (copy / "config.json").write_text("{}")
-    refused("LeRobot cannot read .*config.json")
+    refused("has policy type 'None', known are: pi0, pi05, smolvla, act, diffusion")

@@ -19,7 +19,7 @@ from arfm_ros.core.errors import ConfigError, SpecError  # noqa: E402
 from arfm_ros.core.rtc import left_over  # noqa: E402
 from arfm_ros.engines import load_bundle, load_policy  # noqa: E402
 from arfm_ros.engines.replay import LIMITS, load_reference, replay  # noqa: E402
-from arfm_ros.export.vla import export_pi0  # noqa: E402
+from arfm_ros.export.vla import export_vla  # noqa: E402
 from arfm_ros.learn.arfm import Arfm  # noqa: E402
 
 LIMIT = LIMITS["fp32"].step
@@ -167,12 +167,12 @@ def test_a_checkpoint_says_what_it_lacks(
 ) -> None:
     source = f"transformers:{checkpoint}"
     with pytest.raises(ConfigError, match="give --interface"):
-        export_pi0(source, None, tmp_path / "b", "b")
+        export_vla(source, None, tmp_path / "b", "b")
     with pytest.raises(ConfigError, match="cannot read .*config.json"):
-        export_pi0(f"transformers:{tmp_path}", interface, tmp_path / "b", "b")
+        export_vla(f"transformers:{tmp_path}", interface, tmp_path / "b", "b")
     (tmp_path / "robot.yaml").write_text(interface.read_text().replace(", gripper]", "]"))
     with pytest.raises(ConfigError, match="has 8 state, the interface file 7: fr3_joint1"):
-        export_pi0(source, tmp_path / "robot.yaml", tmp_path / "b", "b")
+        export_vla(source, tmp_path / "robot.yaml", tmp_path / "b", "b")
     assert not (tmp_path / "b").exists()
 
 

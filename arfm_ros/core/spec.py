@@ -66,8 +66,10 @@ class Language:
     mode: str = "hashed_words"
     length: int = 16
     vocabulary: int = 512
-    template: str = "{instruction}"  # text that is tokenized
+    template: str = "{instruction}"  # text that is tokenized; may also have {state}
     pad_id: int = 0
+    flat: bool = False  # underscores and line ends of the instruction become spaces
+    state_bins: int = 0  # numbers that {state} is written in, -1..1 in so many; 0: no {state}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from arfm_ros.core.sampler import Sampler
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.export.interface import Interface
-from arfm_ros.export.lerobot_inputs import STATE, Pictures, Statistics, make_spec
+from arfm_ros.export.lerobot_inputs import Pictures, Statistics, make_spec
+from arfm_ros.export.lerobot_processors import STATE
 
 
 class ActContext(NamedTuple):
@@ -33,10 +34,8 @@ class LeRobotAct(nn.Module):
 
     def __init__(self, policy: Any, known: Statistics) -> None:
         super().__init__()
-        self.core, self.features = policy.model, list(policy.config.image_features)
-        self.pictures = nn.ModuleList(
-            Pictures(known.affine(feature, "VISUAL")) for feature in self.features
-        )
+        self.core, features = policy.model, policy.config.image_features
+        self.pictures = nn.ModuleList(Pictures(known.pictures[name]) for name in features)
 
     def forward(self, *inputs: Tensor) -> ActContext:
         """Map an image per camera and the state [1, S] to a context."""

@@ -21,7 +21,8 @@ from arfm_ros.core.history import History
 from arfm_ros.core.sampler import Sampler
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.export.interface import Interface
-from arfm_ros.export.lerobot_inputs import STATE, Pictures, Statistics, make_spec
+from arfm_ros.export.lerobot_inputs import Pictures, Statistics, make_spec
+from arfm_ros.export.lerobot_processors import STATE
 
 
 class DiffusionContext(NamedTuple):
@@ -37,10 +38,8 @@ class LeRobotDiffusion(nn.Module):
 
     def __init__(self, policy: Any, known: Statistics) -> None:
         super().__init__()
-        self.core, self.features = policy.diffusion, list(policy.config.image_features)
-        self.pictures = nn.ModuleList(
-            Pictures(known.affine(feature, "VISUAL")) for feature in self.features
-        )
+        self.core, features = policy.diffusion, policy.config.image_features
+        self.pictures = nn.ModuleList(Pictures(known.pictures[name]) for name in features)
 
     def forward(self, *inputs: Tensor) -> DiffusionContext:
         """Map an image per camera and the state, each of the last observations, to a context."""

@@ -1,9 +1,7 @@
-"""How LeRobot's policies see: normalisation of a checkpoint's processors, pictures as tensors."""
+"""How LeRobot's policies without language see: the specification, pictures as tensors."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,80 +10,47 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from arfm_ros.core.data import F32
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.normalize import Affine
 from arfm_ros.core.spec import CameraInput, Language, PolicySpec
 from arfm_ros.export.interface import Interface
+from arfm_ros.export.lerobot_processors import (
+    ACTION,
+    NORMALIZER,
+    STATE,
+    UNNORMALIZER,
+    affine_of,
+    read_pipelines,
+)
 
-PREPROCESSOR = "policy_preprocessor.json"
-STATE, ACTION = "observation.state", "action"
-EPSILON = 1e-8  # of LeRobot's normaliser
-BOUNDS = {
-    "MIN_MAX": ("min", "max"),
-    "QUANTILES": ("q01", "q99"),
-    "QUANTILE10": ("q10", "q90"),
-}
+# steps whose work the bundle does, or which a robot does not need
+KNOWN = {NORMALIZER, UNNORMALIZER, "rename_observations_processor", "to_batch_processor"}
+KNOWN |= {"device_processor"}
+CHANNELS = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Statistics:
     """What a checkpoint's processors normalise with."""
 
-    modes: Mapping[str, str]  # STATE, ACTION, VISUAL -> LeRobot's name of the mode
-    values: Mapping[str, Mapping[str, F32]]  # feature -> statistic -> values
-
-    def affine(self, feature: str, kind: str) -> Affine:
-        """Return the normalisation of a feature; nothing where the checkpoint has none.
-
-        Raises `ConfigError` for a mode or a statistic that is not there.
-        """
-        mode, known = self.modes.get(kind, "IDENTITY"), self.values.get(feature)
-        if mode == "IDENTITY" or known is None:
-            return Affine(np.zeros(1, np.float32), np.ones(1, np.float32))
-        names = BOUNDS.get(mode, ("mean", "std"))
-        missing = [name for name in names if name not in known]
-        if mode not in {*BOUNDS, "MEAN_STD"} or missing:
-            raise ConfigError(
-                f"{feature} is normalised by {mode}, the checkpoint has {', '.join(known)}"
-            )
-        return _affine(mode, known[names[0]], known[names[1]], kind == "ACTION")
+    state: Affine  # [S]
+    action: Affine  # [A]
+    pictures: dict[str, Affine]  # feature -> [3]
 
 
-def _affine(mode: str, low: F32, high: F32, inverse: bool) -> Affine:
-    """Say LeRobot's formulas as an offset and a scale; `inverse` is what only comes back.
-
-    An axis that never moved goes to -1 there, or comes back as what it was, whatever it is.
-    """
-    if mode == "MEAN_STD":
-        return Affine(low, np.maximum(high, EPSILON) if inverse else high + np.float32(EPSILON))
-    half, still = (high - low) / 2, high == low
-    offset = np.where(still, low if inverse else low + 1, (high + low) / 2)
-    scale = np.where(still, EPSILON if inverse else 1, half)
-    return Affine(offset.astype(np.float32), scale.astype(np.float32))
-
-
-def read_statistics(folder: Path) -> Statistics:
-    """Read the normaliser of a checkpoint. Raises `ConfigError` where `folder` has none."""
-    from lerobot.processor import NormalizerProcessorStep, PolicyProcessorPipeline
-
-    if not (folder / PREPROCESSOR).is_file():
-        raise ConfigError(
-            f"{folder} has no {PREPROCESSOR}: bring an older checkpoint up to date with "
-            "lerobot.processor.migrate_policy_normalization"
-        )
-    cpu = {"device_processor": {"device": "cpu"}}
-    pipeline = PolicyProcessorPipeline.from_pretrained(
-        folder, config_filename=PREPROCESSOR, overrides=cpu
+def read_statistics(folder: Path, config: Any) -> Statistics:
+    """Read what is normalised. Raises `ConfigError` for what is missing, or a step not known."""
+    before, after = read_pipelines(folder)
+    unknown = (before.keys() | after.keys()) - KNOWN
+    if unknown:
+        raise ConfigError(f"{folder}: steps {', '.join(sorted(unknown))} are not exported")
+    step = before[NORMALIZER]
+    size, actions = config.robot_state_feature.shape[0], config.action_feature.shape[0]
+    return Statistics(
+        affine_of(folder, step, (STATE, "STATE"), size),
+        affine_of(folder, after[UNNORMALIZER], (ACTION, "ACTION"), actions),
+        {n: affine_of(folder, step, (n, "VISUAL"), CHANNELS) for n in config.image_features},
     )
-    steps = [step for step in pipeline.steps if isinstance(step, NormalizerProcessorStep)]
-    if not steps:
-        raise ConfigError(f"{folder / PREPROCESSOR} has no normalizer_processor")
-    values: dict[str, dict[str, F32]] = {}
-    for name, value in steps[0].state_dict().items():
-        feature, _, statistic = name.rpartition(".")
-        values.setdefault(feature, {})[statistic] = value.numpy().astype(np.float32)
-    return Statistics({k.value: mode.value for k, mode in steps[0].norm_map.items()}, values)
 
 
 def make_spec(
@@ -95,8 +60,6 @@ def make_spec(
 
     Raises `ConfigError` naming what the checkpoint and the interface file do not agree on.
     """
-    if config.env_state_feature is not None or config.robot_state_feature is None:
-        raise ConfigError("only policies that take images and observation.state can run")
     cameras = tuple(
         CameraInput(camera_of(feature, robot), *picture.shape[1:])
         for feature, picture in config.image_features.items()
@@ -104,29 +67,21 @@ def make_spec(
     names = [camera.name for camera in cameras]
     if len(set(names)) < len(names):
         raise ConfigError(f"the interface file gives a camera twice: {', '.join(names)}")
-    spec = robot.spec(name, horizon, cameras)
-    _check_size("state", config.robot_state_feature.shape, spec.state_names)
-    _check_size("actions", config.action_feature.shape, spec.action_names)
-    state, action = known.affine(STATE, "STATE"), known.affine(ACTION, "ACTION")
+    spec, action = robot.spec(name, horizon, cameras), known.action
+    rows = (horizon, 1)
     return replace(
         spec,
-        state_norm=_spread(state, (len(spec.state),)),
-        action_norm=_spread(action, spec.action_shape),
+        state_norm=known.state,
+        action_norm=Affine(np.tile(action.offset, rows), np.tile(action.scale, rows)),
         language=Language("none"),
     )
 
 
-def _check_size(what: str, shape: Sequence[int], names: Sequence[str]) -> None:
-    if tuple(shape) != (len(names),):
-        raise ConfigError(
-            f"the checkpoint has {math.prod(shape)} {what}, the interface file {len(names)}: "
-            f"{', '.join(names)}"
-        )
-
-
-def _spread(affine: Affine, shape: tuple[int, ...]) -> Affine:
-    offset, scale = (np.broadcast_to(x, shape).copy() for x in (affine.offset, affine.scale))
-    return Affine(offset, scale)
+def check_inputs(config: Any) -> None:
+    """Raise `ConfigError` unless a policy takes images and the robot's state, and no more."""
+    if config.env_state_feature or not (config.robot_state_feature and config.image_features):
+        have = ", ".join(config.input_features)
+        raise ConfigError(f"the policy takes {have}; exported are images and {STATE}, no others")
 
 
 def camera_of(feature: str, robot: Interface) -> str:
