@@ -44,6 +44,26 @@ def test_alpha_inverts_the_condition_it_solves(x: float, sigma_r: float, sigma_l
     assert solve_alpha(sigma_r, sigma_l, lam) == pytest.approx(math.sqrt(x) / sigma_r, rel=1e-9)
 
 
+@pytest.mark.parametrize(("sigma_r", "variance_l", "alpha"), VECTORS)
+def test_the_objective_falls_up_to_alpha_and_rises_behind_it(
+    sigma_r: float, variance_l: float, alpha: float
+) -> None:
+    def slope(a: float) -> float:  # of J = sigma_L^2 (e^(2 x) - e^x) - lambda a sigma_R^2
+        x = (a * sigma_r) ** 2
+        variance = variance_l * 2 * a * sigma_r**2 * (2 * math.exp(2 * x) - math.exp(x))
+        return variance - LAM * sigma_r**2
+
+    assert slope(alpha * (1 - 1e-9)) < 0 < slope(alpha * (1 + 1e-9))
+    slopes = [slope(a) for a in np.linspace(0.0, 3 * alpha, 200)]
+    assert slopes == sorted(slopes)  # J is convex: there is no other root
+
+
+def test_the_defaults_are_the_papers() -> None:
+    arfm = Arfm()
+    assert (arfm.lam, arfm.alpha_min, arfm.alpha_max) == (5e-4, 0.01, 5.0)
+    assert arfm.iterations >= 20
+
+
 def test_twenty_iterations_come_within_a_hundred_thousandth() -> None:
     for sigma_r, variance_l, alpha in VECTORS:
         found = solve_alpha(sigma_r, math.sqrt(variance_l), LAM, iterations=20)

@@ -35,6 +35,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--authority", default="", help="keep only steps commanded by these, comma-separated"
     )
+    parser.add_argument(
+        "--camera",
+        action="append",
+        help="NAME or NAME=HEIGHTxWIDTH of a new policy (repeatable; default: scene and wrist)",
+    )
+    parser.add_argument(
+        "--no-images",
+        action="store_true",
+        help="a small new policy that sees the objects' poses, which only a simulator tells",
+    )
+    parser.add_argument("--dt", type=float, help="s between actions of a new policy (0.05)")
+    parser.add_argument(
+        "--urdf", type=Path, help="robot description: units and limits of a new policy's joints"
+    )
     parser.add_argument("--init", type=Path, help="start from the weights of this run or bundle")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
 
@@ -58,6 +72,12 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=("auto", "bf16", "fp16", "fp32"), default="auto")
     parser.add_argument("--shift", type=int, default=2, help="image shift augmentation in pixels")
     parser.add_argument("--state-noise", type=float, default=0.01, help="rad; 0 switches it off")
+    parser.add_argument(
+        "--outlier",
+        type=float,
+        default=20.0,
+        help="leave out observations with an action further off, in standard deviations; 0: none",
+    )
     _add_objective(parser)
 
 
@@ -89,9 +109,44 @@ def run(args: argparse.Namespace) -> int:
         authority=tuple(name for name in args.authority.split(",") if name),
         init=args.init,
         resume=args.resume,
+        **new_policy(args),
     )
     session.start(plan, command(args))
     return 0
+
+
+def new_policy(args: argparse.Namespace) -> dict[str, Any]:
+    """Collect what describes a policy that has none before it."""
+    from arfm_ros.core.errors import ConfigError
+    from arfm_ros.learn.model import ModelConfig
+
+    names = [n for n in ("camera", "dt", "urdf") if getattr(args, n) is not None]
+    names += ["no-images"] if args.no_images else []
+    if names and args.init:
+        raise ConfigError(f"--{names[0]} with --init: the policy in {args.init} has its own")
+    given: dict[str, Any] = {"urdf": args.urdf}
+    if args.no_images:
+        from arfm_ros.learn.blind import BLIND
+
+        given["model"] = BLIND
+    elif args.camera:
+        given["model"] = ModelConfig(cameras=tuple(map(_camera, args.camera)))
+    if args.dt is not None:
+        if not args.dt > 0:
+            raise ConfigError(f"--dt {args.dt:g}: needs seconds, more than 0")
+        given["dt_ns"] = round(args.dt * 1e9)
+    return given
+
+
+def _camera(text: str) -> tuple[str, int, int]:
+    """Read NAME or NAME=HEIGHTxWIDTH."""
+    from arfm_ros.core.errors import ConfigError
+
+    name, _, size = text.partition("=")
+    sides = (size or "96x128").split("x")
+    if not name or len(sides) != 2 or not all(side.isdigit() for side in sides):
+        raise ConfigError(f"--camera {text}: needs NAME or NAME=HEIGHTxWIDTH, as scene=96x128")
+    return name, int(sides[0]), int(sides[1])
 
 
 def command(args: argparse.Namespace) -> str:
@@ -108,7 +163,7 @@ def train_config(args: argparse.Namespace) -> TrainConfig:
 
     options: dict[str, Any] = {
         name: getattr(args, name)
-        for name in ("minutes", "steps", "batch", "seed", "learning_rate")
+        for name in ("minutes", "steps", "batch", "seed", "learning_rate", "outlier")
     }
     options |= {name: getattr(args, name) for name in ("threads", "device", "precision")}
     return TrainConfig(
