@@ -23,6 +23,7 @@ from arfm_ros.export.vla import export_vla  # noqa: E402
 from arfm_ros.learn.arfm import Arfm  # noqa: E402
 
 LIMIT = LIMITS["fp32"].step
+torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 
 NAMES = (*(f"fr3_joint{i}" for i in range(1, 8)), "gripper")
 WORDS = ("lift the red cube", "push the blue cube to the left", "place it on the table")
@@ -182,25 +183,30 @@ def test_arfm_s_weights_drive_the_library_s_loss() -> None:
     config = small_config(40, 39)
     config.loss_reduction = "none"
     model = PI0ForConditionalGeneration(config)
-    ids = torch.cat([torch.full((8, 4), 39), torch.randint(3, 38, (8, 3))], dim=1)
     batch = {
         "state": torch.zeros(8, 12),
-        "input_ids": ids,
-        "pixel_values": torch.randn(8, 1, 3, 28, 28),
+        "input_ids": torch.tensor([[39] * 4 + [5, 6, 7]] * 8),
+        "pixel_values": torch.zeros(8, 1, 3, 28, 28),
         "pixel_attention_mask": torch.ones(8, 1, dtype=torch.bool),
         "actions": torch.cat([torch.ones(4, 10, 12), -torch.ones(4, 10, 12)]),
     }
     signal = torch.tensor([1.0] * 4 + [-1.0] * 4)
     objective = Arfm(lam=1e4, alpha_max=5.0)
-    optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
-    per_group = []
-    for _ in range(30):
+
+    @torch.no_grad()
+    def per_group() -> torch.Tensor:
+        torch.manual_seed(1)  # the same noise and times before and after
+        draws = [model(**batch).loss.mean(dim=(1, 2)) for _ in range(10)]
+        return torch.stack(draws).mean(dim=0).view(2, 4).mean(dim=1)
+
+    before = per_group()
+    optimiser = torch.optim.AdamW(model.parameters(), 1e-2)
+    for _ in range(80):
         losses = model(**batch).loss.mean(dim=(1, 2))
         loss, info = objective.loss(losses, signal)
         assert losses.shape == (8,) and info["ess"] < 8
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        per_group.append(losses.detach().view(2, 4).mean(dim=1))
-    good, bad = torch.stack(per_group[-10:]).mean(dim=0)
-    assert good < per_group[0][0] and good < bad
+    good, bad = per_group()
+    assert good < 0.8 * before[0] and good < 0.8 * bad

@@ -39,6 +39,7 @@ pytestmark = pytest.mark.vla
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = LIMITS["fp32"].step
+torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 NEWER = pytest.mark.skipif(
     find_spec("lerobot.policies.pi_gemma") is None,
     reason="pi0 and pi0.5 need LeRobot 0.5, which needs Python 3.12",

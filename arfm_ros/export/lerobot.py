@@ -26,7 +26,10 @@ from arfm_ros.export.lerobot_weights import load_weights
 from arfm_ros.export.network import Opened, freeze
 
 IMAGES = "observation.images."
-MISSING = "./arfm export lerobot:FOLDER makes .venv-vla, where LeRobot is"
+MISSING = (
+    "run ./arfm export, which makes .venv-vla with it; or, without ./arfm, "
+    "'python3 -m venv vla && vla/bin/pip install .[lerobot]', then vla/bin/arfm export"
+)
 # what only concerns training, or where the library's way cannot be traced
 PLAIN = {
     "device": "cpu",
