@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import subprocess
 import sys
 import time
@@ -35,7 +36,8 @@ def run(args: argparse.Namespace) -> int:
         chosen = ["-m", "vla", *_vla_tests(root)]
     begin = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-q", "-ra", "--durations=5", *chosen, *args.words]
-    status = subprocess.run(command, cwd=root, check=False).returncode
+    env = os.environ | ({"HF_HUB_OFFLINE": "1"} if args.vla else {})  # nothing is downloaded
+    status = subprocess.run(command, cwd=root, env=env, check=False).returncode
     verdict = "all tests passed" if status == 0 else f"tests failed (pytest status {status})"
     print(f"arfm test: {verdict} in {time.monotonic() - begin:.0f} s")
     return status
@@ -45,7 +47,7 @@ def _vla_tests(root: Path) -> list[str]:
     """List the files whose tests need LeRobot; the others do not import in its environment."""
     if importlib.util.find_spec("lerobot") is None:
         raise ConfigError(
-            f"this Python has no LeRobot: run ./arfm test --vla, which makes {root / '.venv-vla'}; "
-            "or install '.[lerobot]' into an environment of its own and run it there"
+            "this Python has no LeRobot: run ./arfm test --vla, which makes .venv-vla with it; or "
+            "install '.[lerobot]' into an environment of its own and run it there"
         )
     return [str(path) for path in sorted((root / "test").glob("test_vla_*.py"))]
