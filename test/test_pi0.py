@@ -15,6 +15,7 @@ pytest.importorskip("transformers", reason="the extra 'vla' is not installed")
 from transformers import PI0Config, PI0ForConditionalGeneration  # noqa: E402
 
 from arfm_ros.cli.__main__ import main  # noqa: E402
+from arfm_ros.core.data import Observation  # noqa: E402
 from arfm_ros.core.errors import ConfigError, SpecError  # noqa: E402
 from arfm_ros.core.rtc import left_over  # noqa: E402
 from arfm_ros.engines import load_bundle, load_policy  # noqa: E402
@@ -175,6 +176,27 @@ def test_a_checkpoint_says_what_it_lacks(
     with pytest.raises(ConfigError, match="has 8 state, the interface file 7: fr3_joint1"):
         export_vla(source, tmp_path / "robot.yaml", tmp_path / "b", "b")
     assert not (tmp_path / "b").exists()
+
+
+def test_a_policy_node_serves_it(bundle: Path, ros_domain: int) -> None:
+    from policy_rig import PICTURE, STATE, pairs, served
+
+    policy = load_policy(bundle, threads=1)
+    with served(bundle, ros_domain, "seed:=5") as robot:
+        robot.hears("no instruction")
+        robot.instruct(WORDS[1])
+        robot.hears_more_chunks(4)
+        found = pairs(robot)
+    for chunk, info, _ in found:
+        assert info.bundle_sha256 == load_bundle(bundle).sha256
+        noise = np.random.default_rng((5, info.chunk_id)).standard_normal(
+            policy.spec.flow_shape, dtype=np.float32
+        )
+        if info.guided:
+            continue  # it depends on the chunk before
+        seen = Observation(PICTURE, STATE, WORDS[1], stamp_ns=0)
+        again = policy.sample(policy.encode(seen), noise)
+        np.testing.assert_allclose(chunk.actions, again.actions, atol=1e-5)
 
 
 def test_arfm_s_weights_drive_the_library_s_loss() -> None:
