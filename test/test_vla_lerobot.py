@@ -192,6 +192,14 @@ def test_weights_that_are_missing_or_of_another_shape_are_named(
     assert not (tmp_path / "b").exists()
 
 
+@pytest.mark.skipif(not NEWER.args[0], reason="this LeRobot has pi0 and pi0.5")
+def test_a_library_that_is_too_old_for_a_policy_says_so(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"type": "pi05"}')
+    interface = write_interface(tmp_path / "robot.yaml")
+    with pytest.raises(ConfigError, match="needs Python 3.12 or newer"):
+        export_vla(f"lerobot:{tmp_path}", interface, tmp_path / "b", "b")
+
+
 def test_a_checkpoint_says_what_it_lacks(made: Made, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(made.checkpoint, broken)

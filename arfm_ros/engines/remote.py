@@ -178,20 +178,19 @@ class RemotePolicy:
     ) -> ActionChunk:
         """Ask the server for a chunk; its noise and its steps are its own.
 
+        `cancelled()` is asked once, before the server is; when it says yes, `Cancelled` is raised.
         Raises `EngineError` for no answer until `deadline_ns` or the server's timeout, actions of
-        another shape or that are not finite, and for a `prefix`, which the protocol has not;
-        `Cancelled` before or after the answer if `cancelled()` says yes, for a request cannot be
-        taken back.
+        another shape or that are not finite, and for a `prefix`, which the protocol has not.
         """
         if prefix is not None:
             raise EngineError(f"policy '{self.spec.name}' is on a server, which takes no prefix")
+        if cancelled is not None and cancelled():
+            raise Cancelled("cancelled before the server was asked")
         begin_ns, spec = self._clock(), self.spec
         left_s = self._line.server.timeout_s
         if deadline_ns is not None:
             left_s = min(left_s, max(1e-9 * (deadline_ns - begin_ns), 0.0))
-        _unless(cancelled)
         actions = self.ask(context, left_s)
-        _unless(cancelled)
         if len(actions) != spec.horizon:
             raise EngineError(
                 f"{self._line.where} sent {len(actions)} actions, policy '{spec.name}' has "
@@ -234,11 +233,6 @@ class RemotePolicy:
     def close(self) -> None:
         """Hang up."""
         self._line.close()
-
-
-def _unless(cancelled: Callable[[], bool] | None) -> None:
-    if cancelled is not None and cancelled():
-        raise Cancelled("nobody wants the server's chunk any more")
 
 
 def probe(policy: RemotePolicy) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,11 @@ def open_lerobot(folder: Path, robot: Interface, name: str) -> Opened:
     except ImportError as error:
         raise ConfigError(f"export of LeRobot's policies needs lerobot: {MISSING}") from error
     family = FAMILIES[kind]
+    if family.needs and importlib.util.find_spec(family.needs) is None:
+        raise ConfigError(
+            f"{kind} of LeRobot {lerobot.__version__} runs only with transformers as changed for "
+            "it, which no registry has: LeRobot 0.5 does without, and needs Python 3.12 or newer"
+        )
     # the import also registers the policy's type, which reading its configuration needs
     policy_class = getattr(importlib.import_module(family.where[0]), family.where[1])
     config = read_config(folder)

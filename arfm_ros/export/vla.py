@@ -78,7 +78,6 @@ def export_vla(
         raise ConfigError("rtc mode 'prefix' needs a policy trained for it: guided or none")
     if out.exists() and any(out.iterdir()) and not (out / POLICY).exists():
         raise BundleError(f"{out} holds something that is no bundle: choose another --out")
-    torch.set_num_threads(1)  # tracing is Python; where cores are shared, more threads wait
     opened = OPENERS[library](Path(folder), read_interface(interface), name)
     spec = opened.spec
     if rtc != "none":
