@@ -63,11 +63,6 @@ def open_lerobot(folder: Path, robot: Interface, name: str) -> Opened:
     except ImportError as error:
         raise ConfigError(f"export of LeRobot's policies needs lerobot: {MISSING}") from error
     family = FAMILIES[kind]
-    if family.needs and importlib.util.find_spec(family.needs) is None:
-        raise ConfigError(
-            f"{kind} of LeRobot {lerobot.__version__} runs only with transformers as changed for "
-            "it, which no registry has: LeRobot 0.5 does without, and needs Python 3.12 or newer"
-        )
     # the import also registers the policy's type, which reading its configuration needs
     policy_class = getattr(importlib.import_module(family.where[0]), family.where[1])
     config = read_config(folder)
@@ -100,6 +95,12 @@ def read_config(folder: Path) -> Any:
     for field in REFUSED:
         if getattr(config, field, False):
             raise ConfigError(f"{folder}: policies with {field} are not exported")
+    needed = FAMILIES[config.type].needs if config.type in FAMILIES else ""
+    if needed and importlib.util.find_spec(needed) is None:
+        raise ConfigError(
+            f"this LeRobot runs {config.type} only with transformers as changed for it, which no "
+            "registry has: LeRobot 0.5 does without, and needs Python 3.12 or newer"
+        )
     return config
 
 
