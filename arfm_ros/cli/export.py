@@ -90,8 +90,11 @@ def _export_run(args: argparse.Namespace) -> None:
 
         parity = export_bundle(args.source, args.out, name, rtc=args.rtc)
     else:
+        import torch
+
         from arfm_ros.export.vla import export_vla
 
+        torch.set_num_threads(1)  # tracing is Python; on shared cores more threads only wait
         parity = export_vla(args.source, args.interface, args.out, name, args.rtc)
     size = sum(file.stat().st_size for file in args.out.iterdir()) / 2**20
     print(f"{args.out}: {size:.1f} MiB, ONNX against torch {parity.max_chunk_error:.1e} per chunk")

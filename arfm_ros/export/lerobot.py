@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,10 @@ from arfm_ros.export.lerobot_weights import load_weights
 from arfm_ros.export.network import Opened, freeze
 
 IMAGES = "observation.images."
-MISSING = "./arfm export lerobot:FOLDER makes .venv-vla, where LeRobot is"
+MISSING = (
+    "run ./arfm export, which makes .venv-vla with it; or, without ./arfm, "
+    "'python3 -m venv vla && vla/bin/pip install .[lerobot]', then vla/bin/arfm export"
+)
 # what only concerns training, or where the library's way cannot be traced
 PLAIN = {
     "device": "cpu",
@@ -96,6 +100,12 @@ def read_config(folder: Path) -> Any:
     for field in REFUSED:
         if getattr(config, field, False):
             raise ConfigError(f"{folder}: policies with {field} are not exported")
+    needed = FAMILIES[config.type].needs if config.type in FAMILIES else ""
+    if needed and importlib.util.find_spec(needed) is None:
+        raise ConfigError(
+            f"this LeRobot runs {config.type} only with transformers as changed for it, which no "
+            "registry has: LeRobot 0.5 does without, and needs Python 3.12 or newer"
+        )
     return config
 
 

@@ -20,6 +20,7 @@ class Family:
     template: str  # text that is tokenized
     pad: str  # of pictures, as in `CameraInput`
     state_bins: int = 0  # as in `Language`
+    needs: str = ""  # a module that older versions of the library do not have
 
 
 def to_pixels(image: Tensor) -> Tensor:

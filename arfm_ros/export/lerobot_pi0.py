@@ -133,4 +133,5 @@ FAMILY = Family(
     split=LeRobotPi0,
     template="{instruction}\n",
     pad="centre",
+    needs="lerobot.policies.pi_gemma",
 )

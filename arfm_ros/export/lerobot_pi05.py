@@ -52,5 +52,6 @@ FAMILY = Family(
     split=LeRobotPi05,
     template="Task: {instruction}, State: {state};\nAction: ",
     pad="centre",
+    needs="lerobot.policies.pi_gemma",
     state_bins=256,
 )
