@@ -118,3 +118,11 @@ def test_a_checkpoint_of_an_unknown_type_is_told_the_known_ones(tmp_path: Path) 
 def test_720_rows_shrink_to_as_many_as_in_each_library(pad: str, rows: int) -> None:
     """224 / 1280 is no binary fraction: whether one divides or multiplies decides over a row."""
     assert inner_size(720, 1280, CameraInput("a", 224, 224, "linear", pad)) == (rows, 224)
+
+
+@pytest.mark.parametrize("mode", ["MIN_MAX", "QUANTILES"])
+def test_an_input_that_never_moved_is_lerobot_s_and_does_not_blow_up(mode: str) -> None:
+    rest = np.array([3.7], np.float32)
+    affine = normalisation(mode, rest, rest, 1.0)
+    np.testing.assert_allclose(affine.normalise(rest), -1, atol=1e-6)
+    assert np.abs(affine.normalise(rest + np.float32(0.01))).max() < 2
