@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 import torch
 from safetensors.numpy import save_file
@@ -15,10 +16,12 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.spec import CameraInput, Language
 from arfm_ros.core.text import compose
 from arfm_ros.engines.resample import inner_size
+from arfm_ros.export import onnx as onnx_export
 from arfm_ros.export.lerobot_processors import AFTER, BEFORE, normalisation, read_processors
 from arfm_ros.export.lerobot_weights import check_weights
 from arfm_ros.export.time_embedding import TimeEmbedding
 from arfm_ros.export.vla import export_vla
+from arfm_ros.export.weights import share_weights
 
 ROBOT = "cameras: {top: scene}\nstate: [a]\nactions: [a]\ndt_s: 0.1\ninstruction: go\n"
 
@@ -118,3 +121,27 @@ def test_a_checkpoint_of_an_unknown_type_is_told_the_known_ones(tmp_path: Path) 
 def test_720_rows_shrink_to_as_many_as_in_each_library(pad: str, rows: int) -> None:
     """224 / 1280 is no binary fraction: whether one divides or multiplies decides over a row."""
     assert inner_size(720, 1280, CameraInput("a", 224, 224, "linear", pad)) == (rows, 224)
+
+
+def test_weights_too_large_for_one_file_end_up_in_the_same_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(40, 60), torch.nn.Linear(60, 30)).eval()
+    x = torch.randn(1, 40)
+    weights = {name: p.detach().numpy() for name, p in network.named_parameters()}
+    graphs = []
+    for room in (onnx_export.ROOM, 100):
+        monkeypatch.setattr(onnx_export, "ROOM", room)
+        path = tmp_path / f"{room}" / "step.onnx"
+        path.parent.mkdir()
+        onnx_export.finish(onnx_export.to_onnx(network, (x,), ["x"], ["y"]), path)
+        assert path.with_suffix(".data").exists() == (room == 100)
+        share_weights([path], path.with_name("weights.safetensors"), weights, {})
+        assert sorted(file.name for file in path.parent.iterdir()) == [
+            "step.onnx",
+            "weights.safetensors",
+        ]
+        found = ort.InferenceSession(str(path)).run(None, {"x": x.numpy()})[0]
+        np.testing.assert_allclose(found, network(x).detach().numpy(), atol=1e-5)
+        graphs.append(path.read_bytes())
+    assert graphs[0] == graphs[1]
