@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +26,18 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
+from arfm_ros.core.data import ActionChunk, ChunkInfo
 from arfm_ros.core.normalize import Affine
 from arfm_ros.core.spec import Axis, CameraInput, Language, PolicySpec, Rtc
 from arfm_ros.engines.bundle import bundle_sha256, file_sha256
 from arfm_ros.engines.graph import Runtime
 from arfm_ros.nodes import topics
-from arfm_ros.nodes.convert import ns_to_time, time_to_ns
+from arfm_ros.nodes.convert import (
+    diagnostics_to_info,
+    ns_to_time,
+    time_to_ns,
+    trajectory_to_chunk,
+)
 
 NAMES = (*(f"fr3_joint{i}" for i in range(1, 8)), "gripper")
 CAMERAS = ("scene", "wrist")
@@ -39,6 +49,8 @@ PICTURE = {
 }
 STATE = np.linspace(-0.7, 0.7, 8, dtype=np.float32)
 DEADLINE_S = 40.0
+ROOT = Path(__file__).resolve().parents[1]
+PATIENT = ("min_camera_hz:=1.0", "min_state_hz:=1.0", "max_age_s:=1.0", "threads:=1")
 
 
 def write_bundle(folder: Path, guided: bool = False, seed: int = 0) -> Path:
@@ -175,6 +187,31 @@ def write_policy(folder: Path, spec: PolicySpec) -> None:
     (folder / "parity.json").write_text(json.dumps(record))
 
 
+def start_node(bundle: Path, *parameters: str) -> subprocess.Popen[str]:
+    """Start a policy node, patient with a slow machine, as a process of its own."""
+    command = [sys.executable, "-m", "arfm_ros.nodes.policy_node", "--ros-args"]
+    for one in (f"bundle:={bundle}", *PATIENT, *parameters):
+        command += ["-p", one]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@contextmanager
+def served(bundle: Path, domain: int, *parameters: str) -> Generator[Robot, None, None]:
+    """Let a policy node serve `bundle` to a robot; it has to end well."""
+    process, robot = start_node(bundle, *parameters), Robot(domain)
+    try:
+        yield robot
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=DEADLINE_S)
+        assert process.returncode == 0 and "Traceback" not in out + err
+    finally:
+        process.kill()
+        process.communicate()
+        robot.close()
+
+
 class Robot:
     """Cameras at 20 Hz and joint states at 100 Hz, and an ear for what the policy says."""
 
@@ -184,6 +221,8 @@ class Robot:
         self.node = Node("robot", context=self.context)
         self.silent: set[str] = set()
         self.position = STATE.copy()
+        self.picture = dict(PICTURE)
+        self.shown: dict[int, dict[str, NDArray[np.uint8]]] = {}  # stamp -> pictures
         self.image_stamps: dict[int, set[str]] = {}
         self.state_stamps: set[int] = set()
         self.chunks: list[JointTrajectory] = []
@@ -260,10 +299,11 @@ class Robot:
 
     def _capture(self) -> None:
         stamp = self.node.get_clock().now().to_msg()
+        self.shown[time_to_ns(stamp)] = self.picture
         for name, publisher in self._images.items():
             if name in self.silent:
                 continue
-            data = array("B", PICTURE[name].tobytes())
+            data = array("B", self.picture[name].tobytes())
             image = Image(height=HEIGHT, width=WIDTH, encoding="rgb8", step=3 * WIDTH, data=data)
             image.header.stamp = stamp
             self.image_stamps.setdefault(time_to_ns(stamp), set()).add(name)
@@ -283,3 +323,15 @@ class Robot:
             self._executor.spin()
         except ExternalShutdownException:
             return
+
+
+def pairs(robot: Robot) -> list[tuple[ActionChunk, ChunkInfo, dict[str, float]]]:
+    """Give every chunk with the info that has its stamp; a slow reader keeps the newest only."""
+    infos = {time_to_ns(info.header.stamp): info for info in list(robot.infos)}
+    chunks = [trajectory_to_chunk(message) for message in list(robot.chunks)]
+    assert any(chunk.stamp_ns in infos for chunk in chunks)
+    return [
+        (chunk, *diagnostics_to_info(infos[chunk.stamp_ns]))
+        for chunk in chunks
+        if chunk.stamp_ns in infos
+    ]

@@ -15,14 +15,16 @@ pytest.importorskip("transformers", reason="the extra 'vla' is not installed")
 from transformers import PI0Config, PI0ForConditionalGeneration  # noqa: E402
 
 from arfm_ros.cli.__main__ import main  # noqa: E402
+from arfm_ros.core.data import Observation  # noqa: E402
 from arfm_ros.core.errors import ConfigError, SpecError  # noqa: E402
 from arfm_ros.core.rtc import left_over  # noqa: E402
 from arfm_ros.engines import load_bundle, load_policy  # noqa: E402
 from arfm_ros.engines.replay import LIMITS, load_reference, replay  # noqa: E402
-from arfm_ros.export.vla import export_pi0  # noqa: E402
+from arfm_ros.export.vla import export_vla  # noqa: E402
 from arfm_ros.learn.arfm import Arfm  # noqa: E402
 
 LIMIT = LIMITS["fp32"].step
+torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 
 NAMES = (*(f"fr3_joint{i}" for i in range(1, 8)), "gripper")
 WORDS = ("lift the red cube", "push the blue cube to the left", "place it on the table")
@@ -167,13 +169,34 @@ def test_a_checkpoint_says_what_it_lacks(
 ) -> None:
     source = f"transformers:{checkpoint}"
     with pytest.raises(ConfigError, match="give --interface"):
-        export_pi0(source, None, tmp_path / "b", "b")
+        export_vla(source, None, tmp_path / "b", "b")
     with pytest.raises(ConfigError, match="cannot read .*config.json"):
-        export_pi0(f"transformers:{tmp_path}", interface, tmp_path / "b", "b")
+        export_vla(f"transformers:{tmp_path}", interface, tmp_path / "b", "b")
     (tmp_path / "robot.yaml").write_text(interface.read_text().replace(", gripper]", "]"))
     with pytest.raises(ConfigError, match="has 8 state, the interface file 7: fr3_joint1"):
-        export_pi0(source, tmp_path / "robot.yaml", tmp_path / "b", "b")
+        export_vla(source, tmp_path / "robot.yaml", tmp_path / "b", "b")
     assert not (tmp_path / "b").exists()
+
+
+def test_a_policy_node_serves_it(bundle: Path, ros_domain: int) -> None:
+    from policy_rig import PICTURE, STATE, pairs, served
+
+    policy = load_policy(bundle, threads=1)
+    with served(bundle, ros_domain, "seed:=5") as robot:
+        robot.hears("no instruction")
+        robot.instruct(WORDS[1])
+        robot.hears_more_chunks(4)
+        found = pairs(robot)
+    for chunk, info, _ in found:
+        assert info.bundle_sha256 == load_bundle(bundle).sha256
+        noise = np.random.default_rng((5, info.chunk_id)).standard_normal(
+            policy.spec.flow_shape, dtype=np.float32
+        )
+        if info.guided:
+            continue  # it depends on the chunk before
+        seen = Observation(PICTURE, STATE, WORDS[1], stamp_ns=0)
+        again = policy.sample(policy.encode(seen), noise)
+        np.testing.assert_allclose(chunk.actions, again.actions, atol=1e-5)
 
 
 def test_arfm_s_weights_drive_the_library_s_loss() -> None:
@@ -182,25 +205,30 @@ def test_arfm_s_weights_drive_the_library_s_loss() -> None:
     config = small_config(40, 39)
     config.loss_reduction = "none"
     model = PI0ForConditionalGeneration(config)
-    ids = torch.cat([torch.full((8, 4), 39), torch.randint(3, 38, (8, 3))], dim=1)
     batch = {
         "state": torch.zeros(8, 12),
-        "input_ids": ids,
-        "pixel_values": torch.randn(8, 1, 3, 28, 28),
+        "input_ids": torch.tensor([[39] * 4 + [5, 6, 7]] * 8),
+        "pixel_values": torch.zeros(8, 1, 3, 28, 28),
         "pixel_attention_mask": torch.ones(8, 1, dtype=torch.bool),
         "actions": torch.cat([torch.ones(4, 10, 12), -torch.ones(4, 10, 12)]),
     }
     signal = torch.tensor([1.0] * 4 + [-1.0] * 4)
     objective = Arfm(lam=1e4, alpha_max=5.0)
-    optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
-    per_group = []
-    for _ in range(30):
+
+    @torch.no_grad()
+    def per_group() -> torch.Tensor:
+        torch.manual_seed(1)  # the same noise and times before and after
+        draws = [model(**batch).loss.mean(dim=(1, 2)) for _ in range(10)]
+        return torch.stack(draws).mean(dim=0).view(2, 4).mean(dim=1)
+
+    before = per_group()
+    optimiser = torch.optim.AdamW(model.parameters(), 1e-2)
+    for _ in range(80):
         losses = model(**batch).loss.mean(dim=(1, 2))
         loss, info = objective.loss(losses, signal)
         assert losses.shape == (8,) and info["ess"] < 8
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        per_group.append(losses.detach().view(2, 4).mean(dim=1))
-    good, bad = torch.stack(per_group[-10:]).mean(dim=0)
-    assert good < per_group[0][0] and good < bad
+    good, bad = per_group()
+    assert good < 0.8 * before[0] and good < 0.8 * bad

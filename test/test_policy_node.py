@@ -6,7 +6,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,15 +17,24 @@ from client_rig import ask
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from onnx import numpy_helper
-from policy_rig import DEADLINE_S, NAMES, PICTURE, STATE, Robot, write_bundle, write_policy
+from policy_rig import (
+    DEADLINE_S,
+    NAMES,
+    PICTURE,
+    STATE,
+    Robot,
+    pairs,
+    start_node,
+    write_bundle,
+    write_policy,
+)
 
-from arfm_ros.core.data import ActionChunk, ChunkInfo, Observation
+from arfm_ros.core.data import ChunkInfo, Observation
 from arfm_ros.core.text import tokenize
 from arfm_ros.engines import load_bundle, load_policy
-from arfm_ros.nodes.convert import diagnostics_to_info, time_to_ns, trajectory_to_chunk
+from arfm_ros.nodes.convert import diagnostics_to_info, trajectory_to_chunk
 
 ROOT = Path(__file__).resolve().parents[1]
-PATIENT = ("min_camera_hz:=1.0", "min_state_hz:=1.0", "max_age_s:=1.0", "threads:=1")
 TEXT = "lift the cube"
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -41,14 +49,8 @@ def start(ros_domain: int) -> Iterator[Start]:
     running: list[subprocess.Popen[str]] = []
 
     def run(bundle: Path, *parameters: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "arfm_ros.nodes.policy_node", "--ros-args"]
-        for one in (f"bundle:={bundle}", *PATIENT, *parameters):
-            command += ["-p", one]
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        running.append(process)
-        return process
+        running.append(start_node(bundle, *parameters))
+        return running[-1]
 
     yield run
     for process in running:
@@ -90,18 +92,6 @@ def test_chunks_follow_the_sensors_and_stop_with_them(
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0 and "Traceback" not in out + err
-
-
-def pairs(robot: Robot) -> list[tuple[ActionChunk, ChunkInfo, dict[str, float]]]:
-    """Give every chunk with the info that has its stamp; a slow reader keeps the newest only."""
-    infos = {time_to_ns(info.header.stamp): info for info in list(robot.infos)}
-    chunks = [trajectory_to_chunk(message) for message in list(robot.chunks)]
-    assert any(chunk.stamp_ns in infos for chunk in chunks)
-    return [
-        (chunk, *diagnostics_to_info(infos[chunk.stamp_ns]))
-        for chunk in chunks
-        if chunk.stamp_ns in infos
-    ]
 
 
 def check_stamps(robot: Robot) -> None:

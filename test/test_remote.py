@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from openpi_rig import PolicyServer, packed, unpacked
+from policy_rig import STATE, served
 
 from arfm_ros.cli.__main__ import main
 from arfm_ros.core.data import ActionChunk
-from arfm_ros.core.errors import BundleError, ConfigError, EngineError, SpecError
+from arfm_ros.core.errors import BundleError, Cancelled, ConfigError, EngineError, SpecError
+from arfm_ros.doctor.policy import check_policy
 from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.engines.remote import RemotePolicy
 from arfm_ros.engines.wire import pack, unpack
@@ -233,3 +235,45 @@ def test_the_observation_is_checked_before_anything_is_sent(
     with pytest.raises(SpecError, match="not finite: fr3_joint3"):
         policy.encode(example)
     assert len(server.requests) == before
+
+
+def test_check_and_doctor_ask_the_server_once(
+    server: PolicyServer, interface: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = exported(server, interface)
+    asked = len(server.requests)
+    assert main(["check", str(bundle)]) == 0
+    said = capsys.readouterr().out
+    assert f"{server.uri} answered within" in said and "nothing to compare" in said
+    assert f"{server.uri} answered within" in check_policy(str(bundle)).found
+    assert len(server.requests) == asked + 2
+    server.close()
+    assert main(["check", str(bundle)]) == 1
+    assert "cannot be reached" in capsys.readouterr().err
+    found = check_policy(str(bundle))
+    assert found.level == "FAIL" and "start the server" in found.fix
+
+
+def test_a_chunk_that_nobody_wants_is_not_asked_for(
+    server: PolicyServer, interface: Path
+) -> None:
+    policy = load_policy(exported(server, interface))
+    asked = len(server.requests)
+    with pytest.raises(Cancelled):
+        ask(policy, cancelled=lambda: True)
+    ask(policy, cancelled=lambda: False)
+    assert len(server.requests) == asked + 1
+    policy.close()
+
+
+def test_a_policy_node_serves_a_policy_on_a_server(
+    server: PolicyServer, interface: Path, ros_domain: int
+) -> None:
+    bundle = exported(server, interface)
+    with served(bundle, ros_domain) as robot:
+        robot.hears("no instruction")
+        robot.instruct("push the cube")
+        robot.hears_more_chunks(3)
+        first = np.array(robot.chunks[-1].points[0].positions[:7])
+    assert server.requests[-1]["prompt"] == "push the cube"
+    np.testing.assert_allclose(first, 1.01 * STATE[:7], rtol=1e-4)

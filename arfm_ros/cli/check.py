@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from arfm_ros.bringup import find_bundle
     from arfm_ros.engines import load_bundle, load_policy
     from arfm_ros.engines.proof import proof_path, prove
+    from arfm_ros.engines.remote import RemotePolicy, probe
 
     folder = find_bundle(args.bundle)
     policy = load_policy(
@@ -47,6 +48,11 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads,
         providers=args.providers,
     )
+    if isinstance(policy, RemotePolicy):
+        answer = f"{policy.runtime.device} answered within {probe(policy):.0f} ms"
+        print(f"{policy.spec.name}: {answer}")
+        print("its network is on the server: there is nothing to compare")
+        return 0
     record = prove(load_bundle(folder), policy)
     text = json.dumps(record, indent=1) + "\n"
     if args.json == "-":

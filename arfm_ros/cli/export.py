@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 HELP = "export a training run as a policy bundle; build its engine for a GPU"
-EXTRAS = ("train",)  # for a run; a bundle needs none of it, see `arfm`
+EXTRAS = ("train",)  # for a run; what else other sources need, see `arfm`
+LIBRARIES = ("transformers", "lerobot")  # whose checkpoints are exported
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source",
         metavar="SOURCE",
         help="run folder of `arfm train`, a bundle, transformers:FOLDER (a pi0 checkpoint), "
-        "or remote:ws://HOST:PORT (a running openpi server)",
+        "lerobot:FOLDER (pi0, pi05, smolvla), or remote:ws://HOST:PORT (an openpi server)",
     )
     parser.add_argument("--out", type=Path, help="folder of the bundle that a run becomes")
     parser.add_argument(
@@ -54,9 +55,9 @@ def run(args: argparse.Namespace) -> int:
 
     if args.source.startswith("remote:"):
         return _export_remote(args)
-    pi0 = args.source.startswith("transformers:")
-    args.source = args.source if pi0 else Path(args.source)
-    is_bundle = not pi0 and (args.source / POLICY).is_file()
+    foreign = args.source.partition(":")[0] in LIBRARIES
+    args.source = args.source if foreign else Path(args.source)
+    is_bundle = not foreign and (args.source / POLICY).is_file()
     wanted = args.engine != "onnx" or args.precision != "fp32" or bool(args.sm)
     if is_bundle == (args.out is not None) or (is_bundle and not wanted):
         what = "a bundle" if is_bundle else "a run"
@@ -89,9 +90,12 @@ def _export_run(args: argparse.Namespace) -> None:
 
         parity = export_bundle(args.source, args.out, name, rtc=args.rtc)
     else:
-        from arfm_ros.export.vla import export_pi0
+        import torch
 
-        parity = export_pi0(args.source, args.interface, args.out, name, args.rtc)
+        from arfm_ros.export.vla import export_vla
+
+        torch.set_num_threads(1)  # tracing is Python; on shared cores more threads only wait
+        parity = export_vla(args.source, args.interface, args.out, name, args.rtc)
     size = sum(file.stat().st_size for file in args.out.iterdir()) / 2**20
     print(f"{args.out}: {size:.1f} MiB, ONNX against torch {parity.max_chunk_error:.1e} per chunk")
     print((args.out / "parity.json").read_text())

@@ -1,4 +1,4 @@
-"""Instructions as token ids: hashed words, no vocabulary file, the same on every machine."""
+"""Instructions as text for a tokenizer, or as hashed words, which need no vocabulary file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,26 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
+from arfm_ros.core.data import F32
+from arfm_ros.core.spec import Language
+
 PAD = 0
+
+
+def compose(language: Language, instruction: str, state: F32) -> str:
+    """Fill the template of `language` in with an instruction and a normalised state [S].
+
+    The state is written as pi0.5 reads it (Physical Intelligence 2025): the number of the bin of
+    each value between -1 and 1; below -1 it is -1, above 1 the last one.
+    """
+    whole = language.template
+    if language.state_bins:
+        edges = np.linspace(-1, 1, language.state_bins + 1)[:-1]
+        bins = np.digitize(state, edges) - 1
+        whole = whole.replace("{state}", " ".join(map(str, bins)))
+    if language.flat:
+        instruction = instruction.strip().replace("_", " ").replace("\n", " ")
+    return whole.replace("{instruction}", instruction)
 
 
 def tokenize(text: str, length: int, vocabulary: int) -> NDArray[np.int64]:

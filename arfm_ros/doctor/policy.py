@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from arfm_ros.bringup import find_bundle
-from arfm_ros.core.errors import ArfmError
+from arfm_ros.core.errors import ArfmError, EngineError
 from arfm_ros.doctor.finding import FAIL, OK, Finding
 
 
@@ -12,14 +12,20 @@ def check_policy(policy: str) -> Finding:
     name, get_another = "policy", "get the bundle again, or give --policy FOLDER"
     try:
         from arfm_ros.engines import load_bundle, load_policy
+        from arfm_ros.engines.remote import RemotePolicy, probe
         from arfm_ros.engines.replay import load_reference, replay
     except ImportError as error:
         fix = "remove .venv and run ./arfm doctor again"
         return Finding(name, FAIL, f"the engine does not load: {error}", fix)
     try:
         folder = find_bundle(policy)
-        bundle = load_bundle(folder)
-        parity = replay(load_policy(folder), load_reference(folder))
+        bundle, loaded = load_bundle(folder), load_policy(folder)
+        if isinstance(loaded, RemotePolicy):
+            answer = f"{loaded.runtime.device} answered within {probe(loaded):.0f} ms"
+            return Finding(name, OK, f"'{bundle.name}': {answer}")
+        parity = replay(loaded, load_reference(folder))
+    except EngineError as error:
+        return Finding(name, FAIL, str(error), "start the server, or give --policy FOLDER")
     except ArfmError as error:
         return Finding(name, FAIL, str(error), get_another)
     found = (

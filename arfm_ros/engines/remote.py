@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.data import F32, ActionChunk, ChunkInfo, Context, Observation
-from arfm_ros.core.errors import BundleError, EngineError
+from arfm_ros.core.errors import BundleError, Cancelled, EngineError
 from arfm_ros.core.flow import Clock
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.engines.bundle import Bundle
@@ -174,14 +174,18 @@ class RemotePolicy:
         prefix: ActionChunk | None = None,
         steps: int | None = None,
         deadline_ns: int | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> ActionChunk:
         """Ask the server for a chunk; its noise and its steps are its own.
 
+        `cancelled()` is asked once, before the server is; when it says yes, `Cancelled` is raised.
         Raises `EngineError` for no answer until `deadline_ns` or the server's timeout, actions of
         another shape or that are not finite, and for a `prefix`, which the protocol has not.
         """
         if prefix is not None:
             raise EngineError(f"policy '{self.spec.name}' is on a server, which takes no prefix")
+        if cancelled is not None and cancelled():
+            raise Cancelled("cancelled before the server was asked")
         begin_ns, spec = self._clock(), self.spec
         left_s = self._line.server.timeout_s
         if deadline_ns is not None:
@@ -229,6 +233,19 @@ class RemotePolicy:
     def close(self) -> None:
         """Hang up."""
         self._line.close()
+
+
+def probe(policy: RemotePolicy) -> float:
+    """Ask for one chunk of a made-up observation and return how many ms its answer took.
+
+    Raises `EngineError` naming the server where it gives none that fits.
+    """
+    noise = np.zeros(policy.spec.flow_shape, dtype=np.float32)
+    try:
+        chunk = policy.sample(policy.encode(policy.spec.example(seed=0)), noise)
+    finally:
+        policy.close()
+    return 1e-6 * chunk.info.sample_ns
 
 
 def open_remote(bundle: Bundle, clock: Clock = time.monotonic_ns) -> RemotePolicy:

@@ -44,8 +44,11 @@ def inner_size(height: int, width: int, camera: CameraInput) -> tuple[int, int]:
     """Give rows and columns that the picture of a height x width camera takes up."""
     if camera.pad == "none":
         return camera.height, camera.width
-    scale = min(camera.height / height, camera.width / width)
-    return max(1, int(height * scale)), max(1, int(width * scale))
+    shrink = max(height / camera.height, width / camera.width)
+    if camera.pad == "end":  # transformers multiplies; 720 rows become 125 of 224, not 126
+        scale = min(camera.height / height, camera.width / width)
+        return max(1, int(height * scale)), max(1, int(width * scale))
+    return max(1, int(height / shrink)), max(1, int(width / shrink))
 
 
 def _corner(camera: CameraInput, rows: int, columns: int) -> tuple[int, int]:

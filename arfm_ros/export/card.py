@@ -34,7 +34,7 @@ def write_card(bundle: Path, evaluations: Mapping[str, Any] | None = None) -> Pa
     policy = json.loads((bundle / POLICY).read_text())
     parity = json.loads((bundle / PARITY).read_text())
     parts = [_head(policy), _inputs(policy["spec"]), _training(policy["provenance"])]
-    parts += [_success(results), _runtime(parity), _guidance(parity), _limits()]
+    parts += [_success(results), _runtime(parity), guidance(parity), _limits()]
     path = bundle / CARD
     path.write_text("\n".join(part for part in parts if part))
     return path
@@ -128,7 +128,8 @@ def _runtime(parity: dict[str, Any]) -> str:
     )
 
 
-def _guidance(parity: dict[str, Any]) -> str:
+def guidance(parity: dict[str, Any]) -> str:
+    """Say how well chunks follow on and what that costs; "" where it was not measured."""
     error, cost = parity.get("freeze_error"), parity.get("guidance_cost")
     if not error or not cost:
         return ""

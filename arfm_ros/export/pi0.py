@@ -8,19 +8,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.normalize import Affine
+from arfm_ros.core.spec import CameraInput, Language, PolicySpec
+from arfm_ros.engines.inputs import TOKENIZER
+from arfm_ros.export.interface import Interface
+from arfm_ros.export.network import Opened, freeze
 
 STATISTICS = ("state_mean", "state_std", "actions_mean", "actions_std")
 PROCESSOR = ("processor_config.json", "preprocessor_config.json")
 BICUBIC = 3  # what Pillow calls it
 FILTERS = {2: "bilinear", BICUBIC: "bicubic"}
+TOKENS = 48  # of an instruction, as pi0 was trained
 MISSING = ".venv/bin/python -m pip install -e '.[vla]'"
 
 
@@ -35,6 +43,8 @@ class Pi0Context(NamedTuple):
 
 class Pi0(nn.Module):
     """The network, in the two parts; images as the camera's bytes, batch 1."""
+
+    context: type[Any] = Pi0Context
 
     def __init__(self, model: Any, image: Mapping[str, Any], cameras: int) -> None:
         super().__init__()
@@ -106,6 +116,26 @@ class Pi0(nn.Module):
         )
 
 
+def open_pi0(folder: Path, robot: Interface, name: str) -> Opened:
+    """Open the checkpoint that `save_pretrained` left in `folder` as policy `name` for `robot`."""
+    import transformers
+
+    model, settings = load_pi0(folder, len(robot.cameras))
+    return Opened(
+        network=model,
+        spec=make_spec(model, settings, robot, name),
+        tokenizer=read_tokenizer(folder / TOKENIZER),
+        made_by=f"pi0 of transformers {transformers.__version__}",
+    )
+
+
+def read_tokenizer(path: Path) -> str:
+    """Read tokenizer.json. Raises `ConfigError` where there is none."""
+    if not path.is_file():
+        raise ConfigError(f"{path} is missing: save the fast tokenizer there (save_pretrained)")
+    return path.read_text()
+
+
 def load_pi0(folder: Path, cameras: int) -> tuple[Pi0, dict[str, Any]]:
     """Open a `PI0ForConditionalGeneration` in float32, with its processor's settings.
 
@@ -122,10 +152,43 @@ def load_pi0(folder: Path, cameras: int) -> tuple[Pi0, dict[str, Any]]:
     # attention in plain operators: the fused one's derivative cannot be exported
     model = PI0ForConditionalGeneration.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager", local_files_only=True
-    ).eval()
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    return Pi0(model, settings["image_processor"], cameras), settings
+    )
+    return Pi0(freeze(model), settings["image_processor"], cameras), settings
+
+
+def make_spec(model: Pi0, settings: dict[str, Any], robot: Interface, name: str) -> PolicySpec:
+    """Make the specification; statistics are the checkpoint's, mean and standard deviation."""
+    config, image = model.model.config, settings["image_processor"]
+    size = config.vlm_config.vision_config.image_size
+    kind = FILTERS[image["resample"]]
+    cameras = tuple(
+        CameraInput(camera, size, size, kind, "end", masked=True)
+        for camera in robot.cameras.values()
+    )
+    spec = robot.spec(name, config.chunk_size, cameras)
+    for what, names in (("state", spec.state_names), ("actions", spec.action_names)):
+        if len(settings[f"{what}_mean"]) != len(names):
+            raise ConfigError(
+                f"the checkpoint has {len(settings[f'{what}_mean'])} {what}, the interface file "
+                f"{len(names)}: {', '.join(names)}"
+            )
+    vocabulary = config.vlm_config.text_config.vocab_size
+    template = settings["bos_token"] + "{instruction}\n"
+    action = _affine(settings, "actions")
+    rows = (spec.horizon, 1)
+    return replace(
+        spec,
+        state_norm=_affine(settings, "state"),
+        action_norm=Affine(np.tile(action.offset, rows), np.tile(action.scale, rows)),
+        steps=config.num_inference_steps,
+        language=Language("tokenizer", TOKENS, vocabulary, template),
+        flow_width=config.max_action_dim,
+    )
+
+
+def _affine(settings: dict[str, Any], what: str) -> Affine:
+    mean, std = (np.asarray(settings[f"{what}_{k}"], np.float32) for k in ("mean", "std"))
+    return Affine(mean, std + np.float32(1e-8))
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

@@ -9,16 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from arfm_ros.core.data import F32, Observation
 from arfm_ros.core.errors import BundleError, ConfigError
-from arfm_ros.core.flow import integrate
-from arfm_ros.core.normalize import Affine
-from arfm_ros.core.rtc import CLIP, Guidance, soft_mask
-from arfm_ros.core.spec import CameraInput, Language, PolicySpec, Rtc
+from arfm_ros.core.spec import PolicySpec, Rtc
 from arfm_ros.engines.bundle import (
     PARITY,
     POLICY,
@@ -34,29 +30,42 @@ from arfm_ros.engines.freeze import guidance_report
 from arfm_ros.engines.inputs import TOKENIZER, Inputs
 from arfm_ros.engines.load import load_policy
 from arfm_ros.engines.proof import proof
-from arfm_ros.engines.replay import GuidedReference, Parity, Reference, replay
+from arfm_ros.engines.replay import Parity, replay
 from arfm_ros.export.interface import Interface, read_interface
+from arfm_ros.export.lerobot import open_lerobot
+from arfm_ros.export.network import Opened, SplitNetwork
 from arfm_ros.export.onnx import OPSET, finish, to_onnx
-from arfm_ros.export.pi0 import FILTERS, Pi0, Pi0Context, load_pi0
-from arfm_ros.export.reference import guided_velocity, save_reference
+from arfm_ros.export.pi0 import open_pi0
+from arfm_ros.export.reference import save_reference
 from arfm_ros.export.rtc import guided_graph
+from arfm_ros.export.vla_card import write_vla_card
+from arfm_ros.export.vla_reference import input_names, make_reference, tensors
 from arfm_ros.export.weights import share_weights
 
-KIND = "transformers:"
-OBSERVATIONS = 2
-TOKENS = 48  # of an instruction, as pi0 was trained
+# what stands before the colon of a source -> what opens the folder after it
+OPENERS: dict[str, Callable[[Path, Interface, str], Opened]] = {
+    "transformers": open_pi0,
+    "lerobot": open_lerobot,
+}
 
 
 class _Step(nn.Module):
-    def __init__(self, model: Pi0) -> None:
+    def __init__(self, model: SplitNetwork) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, x: Tensor, t: Tensor, *context: Tensor) -> Tensor:
-        return self.model.velocity(x, t, Pi0Context(*context))
+        return self.model.velocity(x, t, self.model.context(*context))
 
 
-def export_pi0(
+class _Answer(_Step):
+    """The step of a regression, which takes neither x nor t."""
+
+    def forward(self, *context: Tensor) -> Tensor:
+        return super().forward(torch.zeros(1), torch.zeros(1), *context)
+
+
+def export_vla(
     source: str,
     interface: Path | None,
     out: Path,
@@ -64,186 +73,93 @@ def export_pi0(
     rtc: str | None = None,
     say: Callable[[str], None] = print,
 ) -> Parity:
-    """Export the checkpoint folder of `source` (transformers:FOLDER) as bundle `name` to `out`.
+    """Export the checkpoint folder of `source` (LIBRARY:FOLDER) as bundle `name` to `out`.
 
-    `rtc` is "guided" (default) or "none". Parity is against the library's own sampler. Raises
-    `BundleError` if the graphs differ from it, `ConfigError` for what is missing.
+    `rtc` is "guided" (default of a flow) or "none". Parity is against the library's own sampler.
+    Raises `BundleError` if the graphs differ from it, `ConfigError` for what is missing.
     """
+    library, _, folder = source.partition(":")
     if interface is None:
-        raise ConfigError("a pi0 checkpoint knows no joint names: give --interface FILE.yaml")
+        raise ConfigError(f"a checkpoint of {library} knows no joint names: give --interface FILE")
     if rtc == "prefix":
         raise ConfigError("rtc mode 'prefix' needs a policy trained for it: guided or none")
+    opened = OPENERS[library](Path(folder), read_interface(interface), name)
+    spec, kind = opened.spec, opened.spec.sampler.kind
+    if kind != "flow" and rtc == "guided":
+        raise ConfigError(f"rtc mode 'guided' needs a flow, '{name}' is {kind}: none")
+    if kind == "flow" and rtc != "none":
+        spec = replace(spec, rtc=Rtc("guided", 0, 3 * spec.horizon // 4))
+    say("exporting the graphs")
+    return write_bundle(replace(opened, spec=spec), out)
+
+
+def write_bundle(opened: Opened, out: Path) -> Parity:
+    """Write the bundle of a network to `out`: beside it first, moved there when it passed.
+
+    Raises `BundleError` if the graphs differ from the library's own sampler.
+    """
     if out.exists() and any(out.iterdir()) and not (out / POLICY).exists():
         raise BundleError(f"{out} holds something that is no bundle: choose another --out")
-    robot, folder = read_interface(interface), Path(source.removeprefix(KIND))
-    model, settings = load_pi0(folder, len(robot.cameras))
-    spec = replace(make_spec(model, settings, robot, name), rtc=Rtc())
-    if rtc != "none":
-        spec = replace(spec, rtc=Rtc("guided", 0, 3 * spec.horizon // 4))
     draft = out.with_name(f".{out.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    say("exporting the graphs")
-    shutil.copy(folder / TOKENIZER, draft / TOKENIZER)
-    parity = _fill(draft, model, spec)
+    parity = _fill(draft, opened)
     if not parity.passed:
-        raise BundleError(f"the graphs differ from transformers: {parity}; see {draft}")
+        raise BundleError(f"the graphs differ from {opened.made_by}: {parity}; see {draft}")
     shutil.rmtree(out, ignore_errors=True)
     draft.rename(out)
     return parity
 
 
-def make_spec(
-    model: Pi0, settings: dict[str, Any], robot: Interface, name: str
-) -> PolicySpec:
-    """Make the specification; statistics are the checkpoint's, mean and standard deviation."""
-    config, image = model.model.config, settings["image_processor"]
-    size = config.vlm_config.vision_config.image_size
-    kind = FILTERS[image["resample"]]
-    cameras = tuple(
-        CameraInput(camera, size, size, kind, "end", masked=True)
-        for camera in robot.cameras.values()
-    )
-    spec = robot.spec(name, config.chunk_size, cameras)
-    for what, names in (("state", spec.state_names), ("actions", spec.action_names)):
-        if len(settings[f"{what}_mean"]) != len(names):
-            raise ConfigError(
-                f"the checkpoint has {len(settings[f'{what}_mean'])} {what}, the interface file "
-                f"{len(names)}: {', '.join(names)}"
-            )
-    vocabulary = config.vlm_config.text_config.vocab_size
-    template = settings["bos_token"] + "{instruction}\n"
-    action = _affine(settings, "actions")
-    rows = (spec.horizon, 1)
-    return replace(
-        spec,
-        state_norm=_affine(settings, "state"),
-        action_norm=Affine(np.tile(action.offset, rows), np.tile(action.scale, rows)),
-        steps=config.num_inference_steps,
-        language=Language("tokenizer", TOKENS, vocabulary, template),
-        flow_width=config.max_action_dim,
-    )
-
-
-def _affine(settings: dict[str, Any], what: str) -> Affine:
-    mean, std = (np.asarray(settings[f"{what}_{k}"], np.float32) for k in ("mean", "std"))
-    return Affine(mean, std + np.float32(1e-8))
-
-
-def _fill(folder: Path, model: Pi0, spec: PolicySpec) -> Parity:
+def _fill(folder: Path, opened: Opened) -> Parity:
+    spec, network = opened.spec, opened.network
+    if opened.tokenizer:
+        (folder / TOKENIZER).write_text(opened.tokenizer)
     inputs = Inputs(spec, folder)
-    with torch.no_grad():
-        first = tensors(inputs, spec.example(0))
-        context = model(*first)
-    names = input_names(spec)
-    fields = list(Pi0Context._fields)
-    finish(to_onnx(model, first, names, fields), folder / PREFIX)
-    shape = (1, *spec.flow_shape)
-    point = (torch.zeros(shape), torch.zeros(1))
-    step = to_onnx(_Step(model), (*point, *context), ["x", "t", *fields], ["v"])
-    finish(step, folder / STEP)
-    if spec.rtc.mode == "guided":
-        finish(guided_graph(model, context, shape), folder / STEP_RTC)
-    graphs = [n for n in (PREFIX, STEP, STEP_RTC) if (folder / n).exists()]
-    # parameters that are the same tensor under two names are written once
-    values = {n: p.detach().numpy() for n, p in model.model.named_parameters()}
-    share_weights([folder / n for n in graphs], folder / WEIGHTS, values, {"network": "pi0"})
-    import transformers
-
+    _export_graphs(folder, network, spec, tensors(inputs, spec.example(0)))
+    graphs = [folder / n for n in (PREFIX, STEP, STEP_RTC) if (folder / n).exists()]
+    share_weights(graphs, folder / WEIGHTS, _weights(network), {})
     made = {"torch": str(torch.__version__), "opset": OPSET}
     raw = {
         "spec": json.loads(spec.to_json()),
-        "sha256": {n: file_sha256(folder / n) for n in [*graphs, WEIGHTS, TOKENIZER]},
-        "provenance": {"network": f"pi0 of transformers {transformers.__version__}"}
-        | {"exported_with": made},
+        "sha256": {file.name: file_sha256(file) for file in sorted(folder.iterdir())},
+        "provenance": {"network": opened.made_by, "exported_with": made},
     }
     (folder / POLICY).write_text(json.dumps(raw, indent=1) + "\n")
-    return _prove(folder, model, spec, inputs)
+    return _prove(folder, network, spec, inputs)
 
 
-def _prove(folder: Path, model: Pi0, spec: PolicySpec, inputs: Inputs) -> Parity:
-    reference = make_reference(model, spec, inputs)
+def _export_graphs(
+    folder: Path, network: SplitNetwork, spec: PolicySpec, first: tuple[Tensor, ...]
+) -> None:
+    with torch.no_grad():
+        context = network(*first)
+    fields = list(network.context._fields)
+    finish(to_onnx(network, first, input_names(spec), fields), folder / PREFIX)
+    shape = (1, *spec.flow_shape)
+    if spec.sampler.kind == "regression":
+        step = to_onnx(_Answer(network), tuple(context), fields, ["actions"])
+    else:
+        point = (torch.zeros(shape), torch.zeros(1))
+        step = to_onnx(_Step(network), (*point, *context), ["x", "t", *fields], ["v"])
+    finish(step, folder / STEP)
+    if spec.rtc.mode == "guided":
+        finish(guided_graph(network, context, shape), folder / STEP_RTC)
+
+
+def _weights(network: SplitNetwork) -> dict[str, NDArray[Any]]:
+    """Give the parameters but for those that would speak; the same tensor has one name only."""
+    named = network.named_parameters()
+    return {name: p.detach().numpy() for name, p in named if "lm_head" not in name}
+
+
+def _prove(folder: Path, network: SplitNetwork, spec: PolicySpec, inputs: Inputs) -> Parity:
+    reference = make_reference(network, spec, inputs)
     save_reference(reference, folder / REFERENCE)
     policy = load_policy(folder)
     parity = replay(policy, reference)
     more = guidance_report(policy, reference) if spec.rtc.mode == "guided" else {}
     record = proof(load_bundle(folder), policy.runtime, parity) | more
     (folder / PARITY).write_text(json.dumps(record, indent=1) + "\n")
+    write_vla_card(folder)
     return parity
-
-
-def input_names(spec: PolicySpec) -> list[str]:
-    """Names of the prefix graph's inputs, in order."""
-    pictures = [f"{kind}_{c.name}" for c in spec.cameras for kind in ("image", "inside")]
-    return [*pictures, "state", "tokens", "mask"]
-
-
-def tensors(inputs: Inputs, observation: Observation) -> tuple[Tensor, ...]:
-    """Prepare an observation as the engine does, for torch."""
-    feed = inputs(observation)
-    return tuple(torch.from_numpy(np.array(feed[name])) for name in input_names(inputs.spec))
-
-
-def make_reference(model: Pi0, spec: PolicySpec, inputs: Inputs, seed: int = 0) -> Reference:
-    """Run torch on made-up observations; each trace ends with what the library's sampler gave."""
-    rng = np.random.default_rng(seed)
-    seen = [_observation(spec, rng) for _ in range(OBSERVATIONS)]
-    noise = rng.standard_normal((OBSERVATIONS, *spec.flow_shape)).astype(np.float32)
-    traces, velocities, contexts = [], [], []
-    for observation, one in zip(seen, noise):
-        prepared = tensors(inputs, observation)
-        with torch.no_grad():
-            contexts.append(model(*prepared))
-        field = _Recorder(model, contexts[-1])
-        trace = list(integrate(field, one, spec.steps, keep_trace=True).trace)
-        wanted = model.library_chunk(prepared, torch.from_numpy(one[None]), spec.steps)
-        traces.append(np.stack([*trace[:-1], wanted[0].numpy()]))
-        velocities.append(np.stack(field.seen))
-    trace, state = np.stack(traces), np.stack([o.state for o in seen])
-    return Reference(
-        images={c.name: np.stack([o.images[c.name] for o in seen]) for c in spec.cameras},
-        state=state,
-        instructions=tuple(o.instruction for o in seen),
-        noise=noise,
-        trace=trace,
-        velocity=np.stack(velocities),
-        chunk=np.stack([spec.unnormalise_actions(t[-1], s) for t, s in zip(trace, state)]),
-        guided=_guided(model, spec, contexts, trace) if spec.rtc.mode == "guided" else None,
-    )
-
-
-class _Recorder:
-    """The velocity field of a context, which keeps what it gave."""
-
-    def __init__(self, model: Pi0, context: Pi0Context) -> None:
-        self.model, self.context, self.seen = model, context, list[F32]()
-
-    @torch.no_grad()
-    def __call__(self, x: F32, t: float) -> F32:
-        v = self.model.velocity(torch.from_numpy(x[None]), torch.tensor([t]), self.context)
-        self.seen.append(v[0].numpy())
-        return self.seen[-1]
-
-
-def _observation(spec: PolicySpec, rng: np.random.Generator) -> Observation:
-    """Make an observation whose pictures are wider than the network's, so that they are padded."""
-    example = spec.example(int(rng.integers(2**31)))
-    images = {
-        c.name: rng.integers(0, 256, (c.height, 3 * c.width // 2, 3), dtype=np.uint8)
-        for c in spec.cameras
-    }
-    return replace(example, images=images)
-
-
-def _guided(
-    model: Pi0, spec: PolicySpec, contexts: list[Pi0Context], trace: F32
-) -> GuidedReference:
-    previous = np.roll(trace[:, -1], 1, axis=0)
-    horizon, steps = spec.horizon, spec.steps
-    weights = np.stack([soft_mask(horizon, k % horizon, horizon) for k in range(len(contexts))])
-    velocity = np.zeros_like(trace[:, :-1])
-    for k, context in enumerate(contexts):
-        given = Guidance(previous[k], weights[k])
-        for i in range(steps):
-            velocity[k, i] = guided_velocity(model, context, given, trace[k, i], i / steps)
-    return GuidedReference(previous, weights, CLIP, velocity)

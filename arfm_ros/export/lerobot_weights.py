@@ -1,0 +1,58 @@
+"""Weights of a LeRobot checkpoint: all of them there, all of the right shape, or an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from arfm_ros.core.errors import ConfigError
+
+WEIGHTS = "model.safetensors"
+UNUSED = "lm_head"  # would speak; a policy does not
+SHOWN = 4
+
+
+def load_weights(policy: Any, folder: Path) -> None:
+    """Load model.safetensors into `policy`. Raises `ConfigError` naming what does not fit.
+
+    The library's own loaders go on with random weights instead.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = folder / WEIGHTS
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(f"cannot read the weights in {path}: {error}") from error
+    rename = getattr(policy, "_fix_pytorch_state_dict_keys", None)
+    if rename is not None:  # the port of openpi reads openpi's own names too
+        named = rename(state, policy.config)
+        state = {k if k.startswith("model.") else f"model.{k}": v for k, v in named.items()}
+    check_weights(policy, state, path)
+    policy.load_state_dict(state, strict=False)
+
+
+def check_weights(policy: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Raise `ConfigError` naming parameters that are missing in `state` or have another shape."""
+    wanted = {n: v for n, v in policy.state_dict().items() if UNUSED not in n}
+    wrong = [
+        f"{name} is {list(state[name].shape)}, needs {list(value.shape)}"
+        for name, value in wanted.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    if wrong:
+        raise ConfigError(f"{path} has weights of another shape: {_some(wrong, '; ')}")
+    there = {wanted[name].data_ptr() for name in wanted if name in state}
+    missing = [n for n, v in wanted.items() if n not in state and v.data_ptr() not in there]
+    if missing:
+        raise ConfigError(f"{path} lacks {len(missing)} weights: {_some(missing, ', ')}")
+
+
+def _some(names: Iterable[str], between: str) -> str:
+    first = list(names)
+    more = f"{between}and {len(first) - SHOWN} more" if len(first) > SHOWN else ""
+    return between.join(first[:SHOWN]) + more

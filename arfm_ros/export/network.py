@@ -1,0 +1,57 @@
+"""What a network of another library has to show to become a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from arfm_ros.core.spec import PolicySpec
+
+
+class SplitNetwork(Protocol):
+    """A module in the two parts of a bundle, and the library's own sampler; batch 1, float32.
+
+    A flow's time runs from 0 (noise) to 1 (action), whatever it does in the library; a diffusion's
+    is the level of noise in its schedule.
+    """
+
+    context: type[Any]  # NamedTuple of the tensors that the prefix leaves
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        """Map the inputs of the prefix graph to a context."""
+        ...
+
+    def velocity(self, x: Tensor, t: Tensor, context: Any) -> Tensor:
+        """Map x [1, H, D] at t [1] to v [1, H, D], or to what else the spec's sampler wants.
+
+        A regression looks at neither and gives the actions.
+        """
+        ...
+
+    def library_chunk(self, inputs: tuple[Tensor, ...], noise: Tensor, steps: int) -> Tensor:
+        """Compute x_1 [1, H, D] by the library's own sampler."""
+        ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Give every parameter."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """A checkpoint of another library, opened."""
+
+    network: SplitNetwork
+    spec: PolicySpec  # without real-time chunking
+    tokenizer: str  # content of tokenizer.json; "" without language
+    made_by: str  # "pi0 of transformers 5.24.0"
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """Make `module` float32, for inference only."""
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return module.float().eval()
