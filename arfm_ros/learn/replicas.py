@@ -9,9 +9,9 @@ and DistributedDataParallel averages the gradients.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -20,8 +20,6 @@ from torch.nn.parallel import DistributedDataParallel
 from arfm_ros.learn.dataset import Share
 from arfm_ros.learn.group import ALONE, Group
 from arfm_ros.learn.model import FlowPolicy
-
-Result = TypeVar("Result")
 
 
 class Part(NamedTuple):
@@ -65,11 +63,9 @@ class Replicas:
         if group.size > 1:
             self._passes = [DistributedDataParallel(self._passes[0], broadcast_buffers=False)]
         self._group, self._scaler = group, scaler
-        # a thread for each share: it goes back through what it computed, its cache still warm
-        self._threads = [
-            ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
-            for _ in self.models
-        ]
+        self._pool = ThreadPoolExecutor(
+            threads, initializer=torch.set_num_threads, initargs=(1,)
+        )
 
     @property
     def shares(self) -> list[Share]:
@@ -102,20 +98,14 @@ class Replicas:
 
         indices = range(len(self.models))
         if loss is None:
-            infos = self._each(both, indices)
+            infos = list(self._pool.map(both, indices))
         else:
-            parts = self._each(ahead, indices)
+            parts = list(self._pool.map(ahead, indices))
             slopes, info = relative_slopes(parts, loss, self._group)
-            self._each(back, parts, slopes)
+            list(self._pool.map(back, parts, slopes))
             infos = [part.info | info for part in parts]
         _add_gradients(self.models)
         return infos
-
-    def _each(self, work: Callable[..., Result], *given: Iterable[Any]) -> list[Result]:
-        """Run `work` on the thread of each share; an error in one is raised here."""
-        rows = zip(self._threads, *given)
-        running = [thread.submit(work, *row) for thread, *row in rows]
-        return [one.result() for one in running]
 
 
 def relative_slopes(
