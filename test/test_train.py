@@ -296,6 +296,11 @@ def test_the_recorded_command_names_no_local_folder() -> None:
     assert "/" not in text.removeprefix("./")
 
 
+def test_a_limit_that_leaves_nothing_is_named(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="all 36 observations .*--outlier 0 takes them all"):
+        start(plan(data, tmp_path, outlier=1e-3), say=silent)
+
+
 def test_sigterm_leaves_a_checkpoint(data: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "arfm_ros.cli", "train", str(data), "--out", str(tmp_path)]
     options = ["--minutes", "10", "--batch", "2", "--threads", "1"]
