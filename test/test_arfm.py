@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.learn.arfm import Arfm, effective_samples, softmax_weights, solve_alpha
+from arfm_ros.learn.arfm import Arfm, best_alpha, effective_samples, softmax_weights, solve_alpha
 from arfm_ros.learn.replicas import Part, relative_slopes
 
 LAM = 5e-4
@@ -210,3 +210,39 @@ def test_constant_returns_weigh_every_sample_exactly_one(size: int) -> None:
     part = Part(losses.float(), torch.zeros(()), torch.full((size,), 0.3), {})
     (slopes,), _ = relative_slopes([part], Arfm().loss)
     assert torch.equal(slopes, torch.ones(size))
+
+
+def binary(rate: float, size: int = 400) -> torch.Tensor:
+    """Make z-scored R* of a batch in which a share `rate` succeeded."""
+    success = (torch.arange(size) < rate * size).double()
+    return (success - success.mean()) / success.std(correction=0)
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.5, 0.9])
+def test_moments_of_the_batch_keep_failures_out_where_signal_is_worth_their_variance(
+    rate: float,
+) -> None:
+    sigma_l, signal = 0.15, binary(rate)
+    worth = 2 * sigma_l**2 / rate  # of dJ/dP at P = 1, with the weight P of the successes
+    worth /= math.sqrt((1 - rate) / rate) + math.sqrt(rate / (1 - rate))
+    alphas = [Arfm(lam=k * worth, moments="batch").alpha(1.0, sigma_l, signal) for k in (0.5, 1.5)]
+    assert alphas[0][0] < 2.5 and not alphas[0][1]
+    assert alphas[1] == (5.0, True)
+    assert Arfm(lam=1.5 * worth).alpha(1.0, sigma_l, signal)[0] < 1.5  # as if it were a Gaussian
+
+
+def test_moments_of_the_batch_minimise_what_the_weights_cost_and_gain() -> None:
+    losses, signal = batch(0, 256)
+    fine = np.geomspace(0.01, 5.0, 5000)
+    alpha = best_alpha(signal, 0.1, 0.02, fine)
+    costs = []
+    for one in (alpha / 1.01, alpha, alpha * 1.01):
+        weights = softmax_weights(signal, one)
+        spread = 256 / effective_samples(weights) - 1
+        costs.append(0.1**2 * spread - 0.02 * float((weights * signal).sum()))
+    assert costs[1] < costs[0] and costs[1] < costs[2]
+
+
+def test_unknown_moments_are_refused() -> None:
+    with pytest.raises(ConfigError, match="gaussian, batch"):
+        Arfm(moments="median")

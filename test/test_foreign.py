@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 import torch
 from safetensors.numpy import save_file
@@ -15,10 +16,12 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.spec import CameraInput, Language
 from arfm_ros.core.text import compose
 from arfm_ros.engines.resample import inner_size
+from arfm_ros.export import onnx as onnx_export
 from arfm_ros.export.lerobot_processors import AFTER, BEFORE, normalisation, read_processors
 from arfm_ros.export.lerobot_weights import check_weights
 from arfm_ros.export.time_embedding import TimeEmbedding
 from arfm_ros.export.vla import export_vla
+from arfm_ros.export.weights import share_weights
 
 ROBOT = "cameras: {top: scene}\nstate: [a]\nactions: [a]\ndt_s: 0.1\ninstruction: go\n"
 
@@ -126,3 +129,27 @@ def test_an_input_that_never_moved_is_lerobot_s_and_does_not_blow_up(mode: str) 
     affine = normalisation(mode, rest, rest, 1.0)
     np.testing.assert_allclose(affine.normalise(rest), -1, atol=1e-6)
     assert np.abs(affine.normalise(rest + np.float32(0.01))).max() < 2
+
+
+def test_weights_too_large_for_one_file_end_up_in_the_same_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(40, 60), torch.nn.Linear(60, 30)).eval()
+    x = torch.randn(1, 40)
+    weights = {name: p.detach().numpy() for name, p in network.named_parameters()}
+    graphs = []
+    for room in (onnx_export.ROOM, 100):
+        monkeypatch.setattr(onnx_export, "ROOM", room)
+        path = tmp_path / f"{room}" / "step.onnx"
+        path.parent.mkdir()
+        onnx_export.finish(onnx_export.to_onnx(network, (x,), ["x"], ["y"]), path)
+        assert path.with_suffix(".data").exists() == (room == 100)
+        share_weights([path], path.with_name("weights.safetensors"), weights, {})
+        assert sorted(file.name for file in path.parent.iterdir()) == [
+            "step.onnx",
+            "weights.safetensors",
+        ]
+        found = ort.InferenceSession(str(path)).run(None, {"x": x.numpy()})[0]
+        np.testing.assert_allclose(found, network(x).detach().numpy(), atol=1e-5)
+        graphs.append(path.read_bytes())
+    assert graphs[0] == graphs[1]

@@ -1,4 +1,4 @@
-"""Measure the whole stack, or the training, on this machine against what it must reach."""
+"""Measure a bundle, the whole stack or the training on this machine."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from pathlib import Path
 
 from arfm_ros.core.errors import ConfigError
 
-HELP = "measure against targets: ./arfm bench stack, ./arfm bench train [EPISODES]"
-EXTRAS = ("ros", "sim")  # and "train" for that, see ./arfm
+HELP = "measure against floors and targets: ./arfm bench BUNDLE, stack or train [EPISODES]"
+EXTRAS = ("ros", "sim")  # and "train" for that, "engine" for a bundle, see ./arfm
 EXPERTS = {"lift": 6, "place": 6}  # episodes to train on where none are given
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `arfm bench`."""
-    parser.add_argument("what", choices=("stack", "train"), help="what to measure")
+    parser.add_argument(
+        "what", metavar="WHAT", help="stack, train, or the folder or name of a bundle"
+    )
     parser.add_argument(
         "data", nargs="*", type=Path, help="train: folders with episodes (default: it makes some)"
     )
-    parser.add_argument("--seconds", type=float, default=60.0, help="train: how long (60)")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="train and a bundle: how long (60)"
+    )
     parser.add_argument("--batch", type=int, default=128, help="train: observations a step")
     parser.add_argument("--episodes", type=int, default=20, help="per task (default: 20)")
     parser.add_argument("--policy", default="", metavar="BUNDLE", help="bundle to measure with")
@@ -31,11 +35,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", default="episodes", metavar="DIR", help="where the bags go")
     parser.add_argument("--json", default="", metavar="FILE", help="write the measurements there")
+    bundle = parser.add_argument_group("a bundle, beside eager torch where that is installed")
+    bundle.add_argument("--engine", default="onnx", metavar="E", help="as in arfm check")
+    bundle.add_argument("--precision", default="", help="fp32, fp16 or bf16 (default: as built)")
+    bundle.add_argument("--providers", nargs="+", default=["default"], metavar="P")
+    bundle.add_argument("--threads", type=int, default=2, help="(default: 2)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure; 1 when a target was missed or a run broke."""
-    return _train(args) if args.what == "train" else _stack(args)
+    measure = {"train": _train, "stack": _stack}.get(args.what, _bundle)
+    return measure(args)
+
+
+def _bundle(args: argparse.Namespace) -> int:
+    """Time a bundle's graphs and chunks beside what the machine could do at best."""
+    from arfm_ros.bench import table
+    from arfm_ros.bench.bundle import Choice, bench_bundle
+    from arfm_ros.bringup import find_bundle
+    from arfm_ros.up.report import save
+
+    if args.data:
+        raise ConfigError(f"{args.data[0]}: one bundle at a time; episodes are for bench train")
+    choice = Choice(
+        args.engine, args.precision, tuple(args.providers), args.threads, args.seconds
+    )
+    results = bench_bundle(find_bundle(args.what), choice, print)
+    table.show(results)
+    if args.json:
+        save(Path(args.json), results)
+    return int(not all(one["met"] for one in results["follow_on"].values()))
 
 
 def _train(args: argparse.Namespace) -> int:

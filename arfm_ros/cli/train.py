@@ -20,6 +20,7 @@ KNOBS: dict[str, tuple[str, str, str]] = {
     "--lambda": ("arfm", "lam", "worth of signal in variance"),
     "--alpha-min": ("arfm", "alpha_min", "lower bound of the scale"),
     "--alpha-max": ("arfm", "alpha_max", "upper bound of the scale"),
+    "--moments": ("arfm", "moments", "gaussian as in the paper, or batch for success or failure"),
     "--beta": ("rwr", "beta", "inverse temperature"),
     "--weight-max": ("rwr", "weight_max", "largest weight"),
     "--return-quantile": ("return", "quantile", "of the data's R*, asked for at run time"),
@@ -87,8 +88,9 @@ def _add_objective(parser: argparse.ArgumentParser) -> None:
         choices=("fm", "filtered_bc", "rwr", "return", "arfm"),
         help="how the observations count (default: fm, all the same)",
     )
-    for flag, (name, _, text) in KNOBS.items():
-        parser.add_argument(flag, type=float, help=f"{name}: {text}")
+    for flag, (name, field, text) in KNOBS.items():
+        kind = str if field == "moments" else float
+        parser.add_argument(flag, type=kind, help=f"{name}: {text}")
     parser.add_argument("--reward", help="terms of R* and their weights: success=1,progress=0.5")
     parser.add_argument("--raw-signal", action="store_true", help="R* without the z-score")
     parser.add_argument(
@@ -175,7 +177,7 @@ def train_config(args: argparse.Namespace) -> TrainConfig:
     )
 
 
-def _knobs(args: argparse.Namespace) -> dict[str, float]:
+def _knobs(args: argparse.Namespace) -> dict[str, Any]:
     """Collect the objective's own knobs. Raises `ConfigError` for one of another objective."""
     from arfm_ros.core.errors import ConfigError
 

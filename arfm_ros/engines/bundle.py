@@ -21,6 +21,7 @@ POLICY, PREFIX, STEP, REFERENCE, PARITY = (
 )
 STEP_RTC = "step_rtc.onnx"  # of bundles whose chunks follow on
 WEIGHTS = "weights.safetensors"  # what the graphs refer to
+BLOCK = 2**24  # bytes; weights may be larger than memory
 AGAIN = "export it again or fetch the bundle again"
 
 
@@ -99,7 +100,11 @@ def bundle_sha256(raw: Mapping[str, Any]) -> str:
 
 def file_sha256(path: Path) -> str:
     """Hash a file's bytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _read_json(path: Path) -> Any:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from arfm_ros.learn.model import EncodedContext, FlowPolicy, to_float
 
 OPSET = 20
+ROOM = 2**30  # bytes of weights in a graph's file, which cannot grow beyond 2 GiB
 PREFIX, STEP = "prefix.onnx", "step.onnx"
 
 
@@ -91,10 +92,21 @@ def to_onnx(
 
 
 def finish(graph: onnx.ModelProto, path: Path) -> None:
-    """Check a graph and write it to `path`."""
+    """Check a graph and write it to `path`; weights for which one file has no room, beside it."""
     _forget_origin(graph)
+    if sum(len(tensor.raw_data) for tensor in graph.graph.initializer) > ROOM:
+        beside = beside_of(path).name
+        beside_of(path).unlink(missing_ok=True)  # the library would append
+        onnx.save_model(graph, path, save_as_external_data=True, location=beside)
+        onnx.checker.check_model(str(path))
+        return
     onnx.checker.check_model(graph)
     path.write_bytes(graph.SerializeToString())
+
+
+def beside_of(path: Path) -> Path:
+    """Name the file of the weights that do not fit into a graph's own."""
+    return path.with_suffix(".data")
 
 
 def _forget_origin(graph: onnx.ModelProto) -> None:

@@ -41,6 +41,7 @@ def share_weights(
         model = onnx.load(path)
         _move(model.graph, places, store.name)
         path.write_bytes(model.SerializeToString())
+        path.with_suffix(".data").unlink(missing_ok=True)  # of a graph that had no room for them
         onnx.checker.check_model(str(path))
 
 

@@ -20,7 +20,7 @@ class Row:
 
     name: str
     objective: str
-    knobs: Mapping[str, float] = field(default_factory=dict)
+    knobs: Mapping[str, float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,10 @@ _ALL = Stage(TASKS, measured=TASKS)
 _LAMBDAS = (5e-4, 5e-3, 0.04, 0.2, 2.0, 20.0)
 _SWEEP = (
     *(Row(f"ARFM lambda {lam}", "arfm", {"lam": lam}) for lam in _LAMBDAS),
+    *(
+        Row(f"ARFM batch lambda {lam}", "arfm", {"lam": lam, "moments": "batch"})
+        for lam in (0.04, 0.2)
+    ),
     *(Row(f"RWR beta {beta}", "rwr", {"beta": beta}) for beta in (1.0, 3.0, 10.0)),
 )
 STUDIES: dict[str, Study] = {
