@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from client_rig import ask
-from policy_rig import PICTURE, STATE, Robot, write_bundle
+from policy_rig import PATIENT, PICTURE, ROOT, STATE, Robot, write_bundle
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParameters
-from test_policy_node import PATIENT, ROOT, TEXT, poison
+from test_policy_node import TEXT, poison
 
 from arfm_ros.core.data import Observation
 from arfm_ros.core.flow import integrate
