@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.learn.arfm import Arfm, effective_samples, softmax_weights, solve_alpha
+from arfm_ros.learn.arfm import Arfm, best_alpha, effective_samples, softmax_weights, solve_alpha
 from arfm_ros.learn.replicas import Part, relative_slopes
 
 LAM = 5e-4
@@ -42,6 +42,26 @@ def test_alpha_inverts_the_condition_it_solves(x: float, sigma_r: float, sigma_l
     scale = 4 * math.exp(2 * x) - 2 * math.exp(x)
     lam = sigma_l**2 / sigma_r * math.sqrt(x) * scale
     assert solve_alpha(sigma_r, sigma_l, lam) == pytest.approx(math.sqrt(x) / sigma_r, rel=1e-9)
+
+
+@pytest.mark.parametrize(("sigma_r", "variance_l", "alpha"), VECTORS)
+def test_the_objective_falls_up_to_alpha_and_rises_behind_it(
+    sigma_r: float, variance_l: float, alpha: float
+) -> None:
+    def slope(a: float) -> float:  # of J = sigma_L^2 (e^(2 x) - e^x) - lambda a sigma_R^2
+        x = (a * sigma_r) ** 2
+        variance = variance_l * 2 * a * sigma_r**2 * (2 * math.exp(2 * x) - math.exp(x))
+        return variance - LAM * sigma_r**2
+
+    assert slope(alpha * (1 - 1e-9)) < 0 < slope(alpha * (1 + 1e-9))
+    slopes = [slope(a) for a in np.linspace(0.0, 3 * alpha, 200)]
+    assert slopes == sorted(slopes)  # J is convex: there is no other root
+
+
+def test_the_defaults_are_the_papers() -> None:
+    arfm = Arfm()
+    assert (arfm.lam, arfm.alpha_min, arfm.alpha_max) == (5e-4, 0.01, 5.0)
+    assert arfm.iterations >= 20
 
 
 def test_twenty_iterations_come_within_a_hundred_thousandth() -> None:
@@ -190,3 +210,39 @@ def test_constant_returns_weigh_every_sample_exactly_one(size: int) -> None:
     part = Part(losses.float(), torch.zeros(()), torch.full((size,), 0.3), {})
     (slopes,), _ = relative_slopes([part], Arfm().loss)
     assert torch.equal(slopes, torch.ones(size))
+
+
+def binary(rate: float, size: int = 400) -> torch.Tensor:
+    """Make z-scored R* of a batch in which a share `rate` succeeded."""
+    success = (torch.arange(size) < rate * size).double()
+    return (success - success.mean()) / success.std(correction=0)
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.5, 0.9])
+def test_moments_of_the_batch_keep_failures_out_where_signal_is_worth_their_variance(
+    rate: float,
+) -> None:
+    sigma_l, signal = 0.15, binary(rate)
+    worth = 2 * sigma_l**2 / rate  # of dJ/dP at P = 1, with the weight P of the successes
+    worth /= math.sqrt((1 - rate) / rate) + math.sqrt(rate / (1 - rate))
+    alphas = [Arfm(lam=k * worth, moments="batch").alpha(1.0, sigma_l, signal) for k in (0.5, 1.5)]
+    assert alphas[0][0] < 2.5 and not alphas[0][1]
+    assert alphas[1] == (5.0, True)
+    assert Arfm(lam=1.5 * worth).alpha(1.0, sigma_l, signal)[0] < 1.5  # as if it were a Gaussian
+
+
+def test_moments_of_the_batch_minimise_what_the_weights_cost_and_gain() -> None:
+    losses, signal = batch(0, 256)
+    fine = np.geomspace(0.01, 5.0, 5000)
+    alpha = best_alpha(signal, 0.1, 0.02, fine)
+    costs = []
+    for one in (alpha / 1.01, alpha, alpha * 1.01):
+        weights = softmax_weights(signal, one)
+        spread = 256 / effective_samples(weights) - 1
+        costs.append(0.1**2 * spread - 0.02 * float((weights * signal).sum()))
+    assert costs[1] < costs[0] and costs[1] < costs[2]
+
+
+def test_unknown_moments_are_refused() -> None:
+    with pytest.raises(ConfigError, match="gaussian, batch"):
+        Arfm(moments="median")

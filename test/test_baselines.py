@@ -100,6 +100,24 @@ def test_arfm_takes_the_very_step_of_plain_flow_matching_when_returns_are_the_sa
     assert torch.equal(weights(plain.model), weights(ours.model))
 
 
+def test_arfm_on_successes_alone_trains_the_very_network_of_plain_flow_matching(
+    tmp_path: Path,
+) -> None:
+    for n in range(3):
+        write_episode(tmp_path / "data" / f"e{n}", n)
+    said: list[str] = []
+    trained = [
+        start(
+            plan(tmp_path / "data", tmp_path / o.name, objective=o, signal=SUCCESS, threads=2),
+            say=said.append,
+        )
+        for o in (PlainFm(), Arfm())
+    ]
+    assert any("R* is 0: plain flow matching" in text for text in said)
+    for name, weight in trained[0].model.items():
+        assert torch.equal(trained[1].model[name], weight), name
+
+
 def test_arfm_takes_another_step_when_returns_differ(sampler: Sampler) -> None:
     plain, ours = (trainer(sampler, o) for o in (PlainFm(), Arfm(alpha_min=1.0)))
     plain.step()

@@ -73,6 +73,10 @@ def test_the_extras_of_a_verb_are_read_by_the_bootstrap_and_exist(verb: str) -> 
         ("export models/fr3_reach_lift --engine tensorrt", "engine"),
         ("export runs/one --out bundle --engine=tensorrt_rtx", "train rtx"),
         ("check models/fr3_reach_lift", ""),
+        ("bench train runs/episodes", "ros sim train"),
+        ("bench stack", "ros sim"),
+        ("bench fr3_tabletop", "ros sim engine"),
+        ("check models/fr3_tabletop --engine torch", "train"),
     ],
 )
 def test_an_engine_brings_its_extra_and_a_bundle_needs_no_torch(words: str, wanted: str) -> None:

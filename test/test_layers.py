@@ -28,7 +28,7 @@ TORCH = {"torch", "onnxscript", "onnx"}
 TIME = {"time", "datetime"}
 # Folder -> what nothing in it may import, be it ours ("arfm_ros.nodes") or another's.
 OURS = ("cli", "nodes", "up", "doctor", "study", "learn", "export", "sim", "episodes", "engines")
-OURS += ("bringup",)
+OURS += ("bringup", "bench")
 FORBIDDEN: dict[str, set[str]] = {
     "core": ROS
     | TORCH
@@ -41,6 +41,7 @@ FORBIDDEN: dict[str, set[str]] = {
     "sim": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export", "cli", "up")},
     "learn": ROS | {f"{PACKAGE}.{n}" for n in ("nodes", "cli", "up")},
     "export": ROS | {f"{PACKAGE}.{n}" for n in ("nodes", "cli", "up")},
+    "bench": ROS | {f"{PACKAGE}.{n}" for n in ("nodes", "cli", "up")},
     "study": ROS | {f"{PACKAGE}.{n}" for n in ("nodes", "cli", "up")},
     "nodes": TORCH | {f"{PACKAGE}.{n}" for n in ("learn", "export", "cli", "up")},
     "up": TORCH | {f"{PACKAGE}.{n}" for n in ("learn", "export", "cli")},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -139,6 +140,21 @@ def test_the_loss_of_no_velocity_is_that_of_action_minus_noise() -> None:
     loss, _ = flow_loss(network, context, target, config, torch.Generator().manual_seed(0))
     assert loss.shape == (BATCH,)
     torch.testing.assert_close(loss, torch.ones(BATCH), atol=0.03, rtol=0)  # E |0 - noise|^2
+
+
+def test_the_field_that_leads_from_noise_to_the_action_has_no_loss() -> None:
+    chunks = actions()
+
+    class Straight:  # x_t = t a + (1 - t) n, so that u = a - n = (a - x_t) / (1 - t)
+        precision = nullcontext
+
+        def velocity(self, x: torch.Tensor, t: torch.Tensor, *_: object) -> torch.Tensor:
+            draws = len(x) // len(chunks)
+            return (chunks.repeat_interleave(draws, dim=0) - x) / (1 - t)[:, None, None]
+
+    rng = torch.Generator().manual_seed(0)
+    losses, _ = flow_loss(Straight(), None, chunks, FlowConfig(noise_bias=8.0), rng)  # type: ignore
+    assert losses.shape == (BATCH,) and losses.max() < 1e-6
 
 
 def test_the_loss_is_the_same_for_the_same_seed(model: FlowPolicy) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from learn_rig import SMALL, silent, spec, write_episode
+from learn_rig import NAMES, SMALL, silent, spec, write_episode
 
+from arfm_ros.cli.__main__ import main
 from arfm_ros.control import fr3, kinematics
 from arfm_ros.control.objects import object_of, object_state
 from arfm_ros.core.data import Observation
@@ -19,7 +20,6 @@ from arfm_ros.export.bundle import export_bundle
 from arfm_ros.learn import frames as learn_frames
 from arfm_ros.learn.checkpoint import Checkpoint, load_checkpoint
 from arfm_ros.learn.dataset import fit_spec
-from arfm_ros.learn.frames import NAMES
 from arfm_ros.learn.model import ModelConfig
 from arfm_ros.learn.session import Plan, start
 from arfm_ros.learn.train import TrainConfig
@@ -68,13 +68,20 @@ def test_an_object_that_is_not_there_reads_0() -> None:
     assert not object_state(OBJECTS[:4], HOME, {"cube": pose(0.2, 0.0, -3.0, yaw=1.0)}).any()
 
 
+def test_the_train_verb_makes_a_policy_without_cameras(data: Path, tmp_path: Path) -> None:
+    words = ("--steps", "1", "--batch", "8", "--threads", "1", "--no-images")
+    assert main(["train", str(data), "--out", str(tmp_path), *words]) == 0
+    spec = load_checkpoint(tmp_path).spec
+    assert not spec.cameras and "cube_yaw" in spec.state_names
+
+
 def test_unknown_objects_and_axes_are_answered_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="no pose of cup; there are poses of: cube"):
         object_state(["cup_x"], HOME, {"cube": pose(0.0, 0.0, 0.0)})
     with pytest.raises(ConfigError, match="x, y, z, yaw"):
         object_of("cube_roll")
-    with pytest.raises(ConfigError, match="8 of the robot and 6 of objects"):
-        ModelConfig((), OBJECTS)
+    with pytest.raises(ConfigError, match="state has 6 values, needs 6 of objects and"):
+        ModelConfig((), OBJECTS, len(OBJECTS))
 
 
 def test_a_recording_tells_what_the_simulator_shows_the_policy(data: Path) -> None:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from learn_rig import DT_NS, SMALL, write_episode, write_episodes
 
+from arfm_ros.control.embodiment import FR3
 from arfm_ros.core.errors import ConfigError, EpisodeError
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.task_state import TaskState, read_task_state
 from arfm_ros.episodes.windows import EpisodeArrays
-from arfm_ros.learn.frames import NAMES, Frames, load_frames, open_frames
+from arfm_ros.learn.frames import Frames, load_frames, open_frames
 from arfm_ros.learn.rewards import TERMS, human_steps, returns_to_go, step_rewards
 from arfm_ros.learn.rl_signal import (
     Reward,
@@ -89,52 +90,52 @@ def test_the_weights_are_named_like_the_terms() -> None:
 
 @pytest.mark.parametrize(("success", "value"), [(True, 1.0), (False, 0.0)])
 def test_a_label_alone_gives_every_step_the_same_return(success: bool, value: float) -> None:
-    returns = column(returns_to_go(arrays(success), None, NAMES), "success")
+    returns = column(returns_to_go(arrays(success), None, FR3), "success")
     np.testing.assert_array_equal(returns, np.full(T, value, np.float32))
 
 
 def test_steps_to_success_count_down_to_the_success_that_stays() -> None:
     state = task_state(np.zeros(T), success_from=12)
     state.success[5] = True  # for a moment only
-    returns = column(returns_to_go(arrays(), state, NAMES), "steps_to_success")
+    returns = column(returns_to_go(arrays(), state, FR3), "steps_to_success")
     np.testing.assert_allclose(returns[:13], 1 / np.arange(13, 0, -1), rtol=1e-6)
     np.testing.assert_array_equal(returns[13:], 1.0)
-    failed = returns_to_go(arrays(False), state, NAMES)
+    failed = returns_to_go(arrays(False), state, FR3)
     np.testing.assert_array_equal(column(failed, "steps_to_success"), 0)
 
 
 def test_progress_returns_the_mean_rate_from_here_to_the_end() -> None:
     steady = task_state(np.linspace(0, 1, T))
-    returns = column(returns_to_go(arrays(False), steady, NAMES), "progress")
+    returns = column(returns_to_go(arrays(False), steady, FR3), "progress")
     np.testing.assert_allclose(returns * np.arange(T, 0, -1), 1 - np.linspace(0, 1, T), atol=1e-6)
 
 
 def test_a_nan_in_the_progress_repeats_the_value_before_it() -> None:
     value = np.linspace(0, 1, T)
     value[7:9] = np.nan
-    rewards = step_rewards(arrays(), task_state(value), NAMES)
+    rewards = step_rewards(arrays(), task_state(value), FR3)
     progress = column(rewards, "progress")
     assert np.isfinite(progress).all() and progress.sum() == pytest.approx(1.0)
     assert progress[6] == progress[7] == 0.0
-    nothing = step_rewards(arrays(), task_state(np.full(T, np.nan)), NAMES)
+    nothing = step_rewards(arrays(), task_state(np.full(T, np.nan)), FR3)
     assert np.isnan(column(nothing, "progress")).all()
 
 
 def test_smoothness_is_minus_the_square_of_speed_and_acceleration() -> None:
-    rewards = step_rewards(arrays(), None, NAMES)
+    rewards = step_rewards(arrays(), None, FR3)
     for path in ("joint", "action"):
         np.testing.assert_allclose(column(rewards, f"{path}_velocity"), -1.0, atol=1e-4)
         np.testing.assert_allclose(column(rewards, f"{path}_acceleration"), 0.0, atol=1e-4)
     moved = arrays()
     moved.state[:, 7] = np.random.default_rng(0).random(T)  # the gripper does not count
-    again = step_rewards(moved, None, NAMES)
+    again = step_rewards(moved, None, FR3)
     np.testing.assert_array_equal(rewards, again)
 
 
 def test_a_state_that_is_not_finite_leaves_the_rewards_finite() -> None:
     broken = arrays()
     broken.state[0] = broken.state[9] = np.nan
-    assert np.isfinite(column(step_rewards(broken, None, NAMES), "joint_velocity")).all()
+    assert np.isfinite(column(step_rewards(broken, None, FR3), "joint_velocity")).all()
 
 
 def test_a_takeover_blames_the_second_before_it_and_no_step_after() -> None:
@@ -142,16 +143,16 @@ def test_a_takeover_blames_the_second_before_it_and_no_step_after() -> None:
     episode = replace(
         episode, stamp_ns=4 * episode.stamp_ns, command_stamp_ns=4 * episode.command_stamp_ns
     )
-    blamed = column(step_rewards(episode, None, NAMES), "takeover")
+    blamed = column(step_rewards(episode, None, FR3), "takeover")
     human = human_steps(episode)
     assert np.flatnonzero(human).tolist() == [14, 15, 16, 17, 18, 19]
     assert np.flatnonzero(blamed).tolist() == [9, 10, 11, 12, 13]  # 5 x 200 ms
-    returns = column(returns_to_go(episode, None, NAMES), "takeover")
+    returns = column(returns_to_go(episode, None, FR3), "takeover")
     assert (returns[:14] < 0).all() and not returns[14:].any()
 
 
 def test_an_episode_without_a_label_has_no_return_of_success_but_of_movement() -> None:
-    returns = returns_to_go(arrays(None), None, NAMES)
+    returns = returns_to_go(arrays(None), None, FR3)
     assert np.isnan(column(returns, "success")).all()
     assert np.isfinite(column(returns, "joint_velocity")).all()
 

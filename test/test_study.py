@@ -81,8 +81,15 @@ def test_a_training_that_is_done_is_opened_and_one_that_was_stopped_goes_on(
 
 
 def test_a_folder_of_other_sizes_is_refused(lab: Lab) -> None:
-    with pytest.raises(ConfigError, match="episodes 2, not 9"):
-        Lab(lab.root, replace(SIZES, episodes=9)).open()
+    with pytest.raises(ConfigError, match="batch 8, not 9"):
+        Lab(lab.root, replace(SIZES, batch=9)).open()
+
+
+def test_more_episodes_are_measured_where_the_trainings_are(lab: Lab) -> None:
+    cell = next(cells_of(TINY, 1))
+    more, fewer = (Lab(lab.root, replace(SIZES, episodes=n)) for n in (3, 1))
+    more.open()
+    assert cell.done(fewer) and cell.done(lab) and not cell.done(more)
 
 
 def test_the_report_of_real_cells_has_a_table_and_a_plot(lab: Lab, tmp_path: Path) -> None:

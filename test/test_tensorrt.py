@@ -7,9 +7,12 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
+import onnxruntime
 import pytest
-from onnx import TensorProto
+from learn_rig import exported
+from onnx import TensorProto, helper
 from policy_rig import write_bundle
 
 from arfm_ros.bringup import shipped_bundles
@@ -19,7 +22,7 @@ from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.engines.cuda import Gpu, find_gpu
 from arfm_ros.engines.proof import prove, require_pass
 from arfm_ros.engines.store import Build, find_build, read_manifest
-from arfm_ros.engines.tensorrt_engine import tensorrt_module
+from arfm_ros.engines.tensorrt_engine import load_engine, tensorrt_module
 from arfm_ros.export.build import build_engine
 from arfm_ros.export.precision import convert
 from arfm_ros.export.tensorrt import audit, parse
@@ -72,11 +75,55 @@ def test_every_graph_builds_for_three_generations_of_gpus_without_one(
     assert all(layers[name][kind] > 0 for name in ("prefix", "step", "step_rtc"))
 
 
-def test_the_shipped_policy_builds_with_its_products_in_fp16(shipped: Path) -> None:
+@pytest.mark.parametrize(
+    "name,precision,kind",
+    [
+        ("fr3_reach_lift", "fp16", "half"),
+        ("fr3_tabletop", "fp32", "float"),
+        ("fr3_tabletop", "fp16", "half"),
+        ("fr3_tabletop", "bf16", "bf16"),
+    ],
+)
+def test_the_shipped_policies_build_with_their_products_in_the_wanted_type(
+    name: str, precision: str, kind: str, tmp_path: Path
+) -> None:
     library()
-    folder = build_engine(shipped, "tensorrt_rtx", "fp16", (86, 89, 120), say=silent)
+    copy = Path(shutil.copytree(shipped_bundles()[name], tmp_path / name))
+    folder = build_engine(copy, "tensorrt_rtx", precision, (86, 89, 120), say=silent)
     layers = json.loads((folder / "engine.json").read_text())["layers"]
-    assert layers["step"]["half"] > 100 and layers["prefix"]["half"] > 60
+    prefix_mode = name == "fr3_tabletop"
+    assert set(layers) == {"prefix", "step"} | ({"step_rtc"} if prefix_mode else set())
+    assert layers["prefix"][kind] > 60
+    assert all(layers[graph][kind] > 100 for graph in layers if graph != "prefix")
+
+
+def test_the_guided_step_of_an_exported_network_builds(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    """Its exact derivative: more products than the plain step has."""
+    library()
+    copy = Path(shutil.copytree(exported(tmp_path_factory)[1], tmp_path / "guided"))
+    assert load_bundle(copy).spec.rtc.mode == "guided"
+    folder = build_engine(copy, "tensorrt_rtx", "fp16", (86, 89, 120), say=silent)
+    layers = json.loads((folder / "engine.json").read_text())["layers"]
+    assert layers["step_rtc"]["half"] > 2 * layers["step"]["half"] > 0
+
+
+def test_what_is_written_out_for_tensorrt_computes_the_same(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    source, target = exported(tmp_path_factory)[1] / "step_rtc.onnx", tmp_path / "step_rtc.onnx"
+    assert convert(source, target, "fp32") == 0
+    norms = [n for n in onnx.load(target).graph.node if n.op_type == "LayerNormalization"]
+    assert all(len(node.output) == 1 for node in norms)
+    sessions = [onnxruntime.InferenceSession(str(path)) for path in (source, target)]
+    rng = np.random.default_rng(0)
+    feed = {
+        i.name: rng.uniform(0.1, 0.9, i.shape).astype(np.float32)
+        for i in sessions[0].get_inputs()
+    }
+    ours, written_out = (session.run(None, feed)[0] for session in sessions)
+    np.testing.assert_allclose(ours, written_out, atol=1e-5 * np.abs(ours).max())
 
 
 def test_a_product_that_stayed_in_float32_is_an_error(bundle: Path, tmp_path: Path) -> None:
@@ -85,7 +132,9 @@ def test_a_product_that_stayed_in_float32_is_an_error(bundle: Path, tmp_path: Pa
     builder = trt.Builder(trt.Logger(trt.Logger.ERROR))  # type: ignore
     network = parse(trt, builder, tmp_path / "step.onnx")
     assert audit(trt, network, "fp32")["float"] > 0
-    with pytest.raises(EngineError, match="products of matrices are not fp16"):
+    nodes = onnx.load(tmp_path / "step.onnx").graph.node
+    name = next(node.name or node.output[0] for node in nodes if node.op_type == "MatMul")
+    with pytest.raises(EngineError, match=rf"matrices are not fp16: \S*{name}\S* \(float, float"):
         audit(trt, network, "fp16")
 
 
@@ -95,6 +144,19 @@ def test_a_graph_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     builder = trt.Builder(trt.Logger(trt.Logger.INTERNAL_ERROR))  # type: ignore
     with pytest.raises(BundleError, match="cannot read step.onnx"):
         parse(trt, builder, tmp_path / "step.onnx")
+
+
+def test_an_operator_that_is_not_there_is_named_with_its_node(tmp_path: Path) -> None:
+    trt = library()
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, 3])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [])
+    node = helper.make_node("Det", ["x"], ["y"], name="volume")
+    opset = helper.make_opsetid("", 20)
+    model = helper.make_model(helper.make_graph([node], "odd", [x], [y]), opset_imports=[opset])
+    onnx.save(model, tmp_path / "odd.onnx")
+    builder = trt.Builder(trt.Logger(trt.Logger.INTERNAL_ERROR))  # type: ignore
+    with pytest.raises(BundleError, match=r"cannot read odd.onnx: node volume \(Det\)"):
+        parse(trt, builder, tmp_path / "odd.onnx")
 
 
 def test_an_engine_is_found_by_gpu_version_precision_and_weights(
@@ -125,6 +187,15 @@ def test_an_engine_of_other_bytes_is_refused(bundle: Path, built: Path, tmp_path
     (other / "engines" / built.name / "engine.json").write_text("{}")
     with pytest.raises(BundleError, match="engine.json cannot be read"):
         read_manifest(other / "engines" / built.name, "again")
+
+
+def test_an_engine_that_the_driver_does_not_take_is_named_with_its_command(built: Path) -> None:
+    if find_gpu() is not None:
+        pytest.skip("this machine has a GPU")
+    trt = library()
+    runtime = trt.Runtime(trt.Logger(trt.Logger.INTERNAL_ERROR))  # type: ignore
+    with pytest.raises(BundleError, match="step.engine does not load on this GPU .* build it so"):
+        load_engine(runtime, built / "step.engine", "build it so")
 
 
 def test_running_an_engine_without_a_gpu_says_so(bundle: Path, built: Path) -> None:

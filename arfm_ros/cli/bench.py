@@ -1,17 +1,30 @@
-"""Measure the whole stack on this machine against what it must reach."""
+"""Measure a bundle, the whole stack or the training on this machine."""
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 
-HELP = "measure the stack against its targets: ./arfm bench stack"
-EXTRAS = ("ros", "sim")
+from arfm_ros.core.errors import ConfigError
+
+HELP = "measure against floors and targets: ./arfm bench BUNDLE, stack or train [EPISODES]"
+EXTRAS = ("ros", "sim")  # and "train" for that, "engine" for a bundle, see ./arfm
+EXPERTS = {"lift": 6, "place": 6}  # episodes to train on where none are given
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `arfm bench`."""
-    parser.add_argument("what", choices=("stack",), help="what to measure")
+    parser.add_argument(
+        "what", metavar="WHAT", help="stack, train, or the folder or name of a bundle"
+    )
+    parser.add_argument(
+        "data", nargs="*", type=Path, help="train: folders with episodes (default: it makes some)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="train and a bundle: how long (60)"
+    )
+    parser.add_argument("--batch", type=int, default=128, help="train: observations a step")
     parser.add_argument("--episodes", type=int, default=20, help="per task (default: 20)")
     parser.add_argument("--policy", default="", metavar="BUNDLE", help="bundle to measure with")
     parser.add_argument(
@@ -22,10 +35,85 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", default="episodes", metavar="DIR", help="where the bags go")
     parser.add_argument("--json", default="", metavar="FILE", help="write the measurements there")
+    bundle = parser.add_argument_group("a bundle, beside eager torch where that is installed")
+    bundle.add_argument("--engine", default="onnx", metavar="E", help="as in arfm check")
+    bundle.add_argument("--precision", default="", help="fp32, fp16 or bf16 (default: as built)")
+    bundle.add_argument("--providers", nargs="+", default=["default"], metavar="P")
+    bundle.add_argument("--threads", type=int, default=2, help="(default: 2)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run lift and reach headless; 1 when a target was missed or a run broke."""
+    """Measure; 1 when a target was missed or a run broke."""
+    measure = {"train": _train, "stack": _stack}.get(args.what, _bundle)
+    return measure(args)
+
+
+def _bundle(args: argparse.Namespace) -> int:
+    """Time a bundle's graphs and chunks beside what the machine could do at best."""
+    from arfm_ros.bench import table
+    from arfm_ros.bench.bundle import Choice, bench_bundle
+    from arfm_ros.bringup import find_bundle
+    from arfm_ros.up.report import save
+
+    if args.data:
+        raise ConfigError(f"{args.data[0]}: one bundle at a time; episodes are for bench train")
+    choice = Choice(
+        args.engine, args.precision, tuple(args.providers), args.threads, args.seconds
+    )
+    results = bench_bundle(find_bundle(args.what), choice, print)
+    table.show(results)
+    if args.json:
+        save(Path(args.json), results)
+    return int(not all(one["met"] for one in results["follow_on"].values()))
+
+
+def _train(args: argparse.Namespace) -> int:
+    """Take training steps of plain flow matching and ARFM in turn."""
+    from arfm_ros.learn.bench import BUSY_TARGET, RATIO_TARGET, measure_steps
+    from arfm_ros.learn.session import Plan
+    from arfm_ros.learn.train import TrainConfig
+    from arfm_ros.up.bench import at_least, at_most, show_lines
+    from arfm_ros.up.report import save
+
+    if not args.seconds > 0:
+        raise ConfigError(f"--seconds {args.seconds:g}: needs more than 0")
+    with tempfile.TemporaryDirectory() as folder:
+        data = tuple(args.data) or _demonstrations(Path(folder) / "episodes")
+        train = TrainConfig(steps=1, batch=args.batch)
+        costs = measure_steps(Plan(data, Path(folder), train), args.seconds)
+    (low, high), (least, most) = costs.interval, costs.processor_interval
+    print(
+        f"{costs.pairs} pairs of steps of {costs.batch} observations, {costs.weights / 1e6:.2f} M "
+        f"weights, {costs.device}, {costs.precision}, {costs.threads} threads\n"
+        f"a step of plain flow matching {costs.plain_ms:.1f} ms ({costs.samples_s:.0f} "
+        f"samples/s), of ARFM {costs.arfm_ms:.1f} ms\n"
+        f"ratio {costs.ratio:.4f}, 95 % interval {low:.4f} to {high:.4f} (medians, bootstrap); of "
+        f"processor time {costs.processor_ratio:.4f}, {least:.4f} to {most:.4f}"
+    )
+    lines = [
+        at_most("step of ARFM / plain flow matching", costs.ratio, RATIO_TARGET),
+        at_least("time not waiting for data", 1 - costs.waiting, BUSY_TARGET),
+    ]
+    show_lines(lines, "what the training must reach")
+    if args.json:
+        save(Path(args.json), costs.as_json() | {"targets": [line.as_dict() for line in lines]})
+    return int(not costs.met)
+
+
+def _demonstrations(out: Path) -> tuple[Path, ...]:
+    """Have the scripted experts show something, failures among it."""
+    from arfm_ros.sim.batch import Batch, record_batch
+    from arfm_ros.sim.demos import DemoOptions
+    from arfm_ros.sim.quality import quality
+
+    for task, count in EXPERTS.items():
+        batch = Batch((task,), count, 0, out, "demo_{task}")
+        record_batch(batch, DemoOptions(quality=quality("poor")), workers=2)
+    return (out,)
+
+
+def _stack(args: argparse.Namespace) -> int:
+    """Run lift and reach headless."""
     from arfm_ros.bringup import Setup
     from arfm_ros.up import bench, report, session
 

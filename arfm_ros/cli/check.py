@@ -18,15 +18,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--engine",
         default="onnx",
         metavar="E",
-        help="onnx, or tensorrt, tensorrt_rtx (after `arfm export`)",
+        help="onnx, torch, or tensorrt, tensorrt_rtx (after `arfm export`)",
     )
     parser.add_argument("--precision", default="", help="fp32, fp16 or bf16 (default: as built)")
     parser.add_argument(
         "--providers",
         nargs="+",
-        default=["cpu"],
+        default=["default"],
         metavar="P",
-        help="of onnx, in order of preference: tensorrt, cuda, cpu; the first that runs",
+        help="in order of preference, the first that runs: tensorrt, cuda, cpu of onnx "
+        "(default: cpu), cuda, cpu of torch (default: cuda)",
     )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", metavar="FILE", help="write the record here too (-: print it)")

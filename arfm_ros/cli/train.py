@@ -20,6 +20,7 @@ KNOBS: dict[str, tuple[str, str, str]] = {
     "--lambda": ("arfm", "lam", "worth of signal in variance"),
     "--alpha-min": ("arfm", "alpha_min", "lower bound of the scale"),
     "--alpha-max": ("arfm", "alpha_max", "upper bound of the scale"),
+    "--moments": ("arfm", "moments", "gaussian as in the paper, or batch for success or failure"),
     "--beta": ("rwr", "beta", "inverse temperature"),
     "--weight-max": ("rwr", "weight_max", "largest weight"),
     "--return-quantile": ("return", "quantile", "of the data's R*, asked for at run time"),
@@ -34,6 +35,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--success-only", action="store_true", help="leave failed episodes out")
     parser.add_argument(
         "--authority", default="", help="keep only steps commanded by these, comma-separated"
+    )
+    parser.add_argument(
+        "--camera",
+        action="append",
+        help="NAME or NAME=HEIGHTxWIDTH of a new policy (repeatable; default: scene and wrist)",
+    )
+    parser.add_argument(
+        "--no-images",
+        action="store_true",
+        help="a small new policy that sees the objects' poses, which only a simulator tells",
+    )
+    parser.add_argument("--dt", type=float, help="s between actions of a new policy (0.05)")
+    parser.add_argument(
+        "--urdf", type=Path, help="robot description: units and limits of a new policy's joints"
     )
     parser.add_argument("--init", type=Path, help="start from the weights of this run or bundle")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
@@ -58,6 +73,12 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=("auto", "bf16", "fp16", "fp32"), default="auto")
     parser.add_argument("--shift", type=int, default=2, help="image shift augmentation in pixels")
     parser.add_argument("--state-noise", type=float, default=0.01, help="rad; 0 switches it off")
+    parser.add_argument(
+        "--outlier",
+        type=float,
+        default=20.0,
+        help="leave out observations with an action further off, in standard deviations; 0: none",
+    )
     _add_objective(parser)
 
 
@@ -67,8 +88,9 @@ def _add_objective(parser: argparse.ArgumentParser) -> None:
         choices=("fm", "filtered_bc", "rwr", "return", "arfm"),
         help="how the observations count (default: fm, all the same)",
     )
-    for flag, (name, _, text) in KNOBS.items():
-        parser.add_argument(flag, type=float, help=f"{name}: {text}")
+    for flag, (name, field, text) in KNOBS.items():
+        kind = str if field == "moments" else float
+        parser.add_argument(flag, type=kind, help=f"{name}: {text}")
     parser.add_argument("--reward", help="terms of R* and their weights: success=1,progress=0.5")
     parser.add_argument("--raw-signal", action="store_true", help="R* without the z-score")
     parser.add_argument(
@@ -89,9 +111,44 @@ def run(args: argparse.Namespace) -> int:
         authority=tuple(name for name in args.authority.split(",") if name),
         init=args.init,
         resume=args.resume,
+        **new_policy(args),
     )
     session.start(plan, command(args))
     return 0
+
+
+def new_policy(args: argparse.Namespace) -> dict[str, Any]:
+    """Collect what describes a policy that has none before it."""
+    from arfm_ros.core.errors import ConfigError
+    from arfm_ros.learn.model import ModelConfig
+
+    names = [n for n in ("camera", "dt", "urdf") if getattr(args, n) is not None]
+    names += ["no-images"] if args.no_images else []
+    if names and args.init:
+        raise ConfigError(f"--{names[0]} with --init: the policy in {args.init} has its own")
+    given: dict[str, Any] = {"urdf": args.urdf}
+    if args.no_images:
+        from arfm_ros.learn.blind import BLIND
+
+        given["model"] = BLIND
+    elif args.camera:
+        given["model"] = ModelConfig(cameras=tuple(map(_camera, args.camera)))
+    if args.dt is not None:
+        if not args.dt > 0:
+            raise ConfigError(f"--dt {args.dt:g}: needs seconds, more than 0")
+        given["dt_ns"] = round(args.dt * 1e9)
+    return given
+
+
+def _camera(text: str) -> tuple[str, int, int]:
+    """Read NAME or NAME=HEIGHTxWIDTH."""
+    from arfm_ros.core.errors import ConfigError
+
+    name, _, size = text.partition("=")
+    sides = (size or "96x128").split("x")
+    if not name or len(sides) != 2 or not all(side.isdigit() for side in sides):
+        raise ConfigError(f"--camera {text}: needs NAME or NAME=HEIGHTxWIDTH, as scene=96x128")
+    return name, int(sides[0]), int(sides[1])
 
 
 def command(args: argparse.Namespace) -> str:
@@ -108,7 +165,7 @@ def train_config(args: argparse.Namespace) -> TrainConfig:
 
     options: dict[str, Any] = {
         name: getattr(args, name)
-        for name in ("minutes", "steps", "batch", "seed", "learning_rate")
+        for name in ("minutes", "steps", "batch", "seed", "learning_rate", "outlier")
     }
     options |= {name: getattr(args, name) for name in ("threads", "device", "precision")}
     return TrainConfig(
@@ -120,7 +177,7 @@ def train_config(args: argparse.Namespace) -> TrainConfig:
     )
 
 
-def _knobs(args: argparse.Namespace) -> dict[str, float]:
+def _knobs(args: argparse.Namespace) -> dict[str, Any]:
     """Collect the objective's own knobs. Raises `ConfigError` for one of another objective."""
     from arfm_ros.core.errors import ConfigError
 

@@ -107,6 +107,26 @@ def paired_bootstrap(
     return (float(low), float(high))
 
 
+def median_interval(
+    values: Sequence[float] | np.ndarray[tuple[int], np.dtype[np.float64]],
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return the percentile interval (Efron 1979) of the median of values [N], resampled.
+
+    Raises `ConfigError` for no values.
+    """
+    given = np.asarray(values, dtype=np.float64)
+    if not len(given):
+        raise ConfigError("0 values have no median: needs 1 or more")
+    rng = np.random.default_rng(seed)
+    medians = [np.median(rng.choice(given, len(given))) for _ in range(resamples)]
+    low, high = np.quantile(medians, [(1 - level) / 2, (1 + level) / 2])
+    return (float(low), float(high))
+
+
 def newcombe_paired(both: int, only_a: int, only_b: int, neither: int) -> tuple[float, float]:
     """Return the 95 % interval of rate_b - rate_a from two Wilson intervals and their correlation.
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from arfm_ros.engines.inputs import Inputs
 
-ENGINES = ("onnx", "tensorrt", "tensorrt_rtx")
+ENGINES = ("onnx", "tensorrt", "tensorrt_rtx", "torch")
 PRECISIONS = ("fp32", "fp16", "bf16")
 Array = NDArray[np.generic]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]  # inputs by name -> outputs by name
@@ -41,7 +41,7 @@ class Runtime:
 
     engine: str  # one of ENGINES
     version: str  # of the runtime
-    device: str  # onnxruntime's provider or the GPU's name
+    device: str  # onnxruntime's provider, the GPU's name, or cpu
     precision: str = "fp32"
     driver: str = ""  # of the GPU
     build: str = ""  # folder in the bundle's engines/ that holds what was built

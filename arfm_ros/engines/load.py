@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from arfm_ros.core.errors import BundleError
+from arfm_ros.core.errors import BundleError, EngineError
 from arfm_ros.core.flow import Clock
 from arfm_ros.engines.bundle import Bundle, load_bundle
 from arfm_ros.engines.graph import ENGINES, PRECISIONS, Graphs, Runtime
@@ -18,6 +19,10 @@ from arfm_ros.engines.remote import RemotePolicy, open_remote
 from arfm_ros.engines.store import find_build
 from arfm_ros.engines.tensorrt_engine import open_tensorrt
 
+TORCH = "arfm_ros.export.torch_engine"  # by name only: what runs on a robot imports no torch
+DEFAULT = ("default",)
+OWN_PROVIDERS = {"onnx": ("cpu",), "torch": ("cuda",)}
+
 
 def load_policy(
     path: Path | str,
@@ -25,14 +30,15 @@ def load_policy(
     engine: str = "onnx",
     precision: str = "",
     threads: int = 2,
-    providers: Sequence[str] = ("cpu",),
+    providers: Sequence[str] = DEFAULT,
     clock: Clock = time.monotonic_ns,
 ) -> EnginePolicy | RemotePolicy:
     """Open a bundle on one of `ENGINES`, or the line to the server that has its network.
 
-    `precision` "" is float32 for onnx, and what was built for TensorRT. `providers` are
-    onnxruntime's in order of preference: cpu, cuda, tensorrt. Raises `BundleError` or
-    `EngineError` for whatever keeps it from running.
+    `precision` "" is float32, and what was built for TensorRT. `providers` are in order of
+    preference: cpu, cuda, tensorrt of onnx (default: cpu), cuda, cpu of torch (default: cuda);
+    one that is not named is not used. Raises `BundleError` or `EngineError` for whatever keeps
+    it from running.
     """
     for what, name, known in (("engine", engine, ENGINES), ("precision", precision, PRECISIONS)):
         if name not in known and (name or what == "engine"):
@@ -48,9 +54,27 @@ def load_policy(
 def _open(
     bundle: Bundle, engine: str, precision: str, threads: int, providers: Sequence[str]
 ) -> tuple[Graphs, Runtime]:
+    if tuple(providers) == DEFAULT:
+        providers = OWN_PROVIDERS.get(engine, ())
+    if engine == "torch":
+        return _open_torch(bundle, precision, providers, threads)
     if engine != "onnx":
         return open_tensorrt(bundle, engine, precision)
     if precision in {"", "fp32"}:
         return open_onnx(bundle, None, providers, threads)
     build = find_build(bundle, engine, "", precision)
     return open_onnx(bundle, build, providers, threads)
+
+
+def _open_torch(
+    bundle: Bundle, precision: str, providers: Sequence[str], threads: int
+) -> tuple[Graphs, Runtime]:
+    try:
+        module = importlib.import_module(TORCH)
+    except ModuleNotFoundError as error:
+        raise EngineError(
+            f"the engine torch needs the package '{error.name}': install the extra "
+            "(pip install 'arfm_ros[train]'), or use the engine onnx"
+        ) from error
+    opened: tuple[Graphs, Runtime] = module.open_torch(bundle, precision, providers, threads)
+    return opened

@@ -85,8 +85,8 @@ def open_onnx(
             continue
         return graphs, _runtime(provider, build, tuple(passed_over))
     raise BundleError(
-        f"{'; '.join(passed_over)}: for a GPU install onnxruntime-gpu in place of onnxruntime, "
-        "or add cpu to the providers"
+        f"{'; '.join(passed_over)}, and no other provider is named, so that it is required: for a "
+        "GPU install onnxruntime-gpu in place of onnxruntime, or add cpu to the providers"
     )
 
 
@@ -110,8 +110,7 @@ def _open_all(bundle: Bundle, build: Build | None, provider: str, threads: int) 
         if name == "step_rtc" and bundle.spec.rtc.mode == "none":
             graphs.append(None)
             continue
-        # the step's matrices are too small to share: a second thread costs more than it brings
-        options = session_options(threads if name == "prefix" else 1)
+        options = session_options(graph_threads(name, threads))
         session = _open(folder / f"{name}.onnx", options, chosen)
         if session.get_providers()[0] != PROVIDERS[provider]:
             return None  # onnxruntime fell back without an error
@@ -119,6 +118,14 @@ def _open_all(bundle: Bundle, build: Build | None, provider: str, threads: int) 
     prefix, step, guided = graphs
     assert prefix is not None and step is not None
     return Graphs(prefix, step, guided)
+
+
+def graph_threads(graph: str, threads: int) -> int:
+    """Give the threads of one graph, where `threads` are wanted.
+
+    The step's matrices are too small to share: a second thread costs more than it brings.
+    """
+    return threads if graph == "prefix" else 1
 
 
 def _with_options(provider: str, cache: Path) -> list[tuple[str, dict[str, Any]]]:

@@ -85,6 +85,8 @@ def command(bundle: Path, runtime: Runtime) -> str:
     words = ["arfm check", str(bundle)]
     words += ["--engine", runtime.engine] if runtime.engine != "onnx" else []
     words += ["--precision", runtime.precision] if runtime.build else []
+    if (runtime.engine, runtime.device) == ("torch", "cpu"):
+        words += ["--providers", "cpu"]
     if runtime.engine == "onnx" and runtime.device != "cpu":
         words += ["--providers", runtime.device]
     return " ".join(words)

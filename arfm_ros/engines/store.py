@@ -70,7 +70,7 @@ def find_build(
 
     Raises `BundleError` naming what there is, why each does not fit and how to make one that does.
     """
-    again = f"run `arfm export {bundle.path} --engine {engine}{_option(precision)}`"
+    again = build_command(bundle, engine, precision)
     fitting, reasons = [], []
     for folder in _folders(bundle.path, engine):
         build = read_manifest(folder, again)
@@ -87,6 +87,12 @@ def find_build(
         raise BundleError(f"{engine} engines of several precisions ({names}): choose --precision")
     _check_files(fitting[0], again)
     return fitting[0]
+
+
+def build_command(bundle: Bundle, engine: str, precision: str) -> str:
+    """Say how to build what a bundle lacks."""
+    option = f" --precision {precision}" if precision else ""
+    return f"run `arfm export {bundle.path} --engine {engine}{option}`"
 
 
 def _folders(bundle: Path, engine: str) -> Iterator[Path]:
@@ -115,10 +121,6 @@ def _misfit(
 
 def _name(gpu: Gpu | None) -> str:
     return "no GPU" if gpu is None else f"{gpu.name} (SM{gpu.sm})"
-
-
-def _option(precision: str) -> str:
-    return f" --precision {precision}" if precision else ""
 
 
 def read_manifest(folder: Path, again: str) -> Build:

@@ -16,7 +16,7 @@ from arfm_ros.core.errors import BundleError, EngineError
 from arfm_ros.engines.bundle import Bundle
 from arfm_ros.engines.cuda import Device
 from arfm_ros.engines.graph import Array, Graphs, Run, Runtime
-from arfm_ros.engines.store import GRAPHS, find_build
+from arfm_ros.engines.store import GRAPHS, build_command, find_build
 
 MODULES = {
     "tensorrt": ("tensorrt",),
@@ -54,7 +54,8 @@ def open_tensorrt(bundle: Bundle, engine: str, precision: str) -> tuple[Graphs, 
         for name in GRAPHS:
             if name != "step_rtc" or bundle.spec.rtc.mode != "none":
                 path = build.path / f"{name}.engine"
-                graphs[name] = TensorRTGraph(library, _load(runtime, path), device)
+                loaded = load_engine(runtime, path, build_command(bundle, engine, precision))
+                graphs[name] = TensorRTGraph(library, loaded, device)
     gpu = device.gpu
     return Graphs(graphs["prefix"], graphs["step"], graphs.get("step_rtc")), Runtime(
         engine=engine,
@@ -67,10 +68,11 @@ def open_tensorrt(bundle: Bundle, engine: str, precision: str) -> tuple[Graphs, 
     )
 
 
-def _load(runtime: Any, path: Path) -> Any:
+def load_engine(runtime: Any, path: Path, again: str) -> Any:
+    """Open a built file. Raises `BundleError` with the command `again` where it does not load."""
     engine = runtime.deserialize_cuda_engine(path.read_bytes())
     if engine is None:
-        raise BundleError(f"{path} does not load on this GPU and driver: build it again")
+        raise BundleError(f"{path} does not load on this GPU and driver: {again}")
     return engine
 
 

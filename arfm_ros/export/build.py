@@ -18,7 +18,6 @@ from arfm_ros.engines.tensorrt_engine import tensorrt_module
 from arfm_ros.export.precision import convert
 from arfm_ros.export.tensorrt import build, check_capabilities
 
-ENGINES = ("onnx", "tensorrt", "tensorrt_rtx")
 RTX_GPUS = (86, 89, 120)  # RTX 30, 40 and 50: what is built for where no GPU says otherwise
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from arfm_ros.control.embodiment import OPENING
 from arfm_ros.engines.bundle import PARITY, POLICY
 
 CARD = "README.md"
@@ -53,12 +54,13 @@ def _head(policy: dict[str, Any]) -> str:
 def _inputs(spec: dict[str, Any]) -> str:
     cameras = ", ".join(f"`{c['name']}` {c['width']}x{c['height']}" for c in spec["cameras"])
     names = ", ".join(axis["name"] for axis in spec["action"])
+    grippers = [axis for axis in spec["action"] if axis["unit"] == OPENING]
     return (
         "## Inputs and outputs\n\n"
         f"- cameras: {cameras} (RGB, resized with cv2.INTER_AREA)\n"
         f"- state and actions: {names}\n"
-        f"- an action every {spec['dt_ns'] / 1e6:g} ms; joints relative to the measured state, "
-        f"gripper absolute; {spec['steps']} flow steps by default\n"
+        f"- an action every {spec['dt_ns'] / 1e6:g} ms; joints relative to the measured state"
+        f"{', gripper absolute' if grippers else ''}; {spec['steps']} flow steps by default\n"
     )
 
 

@@ -15,6 +15,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from arfm_ros.core.errors import BundleError
+from arfm_ros.export.layer_norm import expand_layer_norms
 
 LOW = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 PRODUCTS = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum"})
@@ -30,6 +31,7 @@ def convert(source: Path, target: Path, precision: str) -> int:
     model = onnx.load(source)
     _cast_bytes_first(model)
     _turn_weights(model)
+    expand_layer_norms(model)
     count = _lower(model, precision) if precision in LOW else 0
     data = target.with_suffix(target.suffix + ".data")
     data.unlink(missing_ok=True)  # onnx would append

@@ -118,16 +118,28 @@ def guided_graph(
     # one tensor each: the tracer takes inputs that are the same object for one input
     x, previous = torch.zeros(shape), torch.zeros(shape)
     inputs = (x, torch.full((1,), 0.5), previous, torch.ones(shape[:2]), torch.ones(1), *context)
-    frozen = [p for p in model.parameters() if p.requires_grad]
-    for parameter in frozen:
-        parameter.requires_grad_(False)
-    traced = make_fx(GuidedStepGraph(model, type(context)), tracing_mode="real")(*inputs)
-    for parameter in frozen:
-        parameter.requires_grad_(True)
+    traced = trace_guided_step(model, type(context), inputs)
     names = [*GUIDED_INPUTS, *context._fields]
     graph = to_onnx(traced, inputs, [APART + name for name in names], [APART + "v"])
     _take_names(graph.graph, [*names, "v"])
     return graph
+
+
+def trace_guided_step(
+    model: nn.Module, context: type[Any], inputs: tuple[Tensor, ...]
+) -> torch.fx.GraphModule:
+    """Trace the guided step, derivative included, to plain operators at `inputs`.
+
+    `inputs` are example tensors of `GUIDED_INPUTS` and of the fields of `context`, no two of them
+    the same object.
+    """
+    frozen = [p for p in model.parameters() if p.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    traced = make_fx(GuidedStepGraph(model, context), tracing_mode="real")(*inputs)
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+    return traced
 
 
 def _take_names(graph: onnx.GraphProto, names: list[str]) -> None:

@@ -25,9 +25,19 @@ def parse(library: Any, builder: Any, graph: Path) -> Any:
     network = builder.create_network(flag)
     parser = library.OnnxParser(network, builder.logger)
     if not parser.parse_from_file(str(graph)):
-        said = "; ".join(str(parser.get_error(i).desc()) for i in range(parser.num_errors))
+        said = "; ".join(_describe(parser.get_error(i)) for i in range(parser.num_errors))
         raise BundleError(f"{library.__name__} cannot read {graph.name}: {said}")
     return network
+
+
+def _describe(error: Any) -> str:
+    """Say which node of which operator; what the parser says about it may be no more than "false".
+
+    A file that is no graph has an error without a node.
+    """
+    operator = error.node_operator()
+    where = f"node {error.node_name()} ({operator}): " if operator else ""
+    return f"{where}{error.desc()}"
 
 
 def audit(library: Any, network: Any, precision: str) -> dict[str, int]:
@@ -73,6 +83,8 @@ def build(
     counts = audit(library, network, target.precision)
     config = builder.create_builder_config()
     config.clear_flag(library.BuilderFlag.TF32)  # float32 means float32
+    # layers keep their names for NVIDIA's engine inspector, which itself needs the GPU
+    config.profiling_verbosity = library.ProfilingVerbosity.DETAILED
     config.progress_monitor = monitor = _monitor(library, progress)
     if target.engine == "tensorrt_rtx":
         _choose_capabilities(library, config, target.sm)

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,8 +90,7 @@ def train(work: Round) -> Result:
         init=plan.bundle,
         resume=(out / CHECKPOINT).exists(),
     )
-    with _own_signals():
-        saved = session.start(task, plan.command, work.say)
+    saved = session.start(task, plan.command, work.say)
     if plan.train.progress(saved.step, saved.elapsed_s) < 1.0:
         work.say("stopped; the same command goes on from here")
         raise KeyboardInterrupt
@@ -183,15 +180,3 @@ def _write(path: Path, value: object) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(json.dumps(value, indent=1) + "\n")
     draft.replace(path)
-
-
-@contextmanager
-def _own_signals() -> Generator[None, None, None]:
-    """Give back the signals that training takes for itself: later steps end at Ctrl-C."""
-    names = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.getsignal(name) for name in names]
-    try:
-        yield
-    finally:
-        for name, handler in zip(names, before):
-            signal.signal(name, handler)

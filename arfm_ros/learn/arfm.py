@@ -5,6 +5,12 @@ weights w_i = softmax_i(alpha R*_i) of their batch. alpha minimises the variance
 less lambda times the signal, with R* ~ N(0, sigma_R^2) and l ~ N(mu_L, sigma_L^2):
 
     J(alpha) = sigma_L^2 (exp(2 x) - exp(x)) - lambda alpha sigma_R^2,   x = alpha^2 sigma_R^2
+
+Returns that say only success or failure are no Gaussian: their weights cannot vary by more than
+1 / p - 1 at a success rate of p, and J stops at an alpha that keeps many failures. `moments` of
+"batch" takes both terms from the batch itself instead, for the weights as they are used:
+
+    J(alpha) = sigma_L^2 (B sum w_i^2 - 1) - lambda sum w_i R*_i
 """
 
 from __future__ import annotations
@@ -21,6 +27,11 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.frames import Frames
 
 ITERATIONS_MIN = 20
+MOMENTS = ("gaussian", "batch")
+CANDIDATES = 64  # values of alpha that `batch` compares
+
+
+F64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,7 @@ class Arfm:
     alpha_min: float = 0.01
     alpha_max: float = 5.0
     iterations: int = 60  # 20 in the paper; 60 reach the last digit and cost microseconds
+    moments: str = "gaussian"  # as in the paper, or of the "batch"
     needs_signal: ClassVar[bool] = True
     conditioned: ClassVar[bool] = False
 
@@ -43,6 +55,8 @@ class Arfm:
             )
         if self.iterations < ITERATIONS_MIN:
             raise ConfigError(f"{self.iterations} iterations, need at least {ITERATIONS_MIN}")
+        if self.moments not in MOMENTS:
+            raise ConfigError(f"moments '{self.moments}', needs one of {', '.join(MOMENTS)}")
 
     def rows(self, frames: Frames, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Select what is learned from: everything."""
@@ -56,7 +70,7 @@ class Arfm:
         """Weigh the samples [B] by softmax(alpha R*); alpha and w take no gradient."""
         sigma_r = float(signal.std(correction=0))
         sigma_l = float(losses.std(correction=0))
-        alpha, clipped = self.alpha(sigma_r, sigma_l)
+        alpha, clipped = self.alpha(sigma_r, sigma_l, signal)
         weights = softmax_weights(signal, alpha)
         info = {
             "alpha": alpha,
@@ -72,11 +86,14 @@ class Arfm:
         weights, info = self.weights(losses.detach(), signal)
         return (weights * losses).sum(), info
 
-    def alpha(self, sigma_r: float, sigma_l: float) -> tuple[float, bool]:
+    def alpha(
+        self, sigma_r: float, sigma_l: float, signal: Tensor | None = None
+    ) -> tuple[float, bool]:
         """Solve for alpha and tell whether it had to be clipped to its bounds.
 
-        Without a spread of R* nothing is to be told apart: the lower bound; without one of the
-        losses weighting costs nothing: the upper bound.
+        `signal` R* [B] is what the moments of the batch are taken from. Without a spread of R*
+        nothing is to be told apart: the lower bound; without one of the losses weighting costs
+        nothing: the upper bound.
         """
         if not (math.isfinite(sigma_r) and math.isfinite(sigma_l)):
             return self.alpha_min, True
@@ -84,6 +101,10 @@ class Arfm:
             return self.alpha_min, True
         if sigma_l <= 0:
             return self.alpha_max, True
+        if self.moments == "batch" and signal is not None:
+            candidates = np.geomspace(max(self.alpha_min, 1e-3), self.alpha_max, CANDIDATES)
+            best = best_alpha(signal, sigma_l, self.lam, candidates)
+            return best, best == candidates[0] or best == candidates[-1]
         best = solve_alpha(sigma_r, sigma_l, self.lam, self.iterations)
         clipped = min(max(best, self.alpha_min), self.alpha_max)
         return clipped, clipped != best
@@ -108,6 +129,19 @@ def solve_alpha(sigma_r: float, sigma_l: float, lam: float, iterations: int = 60
         else:
             low = middle
     return math.exp(min(0.5 * (low + high) - math.log(sigma_r), 700.0))
+
+
+def best_alpha(signal: Tensor, sigma_l: float, lam: float, candidates: F64) -> float:
+    """Choose the candidate [C] that minimises J with the moments of a batch of R* [B].
+
+    J need not be convex, so all candidates are compared.
+    """
+    returns = signal.detach().cpu().numpy().astype(np.float64)
+    scaled = candidates[:, None] * (returns - returns.max())
+    weights = np.exp(scaled)
+    weights /= weights.sum(axis=1, keepdims=True)
+    variance = len(returns) * np.square(weights).sum(axis=1) - 1
+    return float(candidates[np.argmin(sigma_l**2 * variance - lam * weights @ returns)])
 
 
 def softmax_weights(signal: Tensor, alpha: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
@@ -10,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from arfm_ros.control import fr3
 from arfm_ros.control.objects import AXES, object_of
 from arfm_ros.core.data import F32
 from arfm_ros.core.errors import ConfigError
@@ -70,40 +70,38 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """Copy it to a device."""
-        images = {name: value.to(device) for name, value in self.images.items()}
-        return Batch(images, *(value.to(device) for value in self[1:]))
+        return self.map(lambda value: value.to(device))
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """Apply `change` to every tensor."""
+        images = {name: change(value) for name, value in self.images.items()}
+        return Batch(images, *(change(value) for value in self[1:]))
 
 
 def fit_spec(frames: Frames, config: FramesConfig, rows: NDArray[np.int64]) -> PolicySpec:
     """Make the policy's specification with normalisation fitted to `rows` of `frames`.
 
-    Joint actions are relative to the measured state, the gripper's is absolute; statistics are
-    per step of the chunk and per action.
+    Actions of measured joints are relative to the measured state, the others and a gripper's are
+    absolute; statistics are per step of the chunk and per action.
     """
-    low = (*fr3.POSITION_MIN_RAD, 0.0)
-    high = (*fr3.POSITION_MAX_RAD, 1.0)
+    robot = config.robot
     objects = tuple(Axis(name, AXES[object_of(name)[1]]) for name in config.objects)
-    axes = tuple(
-        Axis(name, "1" if name == fr3.GRIPPER_NAME else "rad", a, b)
-        for name, a, b in zip(config.names, low, high)
-    )
-    relative = tuple(name != fr3.GRIPPER_NAME for name in config.names)
-    measured = frames.state[rows, : len(axes)]
-    reference = np.where(relative, measured, 0).astype(np.float32)
     by_task = dict(zip(frames.tasks, frames.instructions))
-    return PolicySpec(
+    spec = PolicySpec(
         name="untitled",
         cameras=tuple(CameraInput(n, h, w) for n, h, w in config.cameras),
-        state=axes + objects,
-        action=axes,
+        state=robot.state + objects,
+        action=robot.action,
         horizon=config.horizon,
         dt_ns=config.dt_ns,
         state_norm=fit_affine(frames.state[rows], floor=0.02),
-        action_norm=fit_affine(frames.chunk[rows] - reference[:, None], floor=0.01),
-        relative=relative,
+        action_norm=fit_affine(frames.chunk[rows], floor=0.01),
+        relative=robot.relative,
         language=Language("hashed_words", config.tokens, config.vocabulary),
         instructions=by_task,
     )
+    offsets = frames.chunk[rows] - spec.reference(frames.state[rows])[:, None]
+    return replace(spec, action_norm=fit_affine(offsets, floor=0.01))
 
 
 def split_episodes(frames: Frames, fraction: float, seed: int) -> tuple[NDArray[np.int64], ...]:
@@ -131,6 +129,11 @@ class Sampler:
     seed: int = 0
     signal: NDArray[np.float64] | None = None  # [N], R* of every observation of `frames`
 
+    @property
+    def _joints(self) -> NDArray[np.int64]:
+        """Columns of the state that are moved by actions; the others are seen, like objects."""
+        return np.flatnonzero(np.isin(self.spec.state_names, self.spec.action_names))
+
     def batch(self, step: int, size: int, share: Share = WHOLE) -> Batch:
         """Make a share of the training batch of `step`: shuffled epochs, augmented.
 
@@ -141,7 +144,7 @@ class Sampler:
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.rows))
         rows = np.sort(self.rows[order[place * size : (place + 1) * size]])
         rng = np.random.default_rng((self.seed, 1 << 20, step))
-        shape = (size, len(self.spec.action))  # of the measured joints
+        shape = (size, len(self._joints))
         changes = draw_changes(self.augment, shape, tuple(self.frames.images), rng)
         return self.gather(share.of(rows), changes.map(share.of))
 
@@ -156,7 +159,7 @@ class Sampler:
             limit = self.augment.shift_px
             images = {n: shift_images(x, changes.shift[n], limit) for n, x in images.items()}
             # the numbers of objects stay as they are: a centimetre decides a grasp
-            state[:, : len(spec.action)] += changes.state
+            state[:, self._joints] += changes.state
         tensors = {name: to_float(torch.from_numpy(x)) for name, x in images.items()}
         if changes is not None:
             gain, offset = changes.gain, changes.offset

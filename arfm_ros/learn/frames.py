@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.control import fr3
+from arfm_ros.control.embodiment import FR3, Embodiment, gripper_columns
 from arfm_ros.core.data import F32, U8
 from arfm_ros.core.errors import EpisodeError
 from arfm_ros.core.text import tokenize
@@ -25,7 +25,6 @@ from arfm_ros.episodes.task_state import read_task_state
 from arfm_ros.episodes.windows import EpisodeArrays, action_chunk, read_episode
 from arfm_ros.learn.rewards import TERMS, human_steps, returns_to_go
 
-NAMES = (*fr3.JOINT_NAMES, fr3.GRIPPER_NAME)
 VERSION = 2
 COLUMNS = ("state", "chunk", "keyframe", "episode", "returns", "human")
 PARALLEL = 4  # episodes read at a time: bounds the memory, not the number of cores
@@ -36,14 +35,14 @@ class FramesConfig:
     """What is read from the episodes; a change makes a new cache."""
 
     cameras: tuple[tuple[str, int, int], ...] = (("scene", 96, 128), ("wrist", 96, 128))
-    names: tuple[str, ...] = NAMES
+    robot: Embodiment = FR3
     horizon: int = 16
     dt_ns: int = 50_000_000
     tokens: int = 16
     vocabulary: int = 512
     success_only: bool = False
     authority: tuple[str, ...] = ()  # keep only chunks commanded by these; empty: all
-    objects: tuple[str, ...] = ()  # numbers of objects behind `names` in the state: cube_x, ...
+    objects: tuple[str, ...] = ()  # numbers of objects behind the joints in the state: cube_x, ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +105,17 @@ def _cached(cache: Path, config: FramesConfig) -> Frames | None:
 
 def _cache_key(folders: Sequence[Path], config: FramesConfig) -> str:
     sizes = [(f.name, [p.stat().st_size for p in sorted(f.glob("*.mcap"))]) for f in folders]
-    text = json.dumps([VERSION, asdict(config), sizes])
+    text = json.dumps([VERSION, _what_is_read(config), sizes])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _what_is_read(config: FramesConfig) -> dict[str, Any]:
+    """Give what decides the frames; the FR3's names alone, so that its older caches stay valid."""
+    robot = config.robot
+    grippers = gripper_columns((*robot.state, *robot.action))
+    read = {("names" if k == "robot" else k): v for k, v in asdict(config).items()}
+    read["names"] = [robot.state_names, robot.action_names, grippers]
+    return read if robot != FR3 else read | {"names": robot.action_names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +140,10 @@ def _read(folder: Path, config: FramesConfig) -> _Episode | str:
         reader = EpisodeReader(folder)
         if reader.damage:
             return f"{folder.name}: {reader.damage[0]}"
-        names = config.names
-        arrays = read_episode(folder, cameras, names, names, config.dt_ns, config.objects)
-        return _Episode(arrays, returns_to_go(arrays, read_task_state(reader), config.names))
+        robot = config.robot
+        names = (robot.state_names, robot.action_names)
+        arrays = read_episode(folder, cameras, *names, config.dt_ns, config.objects)
+        return _Episode(arrays, returns_to_go(arrays, read_task_state(reader), robot))
     except (EpisodeError, struct.error, ValueError, IndexError) as error:  # a damaged message
         return f"{folder.name}: {error}"
 
@@ -182,7 +191,7 @@ def _append(
     arrays = episode.arrays
     rows["state"].append(arrays.state[keep])
     rows["chunk"].append(_chunks(arrays, keep, config))
-    rows["keyframe"].append(keyframes(arrays, config.names)[keep])
+    rows["keyframe"].append(keyframes(arrays, config.robot)[keep])
     rows["returns"].append(episode.returns[keep])
     rows["human"].append(human_steps(arrays)[keep])
 
@@ -215,10 +224,10 @@ def _foreign_in_chunk(arrays: EpisodeArrays, config: FramesConfig) -> NDArray[np
     return np.asarray((before[last] > before[first]) | held)
 
 
-def keyframes(arrays: EpisodeArrays, names: Sequence[str]) -> F32:
-    """Command [T, A] at the next time the gripper command changes side, else the last command."""
-    closed = arrays.commands[:, list(names).index(fr3.GRIPPER_NAME)] < 0.5
-    switch = np.flatnonzero(closed[1:] != closed[:-1])
+def keyframes(arrays: EpisodeArrays, robot: Embodiment) -> F32:
+    """Command [T, A] at the next time a gripper command changes side, else the last command."""
+    closed = arrays.commands[:, gripper_columns(robot.action)] < 0.5
+    switch = np.flatnonzero((closed[1:] != closed[:-1]).any(axis=1))
     stops = np.append(switch, len(arrays.commands) - 1)
     at = np.searchsorted(arrays.command_stamp_ns[stops], arrays.stamp_ns)
     return arrays.commands[stops[at.clip(max=len(stops) - 1)]].astype(np.float32)

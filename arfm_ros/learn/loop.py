@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,33 +37,47 @@ def train(trainer: Trainer, run: Run) -> Checkpoint:
     Of several processes all take the same steps, and the first one writes. Raises `ConfigError`
     if the last checkpoint cannot be written.
     """
-    stop = _stop_on_signal()
-    run.say("training; SIGTERM or Ctrl-C saves and stops")
-    writer = _Writer(trainer, run) if trainer.group.leads else None
-    stopped = 0.0
-    try:
-        while not trainer.done and not stopped:
-            info = trainer.step()
-            trainer.elapsed_s, stopped = trainer.group.largest(
-                trainer.elapsed_s, float(stop.is_set())
-            )
+    with _stop_on_signal() as stop:
+        run.say("training; SIGTERM or Ctrl-C saves and stops")
+        writer = _Writer(trainer, run) if trainer.group.leads else None
+        try:
+            stopped = _steps(trainer, writer, stop)
+            checkpoint = writer.save() if writer is not None else trainer.checkpoint({}, {})
+        finally:
             if writer is not None:
-                writer.took(info)
-        checkpoint = writer.save() if writer is not None else trainer.checkpoint({}, {})
-    finally:
-        if writer is not None:
-            writer.close()
-    trainer.group.wait()
+                writer.close()
+        trainer.group.wait()
     run.say(f"{'stopped' if stopped else 'done'} after {trainer.step_count} steps")
     return checkpoint
 
 
-def _stop_on_signal() -> threading.Event:
+def _steps(trainer: Trainer, writer: _Writer | None, stop: threading.Event) -> bool:
+    """Take steps until the budget is spent; tells whether something stopped it before."""
+    stopped = 0.0
+    while not trainer.done and not stopped:
+        info = trainer.step()
+        trainer.elapsed_s, stopped = trainer.group.largest(
+            trainer.elapsed_s, float(stop.is_set())
+        )
+        if writer is not None:
+            writer.took(info)
+    return bool(stopped)
+
+
+@contextmanager
+def _stop_on_signal() -> Generator[threading.Event, None, None]:
+    """Make SIGTERM and SIGINT set an event; give them back to who had them before."""
     stop = threading.Event()
-    if threading.current_thread() is threading.main_thread():
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, lambda *_: stop.set())
-    return stop
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may
+        return
+    names = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(name, lambda *_: stop.set()) for name in names]
+    try:
+        yield stop
+    finally:
+        for name, handler in zip(names, before):
+            signal.signal(name, handler)
 
 
 class _Writer:

@@ -38,10 +38,10 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         sizes = {(height, width) for _, height, width in self.cameras}
-        if self.state != self.actions + len(self.objects):
+        if self.state <= len(self.objects):
             raise ConfigError(
-                f"state has {self.state} values, needs {self.actions} of the robot and "
-                f"{len(self.objects)} of objects"
+                f"state has {self.state} values, needs {len(self.objects)} of objects and some "
+                "of the robot"
             )
         if len(sizes) > 1 or any(side % CELL for size in sizes for side in size):
             raise ConfigError(

@@ -6,12 +6,10 @@ so another weighting needs no second reading of the episodes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.control import fr3
+from arfm_ros.control.embodiment import Embodiment, arm_columns
 from arfm_ros.core.data import F32
 from arfm_ros.core.decision import HUMAN
 from arfm_ros.episodes.task_state import TaskState
@@ -31,7 +29,7 @@ TERMS = (
 BLAME_NS = 1_000_000_000
 
 
-def returns_to_go(arrays: EpisodeArrays, task: TaskState | None, names: Sequence[str]) -> F32:
+def returns_to_go(arrays: EpisodeArrays, task: TaskState | None, robot: Embodiment) -> F32:
     """Compute [T, len(TERMS)]: reward from each step to the end, a step.
 
     Undiscounted return-to-go at the first action of the observation's chunk divided by the steps
@@ -40,19 +38,19 @@ def returns_to_go(arrays: EpisodeArrays, task: TaskState | None, names: Sequence
     a task that reports it.
     """
     end = _end(arrays, task)
-    rewards = step_rewards(arrays, task, names)[: end + 1]
+    rewards = step_rewards(arrays, task, robot)[: end + 1]
     remaining = np.arange(end + 1, 0, -1)
     mean = np.cumsum(rewards[::-1], axis=0)[::-1] / remaining[:, None]
     held = np.repeat(mean[-1:], len(arrays.stamp_ns) - end - 1, axis=0)
     return np.concatenate([mean, held]).astype(np.float32)
 
 
-def step_rewards(arrays: EpisodeArrays, task: TaskState | None, names: Sequence[str]) -> F64:
+def step_rewards(arrays: EpisodeArrays, task: TaskState | None, robot: Embodiment) -> F64:
     """Compute the rewards [T, len(TERMS)] of the step that follows each observation."""
-    arm = [i for i, name in enumerate(names) if name != fr3.GRIPPER_NAME]
     due = np.searchsorted(arrays.command_stamp_ns, arrays.stamp_ns, side="right")
-    commands = arrays.commands[due.clip(max=len(arrays.commands) - 1)][:, arm]
-    state = _without_gaps(arrays.state[:, arm])
+    commands = arrays.commands[due.clip(max=len(arrays.commands) - 1)]
+    commands = commands[:, arm_columns(robot.action)]
+    state = _without_gaps(arrays.state[:, arm_columns(robot.state)])
     time_s = (arrays.stamp_ns - arrays.stamp_ns[0]) * 1e-9
     columns = {
         "success": _success(arrays),

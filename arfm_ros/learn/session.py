@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from arfm_ros.control.embodiment import FR3, Embodiment, read_urdf
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.spec import Rtc
+from arfm_ros.core.spec import PolicySpec, Rtc
 from arfm_ros.engines.bundle import POLICY
 from arfm_ros.learn.checkpoint import NAME, Checkpoint, load_checkpoint, machine, stage
 from arfm_ros.learn.dataset import Sampler, fit_spec, make_sampler, rows_of, split_episodes
@@ -22,10 +24,14 @@ from arfm_ros.learn.from_bundle import bundle_checkpoint
 from arfm_ros.learn.group import ALONE, Group, join_group
 from arfm_ros.learn.loop import Run, train
 from arfm_ros.learn.model import FlowPolicy, ModelConfig
+from arfm_ros.learn.outliers import within
+from arfm_ros.learn.recorded import check_recorded, embodiment_of, look_at
 from arfm_ros.learn.resume import check_same_run
 from arfm_ros.learn.return_conditioned import ReturnConditioned
 from arfm_ros.learn.rl_signal import make_signal
 from arfm_ros.learn.train import TrainConfig, Trainer
+
+STARTED_FROM = "started_from"  # in the provenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,8 @@ class Plan:
     resume: bool = False
     model: ModelConfig = field(default_factory=ModelConfig)
     cache: Path | None = None  # of the frames, for several runs on the same data; else in `out`
+    urdf: Path | None = None  # with the limits and units of joints that are not the FR3's
+    dt_ns: int = 50_000_000  # between two actions; `init` has its own
 
 
 def start(plan: Plan, command: str = "", say: Callable[[str], None] = print) -> Checkpoint:
@@ -52,26 +60,26 @@ def start(plan: Plan, command: str = "", say: Callable[[str], None] = print) -> 
         raise ConfigError(f"{plan.out} holds a run: add --resume or choose another --out")
     group = join_group()
     try:
-        return _start(plan, command, say if group.leads else _say_nothing, group)
+        return train(*prepare(plan, command, say if group.leads else _say_nothing, group))
     finally:
         group.leave()
 
 
-def _start(
+def prepare(
     plan: Plan, command: str, say: Callable[[str], None], group: Group = ALONE
-) -> Checkpoint:
+) -> tuple[Trainer, Run]:
+    """Read the episodes and make the trainer: all that comes before the first step."""
     torch.manual_seed(plan.train.seed)
+    plan = _resuming(plan, say)
     begin = _previous(plan)
     plan = _inheriting(plan, begin)
-    shape = begin.config if begin else plan.model
+    config = _read_as(plan, begin)
+    shape = begin.config if begin else _sized(plan.model, config.robot)
     if plan.train.objective.conditioned:
         shape = replace(shape, conditioned=True)
-    config = replace(
-        frames_config(shape), success_only=plan.success_only, authority=plan.authority
-    )
     frames = _load_frames(plan, config, group)
     rows, held = split_episodes(frames, plan.train.held_out, plan.train.seed)
-    spec = begin.spec if begin else fit_spec(frames, config, rows)
+    kept, spec = _fitted(frames, config, rows, begin, plan.train.outlier)
     spec = replace(
         spec,
         instructions={**spec.instructions, **dict(_instructions(frames))},
@@ -80,17 +88,51 @@ def _start(
     model = FlowPolicy(shape)
     if begin:
         _load(model, begin)
-    sampler = make_sampler(frames, rows, spec, plan.train.augment, plan.train.seed)
+    sampler = make_sampler(frames, kept, spec, plan.train.augment, plan.train.seed)
     sampler = _aimed(sampler, model, plan.train, say)
     trainer = Trainer(model, sampler, plan.train, group)
     provenance = _provenance(plan, frames, command) | {"precision": trainer.precision}
     if begin and plan.resume:
         check_same_run(begin.provenance, provenance)
         trainer.restore(begin)
-    if begin and not plan.resume:
-        provenance["started_from"] = stage(begin)
+        provenance |= {n: v for n, v in begin.provenance.items() if n == STARTED_FROM}
+    elif begin:
+        provenance[STARTED_FROM] = stage(begin)
     _introduce(frames, model, say)
-    return train(trainer, Run(plan.out, rows_of(sampler, held), provenance, say))
+    if len(kept) < len(rows):
+        say(
+            f"left out {len(rows) - len(kept)} of {len(rows)} observations: actions further than "
+            f"{plan.train.outlier:g} standard deviations from the mean (--outlier)"
+        )
+    return trainer, Run(plan.out, rows_of(sampler, held), provenance, say)
+
+
+def _fitted(
+    frames: Frames,
+    config: FramesConfig,
+    rows: NDArray[np.int64],
+    begin: Checkpoint | None,
+    outlier: float,
+) -> tuple[NDArray[np.int64], PolicySpec]:
+    """Leave outliers out; without a beginning the statistics are fitted to what is left."""
+    spec = begin.spec if begin else fit_spec(frames, config, rows)
+    kept = within(frames, rows, spec, outlier)
+    if not len(kept):
+        raise ConfigError(
+            f"the actions of all {len(rows)} observations are further than {outlier:g} standard "
+            "deviations from the mean: other robot, other units? --outlier 0 takes them all"
+        )
+    if begin is None and len(kept) < len(rows):
+        spec = fit_spec(frames, config, kept)
+    return kept, spec
+
+
+def _resuming(plan: Plan, say: Callable[[str], None]) -> Plan:
+    """Begin where there is nothing to go on from: the run was stopped before it could save."""
+    if not plan.resume or (plan.out / NAME).exists():
+        return plan
+    say(f"{plan.out} holds no checkpoint yet: beginning")
+    return replace(plan, resume=False)
 
 
 def _inheriting(plan: Plan, begin: Checkpoint | None) -> Plan:
@@ -157,10 +199,36 @@ def _introduce(frames: Frames, model: FlowPolicy, say: Callable[[str], None]) ->
     )
 
 
-def frames_config(model: ModelConfig) -> FramesConfig:
-    """Return how frames have to be read for a network of this shape."""
+def _read_as(plan: Plan, begin: Checkpoint | None) -> FramesConfig:
+    """Decide how frames are read: as `begin` needs them, else as the episodes have them."""
+    recorded = look_at(plan.data)
+    if begin is not None:
+        robot = Embodiment.of(begin.spec, len(begin.config.objects))
+        config = frames_config(begin.config, robot, begin.spec.dt_ns)
+        folder = plan.out if plan.resume else plan.init
+        who = f"the policy in {folder} (give episodes of its robot, or train without --init)"
+    else:
+        known = read_urdf(plan.urdf) if plan.urdf else {}
+        config = frames_config(plan.model, embodiment_of(recorded, known), plan.dt_ns)
+        who = "what is asked for (--camera, --dt)"
+    check_recorded(recorded, config, who)
+    return replace(config, success_only=plan.success_only, authority=plan.authority)
+
+
+def _sized(model: ModelConfig, robot: Embodiment) -> ModelConfig:
+    """Fit a network to the state and the actions of a robot."""
+    state = len(robot.state) + len(model.objects)
+    return replace(model, state=state, actions=len(robot.action))
+
+
+def frames_config(
+    model: ModelConfig, robot: Embodiment = FR3, dt_ns: int = 50_000_000
+) -> FramesConfig:
+    """Return how frames have to be read for a network of this shape on that robot."""
     return FramesConfig(
         cameras=model.cameras,
+        robot=robot,
+        dt_ns=dt_ns,
         horizon=model.horizon,
         tokens=model.tokens,
         vocabulary=model.vocabulary,

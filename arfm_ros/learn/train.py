@@ -23,6 +23,7 @@ from arfm_ros.learn.device import (
 )
 from arfm_ros.learn.flow_loss import FlowConfig, flow_loss
 from arfm_ros.learn.group import ALONE, Group
+from arfm_ros.learn.loader import make_loader
 from arfm_ros.learn.model import FlowPolicy
 from arfm_ros.learn.objective import Objective
 from arfm_ros.learn.plain_fm import PlainFm
@@ -48,6 +49,7 @@ class TrainConfig:
     device: str = "auto"
     precision: str = "auto"
     held_out: float = 0.05
+    outlier: float = 20.0  # targets beyond that many standard deviations are left out; 0: none
     validation_rows: int = 256
     save_every_s: float = 120.0
     log_every_s: float = 10.0
@@ -90,6 +92,7 @@ class Trainer:
         self.sampler, self.config, self.group = sampler, config, group
         self.step_count, self.elapsed_s = 0, 0.0
         self.device = choose_device(config.device, group)
+        self.loader = make_loader(sampler, config.batch, self.device)
         self.precision = choose_precision(config.precision, self.device)
         self.model = model.to(self.device)
         model.precision = autocast(self.precision, self.device)
@@ -133,7 +136,7 @@ class Trainer:
     def forward(self, model: FlowPolicy, share: Share) -> Part:
         """Flow-matching losses of a share of the step's batch, and the auxiliary keyframe loss."""
         began, config = time.monotonic(), self.config
-        batch = self.sampler.batch(self.step_count, config.batch, share).to(self.device)
+        batch = self.loader.batch(self.step_count, share)
         waited_s = time.monotonic() - began
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step_count)
         wanted = config.objective.condition(batch.signal)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from arfm_ros.control import fr3
+from arfm_ros.control.embodiment import arm_columns, gripper_columns
 from arfm_ros.learn.dataset import Sampler
 from arfm_ros.learn.flow_loss import FlowConfig, flow_loss
 from arfm_ros.learn.model import FlowPolicy, sample
@@ -22,7 +22,7 @@ def pick_rows(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 @torch.inference_mode()
 def validate(model: FlowPolicy, held: Sampler, rows: NDArray[np.int64]) -> dict[str, float]:
-    """Measure the flow loss, the mean joint error at action 7 (rad), gripper and keyframe.
+    """Measure the flow loss, the mean joint error at action 7 (rad), keyframe and grippers.
 
     Noise is the same at every call, so that two checkpoints compare.
     """
@@ -35,13 +35,13 @@ def validate(model: FlowPolicy, held: Sampler, rows: NDArray[np.int64]) -> dict[
     chunk = sample(model, context, noise, spec.steps).cpu().numpy()
     wanted = batch.actions.cpu().numpy()
     error = np.abs(chunk - wanted) * spec.action_norm.scale
-    grip = spec.action_names.index(fr3.GRIPPER_NAME)
-    joints = [i for i in range(len(spec.action)) if i != grip]
-    opened = [spec.action_norm.unnormalise(x)[..., grip] > 0.5 for x in (chunk, wanted)]
+    joints, grippers = arm_columns(spec.action), gripper_columns(spec.action)
+    opened = [spec.action_norm.unnormalise(x)[..., grippers] > 0.5 for x in (chunk, wanted)]
     ahead = (keyframe - batch.keyframe).abs().cpu().numpy() * held.keyframe_norm.scale
-    return {
+    found = {
         "val_loss": float(loss.mean()),
         "joint_error_rad": float(error[:, min(CHECKED_ACTION, spec.horizon - 1), joints].mean()),
-        "gripper_accuracy": float((opened[0] == opened[1]).mean()),
-        "keyframe_error_rad": float(ahead[:, joints].mean()),
     }
+    if grippers:
+        found["gripper_accuracy"] = float((opened[0] == opened[1]).mean())
+    return found | {"keyframe_error_rad": float(ahead[:, joints].mean())}

@@ -19,10 +19,10 @@ class PolicyParams:
 
     bundle: str = knob("", "bundle folder or name in models/; swapped to while active", live=True)
     autostart: bool = knob(True, "configure and activate without being asked")
-    engine: str = knob("onnx", "onnx, tensorrt or tensorrt_rtx, next configure", live=True)
+    engine: str = knob("onnx", "one of docs/engines.md, next configure", live=True)
     precision: str = knob("", "fp32, fp16, bf16; '' as built, next configure", live=True)
     providers: tuple[str, ...] = knob(
-        ("cpu",), "of onnx, by preference: tensorrt, cuda, cpu, next configure", live=True
+        ("default",), "by preference (docs/engines.md), next configure", live=True
     )
     threads: int = knob(2, "inference threads, next configure", 1, 64, live=True)
     period_s: float = knob(0.1, "shortest time between two inferences", 0.0, 10.0, live=True)

@@ -41,6 +41,7 @@ class DriverConfig:
     action_noise: float = 0.0  # standard deviation on executed actions, see sim/noise.py
     height: int = 240
     width: int = 320
+    seams: bool = True  # accelerations are measured
 
 
 class PolicyDriver:

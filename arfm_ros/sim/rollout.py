@@ -71,7 +71,8 @@ class Rollouts:
         world, decision = self.world, self.driver.act()
         if watch is not None:
             watch(self._task, decision)
-        self._ticks.append(self.driver.tick_of(decision))
+        if self.driver.config.seams:
+            self._ticks.append(self.driver.tick_of(decision))
         if decision.command is not None:
             world.command_joints(decision.command[:7], decision.velocity[:7])
             world.command_gripper(float(decision.command[7]))

@@ -40,6 +40,11 @@ class Cell:
         """Return where its result is."""
         return lab.root / "cells" / self.study / f"{self.name}.json"
 
+    def done(self, lab: Lab) -> bool:
+        """Tell whether it was measured, on as many episodes as are wanted now or more."""
+        file = self.file(lab)
+        return file.exists() and _episodes(json.loads(file.read_text())) >= lab.sizes.episodes
+
 
 def cells_of(study: Study, seeds: int, rows: Sequence[str] = ()) -> Iterator[Cell]:
     """Give the cells of a study seed by seed, so that a part of them already compares."""
@@ -53,7 +58,7 @@ def run_cells(
     cells: Sequence[Cell], lab: Lab, workers: int, command: str, say: Callable[[str], None]
 ) -> None:
     """Run what is missing; demonstrations, the common start and frames are made first."""
-    missing = [cell for cell in cells if not cell.file(lab).exists()]
+    missing = [cell for cell in cells if not cell.done(lab)]
     if not missing:
         return
     study = find_study(missing[0].study)
@@ -116,13 +121,21 @@ def run_cell(job: tuple[Cell, Lab, str]) -> str:
 def measure(checkpoint: Checkpoint, study: Study, task: str, noise: float, lab: Lab) -> list[int]:
     """Run the episodes of a task; 1 for each success, in the order of their seeds."""
     seeds = range(study.first_seed, study.first_seed + lab.sizes.episodes)
-    config = DriverConfig(action_noise=noise, guide=False)
+    config = DriverConfig(action_noise=noise, guide=False, seams=False)
     jobs = [(task, seed) for seed in seeds]
     results = run_batch(TorchPolicy(checkpoint), jobs, config, lab.sizes.limit_s)
     return [int(result.success) for result in results]
 
 
 def read_cells(cells: Sequence[Cell], lab: Lab) -> list[dict[str, Any]]:
-    """Read the cells that are done."""
+    """Read the cells that are there, each with the episodes that all of them measured."""
     files = [cell.file(lab) for cell in cells]
-    return [json.loads(file.read_text()) for file in files if file.exists()]
+    found = [json.loads(file.read_text()) for file in files if file.exists()]
+    common = min(map(_episodes, found), default=0)
+    for result in (result for cell in found for result in cell["results"]):
+        result["success"] = result["success"][:common]
+    return found
+
+
+def _episodes(cell: dict[str, Any]) -> int:
+    return min(len(result["success"]) for result in cell["results"])

@@ -6,16 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.learn.model import ModelConfig
 
 TASKS = ("reach", "lift", "push", "place")
 QUALITIES = ("good", "poor")  # of the demonstrations, equal shares: `sim/quality.py`
 POOL = 40  # demonstrations of a task and a quality
-OBJECTS = (
-    "cube_x", "cube_y", "cube_z", "cube_yaw", "puck_x", "puck_y", "puck_z",
-    "marker_x", "marker_y", "marker_z", "zone_x", "zone_y", "bin_x", "bin_y",
-)  # fmt: skip
-MODEL = ModelConfig((), OBJECTS, 8 + len(OBJECTS), dim=64, blocks=2)
 REPORTED, VALIDATION = 1_000_000, 2_000_000  # first seeds of the measured episodes
 PLAIN = "fm"
 
@@ -26,7 +20,7 @@ class Row:
 
     name: str
     objective: str
-    knobs: Mapping[str, float] = field(default_factory=dict)
+    knobs: Mapping[str, float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +67,13 @@ ROWS = (
     Row("ARFM", "arfm", {"lam": 0.04}),
 )
 _ALL = Stage(TASKS, measured=TASKS)
+_LAMBDAS = (5e-4, 5e-3, 0.04, 0.2, 2.0, 20.0)
 _SWEEP = (
-    *(Row(f"ARFM lambda {lam}", "arfm", {"lam": lam}) for lam in (5e-4, 5e-3, 0.02, 0.04, 0.2)),
+    *(Row(f"ARFM lambda {lam}", "arfm", {"lam": lam}) for lam in _LAMBDAS),
+    *(
+        Row(f"ARFM batch lambda {lam}", "arfm", {"lam": lam, "moments": "batch"})
+        for lam in (0.04, 0.2)
+    ),
     *(Row(f"RWR beta {beta}", "rwr", {"beta": beta}) for beta in (1.0, 3.0, 10.0)),
 )
 STUDIES: dict[str, Study] = {

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.learn.blind import BLIND
 from arfm_ros.learn.checkpoint import NAME, Checkpoint, load_checkpoint
 from arfm_ros.learn.dataset import AugmentConfig
 from arfm_ros.learn.flow_loss import FlowConfig
@@ -26,7 +27,7 @@ from arfm_ros.learn.train import TrainConfig
 from arfm_ros.sim.batch import Batch, note_command, record_batch
 from arfm_ros.sim.demos import DemoOptions
 from arfm_ros.sim.quality import quality
-from arfm_ros.study.experiments import MODEL, PLAIN, POOL, QUALITIES, Row, Sizes, Stage
+from arfm_ros.study.experiments import PLAIN, POOL, QUALITIES, Row, Sizes, Stage
 
 SIZES = "sizes.json"
 SIGNAL = SignalConfig(Reward(success=1.0, takeover=0.0))
@@ -57,9 +58,13 @@ class Lab:
     sizes: Sizes
 
     def open(self) -> None:
-        """Note the sizes. Raises `ConfigError` naming those that the folder has otherwise."""
+        """Note the sizes. Raises `ConfigError` naming those that the folder has otherwise.
+
+        How many episodes are measured may differ from study to study, and grow.
+        """
         self.root.mkdir(parents=True, exist_ok=True)
         path, wanted = self.root / SIZES, asdict(self.sizes)
+        del wanted["episodes"]
         found = json.loads(path.read_text()) if path.exists() else wanted
         other = [f"{k} {found.get(k)}, not {v}" for k, v in wanted.items() if found.get(k) != v]
         if other:
@@ -96,7 +101,7 @@ class Lab:
         names = json.dumps([folder.name for folder in episodes]).encode()
         folder = self.root / "cache" / hashlib.sha256(names).hexdigest()[:12]
         if not (folder / "frames.json").exists():
-            load_frames(episodes, folder, frames_config(MODEL))
+            load_frames(episodes, folder, frames_config(BLIND))
         return folder
 
     def train(self, training: Training) -> Checkpoint:
@@ -116,7 +121,7 @@ class Lab:
             train=self._config(training, steps),
             init=self.root / "runs" / before.key if before else None,
             resume=resume,
-            model=MODEL,
+            model=BLIND,
             cache=self.cache(training),
         )
         done = start(plan, say=lambda text: None)

@@ -18,7 +18,7 @@ from arfm_ros.learn.model import sample
 from arfm_ros.sim.driver import TICK_MS, DriverConfig
 from arfm_ros.sim.rollout import RolloutResult, Rollouts
 
-LANES = 16
+LANES = 64
 
 
 class TorchPolicy:

@@ -100,13 +100,17 @@ def parity_of(policy: str) -> dict[str, Any]:
 def show(lines: list[Line], runs: Mapping[str, Run]) -> None:
     """Print the table and the machine it was measured on."""
     machine = next(iter(runs.values()))["machine"]
-    table = Table(title="what the stack must reach", title_justify="left")
+    show_lines(lines, "what the stack must reach")
+    count = {task: len(run["episodes"]) for task, run in runs.items()}
+    Console().print(f"{count} episodes on {machine['cpu']}, {machine['cores']} cores")
+
+
+def show_lines(lines: list[Line], title: str) -> None:
+    """Print targets beside what was measured."""
+    table = Table(title=title, title_justify="left")
     for column in ("", "target", "measured", "met"):
         table.add_column(column)
     for line in lines:
         value = "not measured" if line.measured is None else f"{line.measured:.4g}"
         table.add_row(line.name, line.target, value, "yes" if line.met else "[red]no[/]")
-    console = Console()
-    console.print(table)
-    count = {task: len(run["episodes"]) for task, run in runs.items()}
-    console.print(f"{count} episodes on {machine['cpu']}, {machine['cores']} cores")
+    Console().print(table)

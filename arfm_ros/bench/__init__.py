@@ -1,0 +1,1 @@
+"""How fast a bundle runs here, beside how fast its graphs could."""
