@@ -221,6 +221,8 @@ class Robot:
         self.node = Node("robot", context=self.context)
         self.silent: set[str] = set()
         self.position = STATE.copy()
+        self.picture = dict(PICTURE)
+        self.shown: dict[int, dict[str, NDArray[np.uint8]]] = {}  # stamp -> pictures
         self.image_stamps: dict[int, set[str]] = {}
         self.state_stamps: set[int] = set()
         self.chunks: list[JointTrajectory] = []
@@ -297,10 +299,11 @@ class Robot:
 
     def _capture(self) -> None:
         stamp = self.node.get_clock().now().to_msg()
+        self.shown[time_to_ns(stamp)] = self.picture
         for name, publisher in self._images.items():
             if name in self.silent:
                 continue
-            data = array("B", PICTURE[name].tobytes())
+            data = array("B", self.picture[name].tobytes())
             image = Image(height=HEIGHT, width=WIDTH, encoding="rgb8", step=3 * WIDTH, data=data)
             image.header.stamp = stamp
             self.image_stamps.setdefault(time_to_ns(stamp), set()).add(name)

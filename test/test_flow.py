@@ -43,7 +43,7 @@ def test_more_steps_come_closer_to_the_exact_flow() -> None:
 
 def test_a_cancelled_chunk_ends_before_its_next_step() -> None:
     asked, evaluated = iter((False, False, True)), []
-    with pytest.raises(Cancelled, match="before flow step 3 of 10"):
+    with pytest.raises(Cancelled, match="before step 3 of 10"):
         integrate(
             lambda x, t: evaluated.append(t) or x, noise(), 10, cancelled=lambda: next(asked)
         )

@@ -123,6 +123,14 @@ def test_720_rows_shrink_to_as_many_as_in_each_library(pad: str, rows: int) -> N
     assert inner_size(720, 1280, CameraInput("a", 224, 224, "linear", pad)) == (rows, 224)
 
 
+@pytest.mark.parametrize("mode", ["MIN_MAX", "QUANTILES"])
+def test_an_input_that_never_moved_is_lerobot_s_and_does_not_blow_up(mode: str) -> None:
+    rest = np.array([3.7], np.float32)
+    affine = normalisation(mode, rest, rest, 1.0)
+    np.testing.assert_allclose(affine.normalise(rest), -1, atol=1e-6)
+    assert np.abs(affine.normalise(rest + np.float32(0.01))).max() < 2
+
+
 def test_weights_too_large_for_one_file_end_up_in_the_same_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -266,7 +266,7 @@ def test_a_truncated_and_a_foreign_episode_are_skipped_and_named(tmp_path: Path)
     assert len(read.tasks) == 1 and len(read.skipped) == 2
     assert "episode_1" in read.skipped[0] and "cut off" in read.skipped[0]
     shutil.rmtree(data / "episode_0")
-    with pytest.raises(EpisodeError, match="2 cannot be read, first episode_1"):
+    with pytest.raises(EpisodeError, match="2 cannot be used, first episode_1"):
         load_frames([data], tmp_path / "again", CONFIG)
 
 

@@ -151,3 +151,33 @@ def test_memory_is_bounded_by_the_age_that_is_of_use():
     feed(sync, "scene", range(0, 10_000))
     assert len(sync._tracks["scene"].values) <= 122
     assert sync.rate_hz("scene") == pytest.approx(1000.0)
+
+
+def test_what_was_before_is_nearest_in_time_and_never_newer():
+    sync = make([Input("scene"), Input("joints")], max_age_ms=60)
+    sync.remember(100 * MS)
+    feed(sync, "scene", (0, 50, 100))
+    feed(sync, "joints", range(0, 130, 10))
+    found = sync.latest(at(104))
+    assert isinstance(found, Synced) and found.stamp_ns == at(100)
+    before = sync.before(found, at(50))
+    assert before.values == {"scene": "scene@50", "joints": "joints@50"}
+    assert before.stamp_ns == at(50)
+    assert sync.before(found, at(30)).values == {"scene": "scene@50", "joints": "joints@30"}
+    assert sync.before(found, at(500)).stamps_ns == found.stamps_ns
+
+
+def test_before_the_first_sample_there_is_only_the_first():
+    sync = make()
+    for name in ("scene", "wrist"):
+        feed(sync, name, (0,))
+    found = sync.latest(at(5))
+    assert isinstance(found, Synced) and sync.before(found, at(-50)) == found
+
+
+def test_what_is_to_be_remembered_outlives_the_age_that_is_of_use():
+    short, long = make(max_age_ms=40, tolerance_ms=10), make(max_age_ms=40, tolerance_ms=10)
+    long.remember(1000 * MS)
+    for sync in (short, long):
+        feed(sync, "scene", range(0, 2000))
+    assert (len(short._tracks["scene"].values), len(long._tracks["scene"].values)) == (51, 1051)

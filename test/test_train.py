@@ -69,7 +69,8 @@ def test_filters_drop_failed_episodes_and_other_authorities(data: Path, tmp_path
     assert len(good.tasks) == 3
     human = load_frames([data], tmp_path / "human", replace(CONFIG, authority=("human",)))
     assert np.bincount(human.episode).tolist() == [4] * 4  # its three and the one before
-    with pytest.raises(EpisodeError, match="loosen the filter"):  # every chunk has human parts
+    said = "loosen the filter; 4 cannot be used, first episode_0: .* human 25%, policy 75%"
+    with pytest.raises(EpisodeError, match=said):  # every chunk has human parts
         load_frames([data], tmp_path / "policy", replace(CONFIG, authority=("policy",)))
 
 
@@ -293,6 +294,11 @@ def test_the_recorded_command_names_no_local_folder() -> None:
     text = verb.command(args)
     assert text.startswith("./arfm train demos --out run --minutes 5.0")
     assert "/" not in text.removeprefix("./")
+
+
+def test_a_limit_that_leaves_nothing_is_named(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="all 36 observations .*--outlier 0 takes them all"):
+        start(plan(data, tmp_path, outlier=1e-3), say=silent)
 
 
 def test_sigterm_leaves_a_checkpoint(data: Path, tmp_path: Path) -> None:

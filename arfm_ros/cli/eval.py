@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--delay-ms", type=numbers, default=(50,), help="observation to chunk; a list: 0,50,100"
     )
     parser.add_argument("--period-ms", type=int, default=100, help="between two inferences")
-    parser.add_argument("--steps", type=int, default=None, help="flow steps (default: bundle's)")
+    parser.add_argument("--steps", type=int, default=None, help="steps (default: the bundle's)")
     parser.add_argument(
         "--rtc",
         type=words,

@@ -24,6 +24,7 @@ class Observation:
     instruction: str
     stamp_ns: int
     stamps_ns: Mapping[str, int] = field(default_factory=dict)  # input name -> its own stamp
+    earlier: tuple[Observation, ...] = ()  # of a policy with a history, oldest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Context:
 
 
 class Policy(Protocol):
-    """A flow policy on some runtime; the noise and the clock come from the caller."""
+    """A policy on some runtime; the noise and the clock come from the caller."""
 
     def encode(self, observation: Observation) -> Context:
         """Run the vision and language part once for an observation."""
@@ -102,7 +103,7 @@ class Policy(Protocol):
         deadline_ns: int | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> ActionChunk:
-        """Integrate `noise` [H, A] to a chunk in at most `steps` steps.
+        """Make a chunk of `noise` [H, A] in at most `steps` steps.
 
         Raises `Cancelled` within a step after `cancelled()` says that nobody wants it any more.
         """

@@ -36,12 +36,10 @@ class ContextReuse:
         if limit.image <= 0 or self._kept is None:
             return None
         before, context = self._kept
-        same = (
-            before.instruction == observation.instruction
-            and float(np.abs(before.state - observation.state).max(initial=0.0)) <= limit.state
-            and difference(before.images, observation.images) <= limit.image
-        )
-        if not same:
+        pairs = zip((before, *before.earlier), (observation, *observation.earlier))
+        if len(before.earlier) != len(observation.earlier):
+            return None
+        if not all(_same(old, new, limit) for old, new in pairs):
             return None
         self.count += 1
         state = np.asarray(observation.state, dtype=np.float32)
@@ -49,8 +47,21 @@ class ContextReuse:
 
     def keep(self, observation: Observation, context: Context) -> None:
         """Remember what was encoded."""
-        images = {name: image.copy() for name, image in observation.images.items()}
-        self._kept = replace(observation, images=images), context
+        earlier = tuple(_copied(one) for one in observation.earlier)
+        self._kept = replace(_copied(observation), earlier=earlier), context
+
+
+def _copied(observation: Observation) -> Observation:
+    images = {name: image.copy() for name, image in observation.images.items()}
+    return replace(observation, images=images)
+
+
+def _same(before: Observation, after: Observation, limit: Sameness) -> bool:
+    return (
+        before.instruction == after.instruction
+        and float(np.abs(before.state - after.state).max(initial=0.0)) <= limit.state
+        and difference(before.images, after.images) <= limit.image
+    )
 
 
 def difference(before: Mapping[str, U8], after: Mapping[str, U8]) -> float:

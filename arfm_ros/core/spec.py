@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from arfm_ros.core.data import F32, Observation
 from arfm_ros.core.errors import SpecError
+from arfm_ros.core.history import History
 from arfm_ros.core.normalize import Affine
+from arfm_ros.core.sampler import Sampler, read_sampler
 
 RTC_MODES = ("none", "guided", "prefix")
 LANGUAGE_MODES = ("none", "hashed_words", "tokenizer")
@@ -92,11 +94,14 @@ class PolicySpec:
     state_norm: Affine  # [S]
     action_norm: Affine  # [H, A], of the relative actions where `relative`
     relative: tuple[bool, ...] = ()  # [A]; a relative action names a state axis of the same name
-    steps: int = 10  # default flow steps
+    steps: int = 10  # default number of steps from noise to actions
     rtc: Rtc = field(default_factory=Rtc)
     language: Language = field(default_factory=Language)
     instructions: Mapping[str, str] = field(default_factory=dict)  # task -> example instruction
     flow_width: int = 0  # columns of x, the actions first, then padding; 0: just the actions
+    past: int = 0  # rows of x before the first action, which were due before the observation
+    sampler: Sampler = field(default_factory=Sampler)
+    history: History = field(default_factory=History)
 
     def __post_init__(self) -> None:
         states = {axis.name for axis in self.state}
@@ -118,8 +123,16 @@ class PolicySpec:
             raise SpecError(
                 f"action statistics {self.action_norm.offset.shape}, need {self.action_shape}"
             )
+        self._check_x()
+
+    def _check_x(self) -> None:
+        """Raise `SpecError` for an x that the actions do not fit into or a sampler cannot lead."""
         if self.flow_width and self.flow_width < len(self.action):
             raise SpecError(f"flow_width {self.flow_width}, needs {len(self.action)} or more")
+        if self.past < 0:
+            raise SpecError(f"past is {self.past} rows, needs 0 or more")
+        if self.rtc.mode != "none" and (self.sampler.kind != "flow" or self.past):
+            raise SpecError(f"rtc mode '{self.rtc.mode}' needs a flow without rows of the past")
 
     @property
     def action_names(self) -> tuple[str, ...]:
@@ -138,8 +151,8 @@ class PolicySpec:
 
     @property
     def flow_shape(self) -> tuple[int, int]:
-        """Shape of x and of the noise: (H, A), wider where the network pads its actions."""
-        return (self.horizon, self.flow_width or len(self.action))
+        """Shape of x and of the noise: (H, A), larger where x has a past or is padded."""
+        return (self.past + self.horizon, self.flow_width or len(self.action))
 
     def reference(self, state: F32) -> F32:
         """Values [..., A] that relative actions are measured from at states [..., S].
@@ -151,19 +164,22 @@ class PolicySpec:
         return np.where(self.relative, state[..., at], 0).astype(np.float32)
 
     def normalise_actions(self, actions: F32, state: F32) -> F32:
-        """Turn physical actions [H, A] into what the flow works on; padding is 0."""
+        """Turn physical actions [H, A] into what the sampler works on; the rest is 0."""
         x = self.action_norm.normalise(actions - self.reference(state))
-        return np.pad(x, ((0, 0), (0, self.flow_shape[1] - x.shape[1])))
+        return np.pad(x, ((self.past, 0), (0, self.flow_shape[1] - x.shape[1])))
 
     def unnormalise_actions(self, x: F32, state: F32) -> F32:
         """Invert `normalise_actions`."""
         return np.asarray(
-            self.action_norm.unnormalise(x[:, : len(self.action)]) + self.reference(state),
+            self.action_norm.unnormalise(x[self.past :, : len(self.action)])
+            + self.reference(state),
             dtype=np.float32,
         )
 
     def check(self, observation: Observation) -> None:
         """Raise `SpecError` naming the first thing in `observation` that does not fit."""
+        for earlier in observation.earlier:
+            self.check(earlier)
         for camera in self.cameras:
             image = observation.images.get(camera.name)
             if image is None:
@@ -183,8 +199,12 @@ class PolicySpec:
             raise SpecError(f"state is not finite: {', '.join(bad)}")
 
     def example(self, seed: int) -> Observation:
-        """Make a random observation that passes `check`."""
+        """Make a random observation that passes `check`, with all of its history."""
         rng = np.random.default_rng(seed)
+        earlier = [self._example(rng, at) for at in self.history.earlier_ns(0)]
+        return replace(self._example(rng, 0), earlier=tuple(earlier))
+
+    def _example(self, rng: np.random.Generator, stamp_ns: int) -> Observation:
         images = {
             c.name: rng.integers(0, 256, (c.height, c.width, 3), dtype=np.uint8)
             for c in self.cameras
@@ -193,7 +213,7 @@ class PolicySpec:
             rng.standard_normal(len(self.state)).astype(np.float32)
         )
         text = next(iter(self.instructions.values()), "")
-        return Observation(images, state, text, stamp_ns=0)
+        return Observation(images, state, text, stamp_ns)
 
     def to_json(self) -> str:
         """Write the spec as JSON; `from_json` reads it back equal."""
@@ -247,4 +267,7 @@ def _from_dict(raw: dict[str, Any]) -> PolicySpec:
         language=Language(**raw["language"]),
         instructions=dict(raw["instructions"]),
         flow_width=int(raw.get("flow_width", 0)),
+        past=int(raw.get("past", 0)),
+        sampler=read_sampler(raw.get("sampler", {})),
+        history=History(**raw.get("history", {})),
     )

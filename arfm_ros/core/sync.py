@@ -7,7 +7,7 @@ is what a policy's reaction time counts from.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -71,8 +71,12 @@ class Synchronizer(Generic[T]):
     ) -> None:
         self._inputs = {one.name: one for one in inputs}
         self._tolerance_ns, self._max_age_ns = tolerance_ns, max_age_ns
-        self._history = history
+        self._history, self._past_ns = history, 0
         self._tracks: dict[str, _Track[T]] = {name: _Track() for name in self._inputs}
+
+    def remember(self, past_ns: int) -> None:
+        """Keep samples so much longer, for `before`."""
+        self._past_ns = max(self._past_ns, past_ns)
 
     def add(self, name: str, stamp_ns: int, value: T) -> None:
         """Add a sample; out of order is fine, the same stamp replaces.
@@ -88,8 +92,9 @@ class Synchronizer(Generic[T]):
             _insert(track.recent, stamp_ns)
         track.values[stamp_ns] = value
         del track.recent[:-RATE_SAMPLES]
-        expired = bisect_left(track.stamps, track.stamps[-1] - keep_ns)
-        for old in track.stamps[: max(expired, len(track.stamps) - self._history)]:
+        expired = bisect_left(track.stamps, track.stamps[-1] - keep_ns - self._past_ns)
+        most = self._history * (1 + self._past_ns // max(keep_ns, 1))
+        for old in track.stamps[: max(expired, len(track.stamps) - most)]:
             del track.values[old]
         del track.stamps[: len(track.stamps) - len(track.values)]
 
@@ -100,6 +105,17 @@ class Synchronizer(Generic[T]):
             return Missing(reasons)
         found = self._newest_set(now_ns)
         return found if found is not None else Missing((self._spread(now_ns),))
+
+    def before(self, synced: Synced[T], stamp_ns: int) -> Synced[T]:
+        """Give of each input the sample nearest to `stamp_ns`, none newer than in `synced`."""
+        chosen, values = dict(synced.stamps_ns), dict(synced.values)
+        for name, newest_ns in synced.stamps_ns.items():
+            track = self._tracks[name]
+            older = track.stamps[: bisect_right(track.stamps, newest_ns)]
+            if older:
+                chosen[name] = min(older, key=lambda s: abs(s - stamp_ns))
+                values[name] = track.values[chosen[name]]
+        return Synced(min(chosen.values()), values, chosen)
 
     def rate_hz(self, name: str) -> float:
         """Rate of an input by its last stamps; 0 until two came."""

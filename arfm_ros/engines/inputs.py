@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,37 +32,53 @@ class Inputs:
     def __call__(self, observation: Observation) -> dict[str, Array]:
         """Return image_<camera> uint8 [1, H, W, 3], state [1, S], tokens [1, L] and masks.
 
-        A state that is part of the text is not there a second time. Raises `SpecError` for an
-        observation that does not fit.
+        A state that is part of the text is not there a second time. With a history of n
+        observations images are [1, n, H, W, 3], masks [1, n, H, W] and states [1, n, S], oldest
+        first. Raises `SpecError` for an observation that does not fit.
         """
         spec = self.spec
         spec.check(observation)
-        feed: dict[str, Array] = {}
-        for camera in spec.cameras:
-            image = observation.images[camera.name]
-            feed[f"image_{camera.name}"] = fit_image(image, camera)[None]
-            if camera.masked:
-                feed[f"inside_{camera.name}"] = self._mask(camera, *image.shape[:2])
-        state = spec.state_norm.normalise(np.asarray(observation.state, dtype=np.float32))
-        if not spec.language.state_bins:
-            feed["state"] = state[None]
+        parts = [self._sight(one) for one in spec.history.complete(observation)]
+        state = parts[-1]["state"]
+        feed = parts[0] if len(parts) == 1 else _stack(parts)
+        feed = {name: value[None] for name, value in feed.items()}
+        if spec.language.state_bins:
+            del feed["state"]
         text = compose(spec.language, observation.instruction, state)
         if self._text is None or self._text[0] != text:
             self._text = (text, self._read(text))
         return {**feed, **self._text[1]}
 
+    def _sight(self, observation: Observation) -> dict[str, Any]:
+        """Prepare images, masks and state of one observation."""
+        made: dict[str, Any] = {}
+        for camera in self.spec.cameras:
+            image = observation.images[camera.name]
+            made[f"image_{camera.name}"] = fit_image(image, camera)
+            if camera.masked:
+                made[f"inside_{camera.name}"] = self._mask(camera, *image.shape[:2])
+        state = np.asarray(observation.state, dtype=np.float32)
+        return made | {"state": self.spec.state_norm.normalise(state)}
+
     def _mask(self, camera: CameraInput, height: int, width: int) -> NDArray[np.bool_]:
         key = (camera, height, width)
         if key not in self._inside:
-            self._inside[key] = inside(height, width, camera)[None]
+            self._inside[key] = inside(height, width, camera)
         return self._inside[key]
+
+
+def _stack(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
 
 
 def text_reader(language: Language, folder: Path | None) -> Callable[[str], Text]:
     """Return what turns a text into `tokens`, and with a tokenizer `mask`, [1, L].
 
-    Raises `BundleError` if `folder` has no tokenizer, or this machine no library for it.
+    Nothing for a policy without language. Raises `BundleError` if `folder` has no tokenizer, or
+    this machine no library for it.
     """
+    if language.mode == "none":
+        return lambda text: {}
     if language.mode != "tokenizer":
         return lambda text: {"tokens": tokenize(text, language.length, language.vocabulary)[None]}
     tokenizer = _open_tokenizer(folder)

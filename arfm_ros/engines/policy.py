@@ -1,4 +1,4 @@
-"""A flow policy on any runtime: two or three graphs, the flow loop on the host in float32."""
+"""A policy on any runtime: two or three graphs, the loop over steps on the host in float32."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import numpy as np
 
 from arfm_ros.core.data import F32, ActionChunk, ChunkInfo, Context, Observation
 from arfm_ros.core.errors import EngineError
-from arfm_ros.core.flow import Clock, Velocity, integrate
+from arfm_ros.core.flow import Clock, Velocity
 from arfm_ros.core.rtc import Guidance, GuidedField, guidance
+from arfm_ros.core.sampling import make_solver
+from arfm_ros.core.solver import Field, solve
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.engines.graph import Array, Graph, Graphs, Runtime
 from arfm_ros.engines.inputs import Inputs
@@ -47,8 +49,13 @@ class EnginePolicy:
             raise EngineError(f"context is not finite ({', '.join(broken)}): observation dropped")
         return Context(tensors, state, observation.stamp_ns, self._clock() - begin_ns)
 
-    def velocity(self, context: Context) -> Velocity:
-        """Return v(x [H, A], t) for one observation."""
+    def velocity(self, context: Context) -> Field:
+        """Return what the step graph gives at (x [H, A], t) for one observation.
+
+        A velocity for a flow; what a diffusion's sampler or a regression predicts.
+        """
+        if self.spec.sampler.kind == "regression":
+            return _answer(self._step, context.tensors)
         return _field(self._step, context.tensors)
 
     def guided_velocity(self, context: Context, given: Guidance) -> Velocity:
@@ -76,10 +83,10 @@ class EnginePolicy:
         deadline_ns: int | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> ActionChunk:
-        """Integrate `noise` [H, A] in `steps` (default: the spec's) steps, fewer when late.
+        """Make a chunk of `noise` [H, A] in `steps` (default: the spec's) steps, fewer when late.
 
         `prefix` is what `core.rtc.left_over` left of the previous chunk at this observation.
-        `deadline_ns` is of the injected clock. Raises `EngineError` for a non-finite velocity,
+        `deadline_ns` is of the injected clock. Raises `EngineError` for a non-finite output,
         noise of another shape, or a `prefix`, if the bundle has no real-time chunking, and
         `Cancelled` before the step at which `cancelled()` says yes.
         """
@@ -94,7 +101,8 @@ class EnginePolicy:
         else:
             field = self._following_on(context, prefix, count)
             hurry = field.watch(hurry) if isinstance(field, GuidedField) else hurry
-        result = integrate(field, noise, count, out_of_time=hurry, cancelled=cancelled)
+        solver = make_solver(spec.sampler, count, noise)
+        result = solve(solver, field, noise, out_of_time=hurry, cancelled=cancelled)
         actions = spec.unnormalise_actions(result.sample, context.state)
         info = self._info(context, begin_ns, result.steps)
         if prefix is not None:
@@ -135,6 +143,17 @@ def _field(graph: Graph, fixed: Mapping[str, Array]) -> Velocity:
     def evaluate(x: F32, t: float) -> F32:
         (v,) = run({"x": x[None], "t": np.asarray([t], dtype=np.float32)}).values()
         return np.asarray(v[0], dtype=np.float32)
+
+    return evaluate
+
+
+def _answer(graph: Graph, fixed: Mapping[str, Array]) -> Field:
+    """Evaluate a graph that takes neither x nor t."""
+    run = graph.bind(fixed)
+
+    def evaluate(x: F32, t: float) -> F32:
+        (actions,) = run({}).values()
+        return np.asarray(actions[0], dtype=np.float32)
 
     return evaluate
 

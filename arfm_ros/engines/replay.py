@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from arfm_ros.core.data import F32, U8, Context, Observation, Policy
 from arfm_ros.core.errors import BundleError
-from arfm_ros.core.flow import Velocity, integrate
+from arfm_ros.core.flow import Velocity
 from arfm_ros.core.rtc import Guidance
+from arfm_ros.core.sampling import make_solver
+from arfm_ros.core.solver import Field, solve
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.engines.bundle import AGAIN, REFERENCE
 from arfm_ros.engines.graph import Runtime
@@ -53,21 +55,33 @@ class GuidedReference:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reference:
-    """Real observations and what torch made of them, K of each."""
+    """Real observations and what torch made of them, K of each.
+
+    With a history of n observations images are [K, n, H, W, 3] and states [K, n, S], oldest first.
+    """
 
     images: Mapping[str, U8]  # camera -> [K, H, W, 3]
     state: F32  # [K, S], physical units
     instructions: tuple[str, ...]  # [K]
     noise: F32  # [K, H, A]
     trace: F32  # [K, steps + 1, H, A], x_t, normalised
-    velocity: F32  # [K, steps, H, A], v(x_t, t)
+    velocity: F32  # [K, steps, H, A], the network's output at (x_t, t)
     chunk: F32  # [K, H, A], physical units
     guided: GuidedReference | None = None
 
     def observation(self, k: int) -> Observation:
-        """Observation number `k`."""
-        images = {name: pixels[k] for name, pixels in self.images.items()}
-        return Observation(images, self.state[k], self.instructions[k], stamp_ns=0)
+        """Observation number `k`, with those before it that the policy also sees."""
+        count = self.state.shape[1] if self.state.ndim == 3 else 1
+        states = self.state[k].reshape(count, -1)
+        images = {
+            name: pixels[k].reshape(count, *pixels.shape[-3:])
+            for name, pixels in self.images.items()
+        }
+        seen = [
+            Observation({n: p[i] for n, p in images.items()}, state, self.instructions[k], 0)
+            for i, state in enumerate(states)
+        ]
+        return replace(seen[-1], earlier=tuple(seen[:-1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +89,7 @@ class Parity:
     """Largest differences to the reference, in normalised units."""
 
     passed: bool
-    max_step_error: float  # |v - v_reference| at the reference's x_t
+    max_step_error: float  # |v - v_reference| of the step graph at the reference's x_t
     max_chunk_error: float  # |x_1 - x_1 reference|
     cosine: float  # the smallest over the observations
     max_action_error: float  # of the chunk in physical units
@@ -88,13 +102,13 @@ class Parity:
 
 
 class RunnablePolicy(Policy, Protocol):
-    """A policy that also shows its velocity field."""
+    """A policy that also shows what its network gives at each step."""
 
     spec: PolicySpec
     runtime: Runtime
 
-    def velocity(self, context: Context) -> Velocity:
-        """Return v(x, t)."""
+    def velocity(self, context: Context) -> Field:
+        """Return v(x, t), or what else the spec's sampler wants of the network."""
         ...
 
     def guided_velocity(self, context: Context, given: Guidance) -> Velocity:
@@ -137,13 +151,15 @@ def replay(policy: RunnablePolicy, reference: Reference) -> Parity:
     for k in range(count):
         context = policy.encode(reference.observation(k))
         field = policy.velocity(context)
-        step[k] = _differences(field, reference.trace[k], reference.velocity[k])
+        solver = make_solver(spec.sampler, steps, reference.noise[k])
+        at = (solver.times, reference.trace[k])
+        step[k] = _differences(field, at, reference.velocity[k])
         if spec.rtc.mode != "none" and reference.guided is not None:
             wanted, given = reference.guided.velocity[k], reference.guided.guidance(k)
             exact = policy.guided_velocity(context, given)
             scale = max(1.0, float(np.abs(wanted).max()))
-            guided[k] = _differences(exact, reference.trace[k], wanted) / scale
-        x = integrate(field, reference.noise[k], steps).sample
+            guided[k] = _differences(exact, at, wanted) / scale
+        x = solve(solver, field, reference.noise[k]).sample
         wanted = reference.trace[k, -1]
         chunk[k] = np.abs(x - wanted).max()
         cosine[k] = np.vdot(x, wanted) / (np.linalg.norm(x) * np.linalg.norm(wanted))
@@ -175,9 +191,10 @@ def _worst_joint(spec: PolicySpec, errors: NDArray[np.float64]) -> tuple[str, fl
     return name, error
 
 
-def _differences(field: Velocity, trace: F32, wanted: F32) -> NDArray[np.float64]:
-    """Largest differences of the velocities at the reference's x_t to those wanted [steps]."""
-    dt = np.float32(1.0 / len(wanted))
-    found = [field(trace[i], float(np.float32(i) * dt)) for i in range(len(wanted))]
+def _differences(
+    field: Field, at: tuple[Sequence[float], F32], wanted: F32
+) -> NDArray[np.float64]:
+    """Largest differences to the outputs wanted [steps] `at` the reference's t and x_t."""
+    found = [field(x, t) for t, x in zip(*at)]
     apart = np.abs(np.stack(found).astype(np.float64) - wanted)
     return np.asarray(apart.max(axis=(1, 2)))

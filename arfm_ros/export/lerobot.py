@@ -1,4 +1,4 @@
-"""Checkpoints of LeRobot's flow policies: what `save_pretrained` of policy and processors left."""
+"""Checkpoints of LeRobot's policies: what `save_pretrained` of policy and processors left."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from arfm_ros.core.normalize import Affine
 from arfm_ros.core.spec import CameraInput, PolicySpec
 from arfm_ros.export import lerobot_pi0, lerobot_pi05, lerobot_smolvla
 from arfm_ros.export.interface import Interface
+from arfm_ros.export.lerobot_decoders import DECODERS, split_decoder
 from arfm_ros.export.lerobot_processors import (
     ACTION,
     STATE,
@@ -39,6 +40,7 @@ PLAIN = {
     "compile_model": False,
     "gradient_checkpointing": False,
     "rtc_config": None,
+    "pretrained_backbone_weights": None,  # they are in the checkpoint
 }
 REFUSED = ("adapt_to_pi_aloha", "use_peft")
 
@@ -55,29 +57,32 @@ def open_lerobot(folder: Path, robot: Interface, name: str) -> Opened:
     Raises `ConfigError` saying what is missing in `folder`, on this machine, or does not fit.
     """
     kind = str(read_json(folder / "config.json").get("type"))
-    if kind not in FAMILIES:
-        known = ", ".join(FAMILIES)
+    if kind not in FAMILIES | DECODERS:
+        known = ", ".join([*FAMILIES, *DECODERS])
         raise ConfigError(f"{folder} has policy type '{kind}', known are: {known}")
     try:
         import lerobot
     except ImportError as error:
         raise ConfigError(f"export of LeRobot's policies needs lerobot: {MISSING}") from error
-    family = FAMILIES[kind]
+    module, policy_name = (FAMILIES | DECODERS)[kind].where
     # the import also registers the policy's type, which reading its configuration needs
-    policy_class = getattr(importlib.import_module(family.where[0]), family.where[1])
+    policy_class = getattr(importlib.import_module(module), policy_name)
+    made_by = f"{kind} of LeRobot {lerobot.__version__}"
     config = read_config(folder)
-    processors = read_processors(folder, *feature_sizes(config, robot))
+    sizes = feature_sizes(config, robot)
+    if kind in DECODERS:
+        policy = open_policy(folder, config, policy_class)
+        split, spec = split_decoder(DECODERS[kind], policy, folder, robot, name)
+        return Opened(freeze(split), spec, "", made_by)
+    family = FAMILIES[kind]
+    processors = read_processors(folder, *sizes)
     spec = make_spec(config, processors, robot, family.pad)
     language, tokenizer = read_language(folder, processors.tokenizer, family.template)
     language = replace(language, state_bins=family.state_bins, flat=bool(family.state_bins))
     policy = open_policy(folder, config, policy_class)
     network: Any = family.split(policy, image_size(config))
-    return Opened(
-        network=freeze(network),
-        spec=replace(spec, name=name, language=language),
-        tokenizer=tokenizer,
-        made_by=f"{kind} of LeRobot {lerobot.__version__}",
-    )
+    spec = replace(spec, name=name, language=language)
+    return Opened(freeze(network), spec, tokenizer, made_by)
 
 
 def read_config(folder: Path) -> Any:

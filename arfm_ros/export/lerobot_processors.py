@@ -20,6 +20,8 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.normalize import Affine
 
 BEFORE, AFTER = "policy_preprocessor.json", "policy_postprocessor.json"
+NORMALIZER, UNNORMALIZER = "normalizer_processor", "unnormalizer_processor"
+TOKENIZER = "tokenizer_processor"
 STATE, ACTION = "observation.state", "action"
 # mode of normalisation -> the statistics it is made of
 STATISTICS = {
@@ -29,6 +31,7 @@ STATISTICS = {
     "QUANTILE10": ("q10", "q90"),
     "IDENTITY": (),
 }
+EPSILON = 1e-8  # what LeRobot adds to a deviation, or takes for a range of nothing
 MIGRATE = "python -m lerobot.processor.migrate_policy_normalization"
 
 
@@ -47,6 +50,22 @@ def read_processors(folder: Path, state_size: int, action_size: int) -> Processo
 
     Raises `ConfigError` naming the file, step or statistic that is missing.
     """
+    before, after = read_pipelines(folder)
+    if TOKENIZER not in before:
+        raise ConfigError(f"{folder / BEFORE} has no step {TOKENIZER}, but: {', '.join(before)}")
+    return Processors(
+        state=affine_of(folder, before[NORMALIZER], (STATE, "STATE"), state_size),
+        action=affine_of(folder, after[UNNORMALIZER], (ACTION, "ACTION"), action_size),
+        tokenizer=before[TOKENIZER].get("config", {}),
+        relative=before.get("delta_actions_processor", {}).get("config", {}),
+    )
+
+
+def read_pipelines(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read the steps before and after the policy by name; both normalise.
+
+    Raises `ConfigError` naming the file or step that is missing.
+    """
     for name in (BEFORE, AFTER):
         if not (folder / name).is_file():
             raise ConfigError(
@@ -54,19 +73,10 @@ def read_processors(folder: Path, state_size: int, action_size: int) -> Processo
                 f"before LeRobot had them, run {MIGRATE}"
             )
     before, after = read_steps(folder / BEFORE), read_steps(folder / AFTER)
-    for path, steps, step in (
-        (BEFORE, before, "normalizer_processor"),
-        (AFTER, after, "unnormalizer_processor"),
-        (BEFORE, before, "tokenizer_processor"),
-    ):
+    for path, steps, step in ((BEFORE, before, NORMALIZER), (AFTER, after, UNNORMALIZER)):
         if step not in steps:
             raise ConfigError(f"{folder / path} has no step {step}, but: {', '.join(steps)}")
-    return Processors(
-        state=_affine(folder, before["normalizer_processor"], (STATE, "STATE"), state_size),
-        action=_affine(folder, after["unnormalizer_processor"], (ACTION, "ACTION"), action_size),
-        tokenizer=before["tokenizer_processor"].get("config", {}),
-        relative=before.get("delta_actions_processor", {}).get("config", {}),
-    )
+    return before, after
 
 
 def read_steps(path: Path) -> dict[str, dict[str, Any]]:
@@ -83,8 +93,11 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read {path}: {error}") from error
 
 
-def _affine(folder: Path, step: dict[str, Any], what: tuple[str, str], size: int) -> Affine:
-    """Make the normalisation of `what` (feature, its kind), [size], as LeRobot computes it."""
+def affine_of(folder: Path, step: dict[str, Any], what: tuple[str, str], size: int) -> Affine:
+    """Make the normalisation of `what` (feature, its kind), [size], as LeRobot computes it.
+
+    Raises `ConfigError` naming the mode or the statistic that is not known.
+    """
     (name, kind), config = what, step["config"]
     mode = str(config["norm_map"].get(kind, "IDENTITY"))
     if mode not in STATISTICS:
@@ -99,18 +112,22 @@ def _affine(folder: Path, step: dict[str, Any], what: tuple[str, str], size: int
             f"{folder / str(step.get('state_file', ''))} has no {', '.join(missing)}, which the "
             f"mode {mode} of {name} needs: save the processors with the dataset's statistics"
         )
-    first, second = (tensors[key] for key in wanted)
+    first, second = (tensors[key].reshape(-1) for key in wanted)
     if first.shape != (size,):
         raise ConfigError(f"{folder}: {wanted[0]} is {list(first.shape)}, needs [{size}]")
-    return normalisation(mode, first, second, float(config.get("eps", 1e-8)))
+    return normalisation(mode, first, second, 1.0 if kind != "ACTION" else EPSILON)
 
 
-def normalisation(mode: str, first: F32, second: F32, eps: float) -> Affine:
-    """Map to mean 0 and deviation 1, or a range to -1..1; `eps` stands for a range of nothing."""
+def normalisation(mode: str, first: F32, second: F32, rest: float) -> Affine:
+    """Map to mean 0 and deviation 1, or a range to -1..1.
+
+    What never moved goes to -1, as in LeRobot; `rest` is half the range that it gets: something
+    for an input, which LeRobot blows up at the least motion, nothing for an action.
+    """
     a, b = first.astype(np.float64), second.astype(np.float64)
     if mode == "MEAN_STD":
-        return Affine(first, (b + eps).astype(np.float32))
-    width = np.where(a == b, eps, b - a)
+        return Affine(first, (b + EPSILON).astype(np.float32))
+    width = np.where(a == b, 2 * rest, b - a)
     return Affine((a + width / 2).astype(np.float32), (width / 2).astype(np.float32))
 
 

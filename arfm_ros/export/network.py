@@ -14,7 +14,8 @@ from arfm_ros.core.spec import PolicySpec
 class SplitNetwork(Protocol):
     """A module in the two parts of a bundle, and the library's own sampler; batch 1, float32.
 
-    Time runs from 0 (noise) to 1 (action), whatever it does in the library.
+    A flow's time runs from 0 (noise) to 1 (action), whatever it does in the library; a diffusion's
+    is the level of noise in its schedule.
     """
 
     context: type[Any]  # NamedTuple of the tensors that the prefix leaves
@@ -24,7 +25,10 @@ class SplitNetwork(Protocol):
         ...
 
     def velocity(self, x: Tensor, t: Tensor, context: Any) -> Tensor:
-        """Map x [1, H, D] at t [1] to v [1, H, D]."""
+        """Map x [1, H, D] at t [1] to v [1, H, D], or to what else the spec's sampler wants.
+
+        A regression looks at neither and gives the actions.
+        """
         ...
 
     def library_chunk(self, inputs: tuple[Tensor, ...], noise: Tensor, steps: int) -> Tensor:
@@ -42,7 +46,7 @@ class Opened:
 
     network: SplitNetwork
     spec: PolicySpec  # without real-time chunking
-    tokenizer: str  # content of tokenizer.json
+    tokenizer: str  # content of tokenizer.json; "" without language
     made_by: str  # "pi0 of transformers 5.24.0"
 
 

@@ -58,6 +58,13 @@ class _Step(nn.Module):
         return self.model.velocity(x, t, self.model.context(*context))
 
 
+class _Answer(_Step):
+    """The step of a regression, which takes neither x nor t."""
+
+    def forward(self, *context: Tensor) -> Tensor:
+        return super().forward(torch.zeros(1), torch.zeros(1), *context)
+
+
 def export_vla(
     source: str,
     interface: Path | None,
@@ -68,27 +75,37 @@ def export_vla(
 ) -> Parity:
     """Export the checkpoint folder of `source` (LIBRARY:FOLDER) as bundle `name` to `out`.
 
-    `rtc` is "guided" (default) or "none". Parity is against the library's own sampler. Raises
-    `BundleError` if the graphs differ from it, `ConfigError` for what is missing.
+    `rtc` is "guided" (default of a flow) or "none". Parity is against the library's own sampler.
+    Raises `BundleError` if the graphs differ from it, `ConfigError` for what is missing.
     """
     library, _, folder = source.partition(":")
     if interface is None:
         raise ConfigError(f"a checkpoint of {library} knows no joint names: give --interface FILE")
     if rtc == "prefix":
         raise ConfigError("rtc mode 'prefix' needs a policy trained for it: guided or none")
+    opened = OPENERS[library](Path(folder), read_interface(interface), name)
+    spec, kind = opened.spec, opened.spec.sampler.kind
+    if kind != "flow" and rtc == "guided":
+        raise ConfigError(f"rtc mode 'guided' needs a flow, '{name}' is {kind}: none")
+    if kind == "flow" and rtc != "none":
+        spec = replace(spec, rtc=Rtc("guided", 0, 3 * spec.horizon // 4))
+    say("exporting the graphs")
+    return write_bundle(replace(opened, spec=spec), out)
+
+
+def write_bundle(opened: Opened, out: Path) -> Parity:
+    """Write the bundle of a network to `out`: beside it first, moved there when it passed.
+
+    Raises `BundleError` if the graphs differ from the library's own sampler.
+    """
     if out.exists() and any(out.iterdir()) and not (out / POLICY).exists():
         raise BundleError(f"{out} holds something that is no bundle: choose another --out")
-    opened = OPENERS[library](Path(folder), read_interface(interface), name)
-    spec = opened.spec
-    if rtc != "none":
-        spec = replace(spec, rtc=Rtc("guided", 0, 3 * spec.horizon // 4))
     draft = out.with_name(f".{out.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    say("exporting the graphs")
-    parity = _fill(draft, replace(opened, spec=spec))
+    parity = _fill(draft, opened)
     if not parity.passed:
-        raise BundleError(f"the graphs differ from {library}: {parity}; see {draft}")
+        raise BundleError(f"the graphs differ from {opened.made_by}: {parity}; see {draft}")
     shutil.rmtree(out, ignore_errors=True)
     draft.rename(out)
     return parity
@@ -96,15 +113,16 @@ def export_vla(
 
 def _fill(folder: Path, opened: Opened) -> Parity:
     spec, network = opened.spec, opened.network
-    (folder / TOKENIZER).write_text(opened.tokenizer)
+    if opened.tokenizer:
+        (folder / TOKENIZER).write_text(opened.tokenizer)
     inputs = Inputs(spec, folder)
     _export_graphs(folder, network, spec, tensors(inputs, spec.example(0)))
-    graphs = [n for n in (PREFIX, STEP, STEP_RTC) if (folder / n).exists()]
-    share_weights([folder / n for n in graphs], folder / WEIGHTS, _weights(network), {})
+    graphs = [folder / n for n in (PREFIX, STEP, STEP_RTC) if (folder / n).exists()]
+    share_weights(graphs, folder / WEIGHTS, _weights(network), {})
     made = {"torch": str(torch.__version__), "opset": OPSET}
     raw = {
         "spec": json.loads(spec.to_json()),
-        "sha256": {n: file_sha256(folder / n) for n in [*graphs, WEIGHTS, TOKENIZER]},
+        "sha256": {file.name: file_sha256(file) for file in sorted(folder.iterdir())},
         "provenance": {"network": opened.made_by, "exported_with": made},
     }
     (folder / POLICY).write_text(json.dumps(raw, indent=1) + "\n")
@@ -119,8 +137,11 @@ def _export_graphs(
     fields = list(network.context._fields)
     finish(to_onnx(network, first, input_names(spec), fields), folder / PREFIX)
     shape = (1, *spec.flow_shape)
-    point = (torch.zeros(shape), torch.zeros(1))
-    step = to_onnx(_Step(network), (*point, *context), ["x", "t", *fields], ["v"])
+    if spec.sampler.kind == "regression":
+        step = to_onnx(_Answer(network), tuple(context), fields, ["actions"])
+    else:
+        point = (torch.zeros(shape), torch.zeros(1))
+        step = to_onnx(_Step(network), (*point, *context), ["x", "t", *fields], ["v"])
     finish(step, folder / STEP)
     if spec.rtc.mode == "guided":
         finish(guided_graph(network, context, shape), folder / STEP_RTC)

@@ -22,13 +22,34 @@ def write_vla_card(bundle: Path) -> Path:
 
 def _head(policy: dict[str, Any]) -> str:
     spec = policy["spec"]
+    words = ", joint positions and an instruction" if _reads(spec) else " and joint positions"
     said = "\n".join(f'- "{text}"' for text in spec["instructions"].values())
+    example = f"\nAn instruction as the interface file gave it:\n{said}\n" if _reads(spec) else ""
     return (
         f"# {spec['name']}\n\n"
-        f"The network of a checkpoint of {policy['provenance']['network']}: camera images, joint "
-        f"positions and an instruction in, a chunk of {spec['horizon']} actions out.\n\n"
-        f"An instruction as the interface file gave it:\n{said}\n"
+        f"The network of a checkpoint of {policy['provenance']['network']}: camera images{words} "
+        f"in, a chunk of {spec['horizon']} actions out.\n{example}"
     )
+
+
+def _reads(spec: dict[str, Any]) -> bool:
+    return bool(spec["language"]["mode"] != "none")
+
+
+def _sampler(spec: dict[str, Any]) -> str:
+    kind, steps = spec["sampler"]["kind"], spec["steps"]
+    if kind == "regression":
+        return "all at once, without noise"
+    levels = len(spec["sampler"]["alphas_cumprod"])
+    of = f", the noise has {levels} levels" if levels else ""
+    return f"{steps} {kind.upper() if levels else kind} steps by default{of}"
+
+
+def _history(spec: dict[str, Any]) -> str:
+    history = spec["history"]
+    if history["count"] == 1:
+        return ""
+    return f"- sees {history['count']} observations, {history['spacing_ns'] / 1e6:g} ms apart\n"
 
 
 def _inputs(spec: dict[str, Any]) -> str:
@@ -39,13 +60,13 @@ def _inputs(spec: dict[str, Any]) -> str:
     axes = zip(spec["action"], spec["relative"])
     actions = ", ".join(f"{a['name']}{' (relative)' if r else ''}" for a, r in axes)
     language = spec["language"]
+    words = f"- text: `{json.dumps(language['template'])}`, at most {language['length']} tokens\n"
     return (
         "## Inputs and outputs\n\n"
         f"- cameras, RGB: {cameras}\n"
         f"- state: {', '.join(axis['name'] for axis in spec['state'])}\n"
-        f"- actions: {actions}; one every {spec['dt_ns'] / 1e6:g} ms, {spec['steps']} flow steps "
-        "by default\n"
-        f"- text: `{json.dumps(language['template'])}`, at most {language['length']} tokens\n"
+        f"- actions: {actions}; one every {spec['dt_ns'] / 1e6:g} ms, {_sampler(spec)}\n"
+        f"{_history(spec)}{words if _reads(spec) else ''}"
         "- normalization: the checkpoint's\n"
     )
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from arfm_ros.core.data import F32, Observation
-from arfm_ros.core.flow import integrate
 from arfm_ros.core.rtc import CLIP, Guidance, soft_mask
+from arfm_ros.core.sampling import make_solver
+from arfm_ros.core.solver import solve
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.engines.inputs import Inputs
 from arfm_ros.engines.replay import GuidedReference, Reference
@@ -29,7 +31,8 @@ def input_names(spec: PolicySpec) -> list[str]:
         for kind in (("image", "inside") if camera.masked else ("image",))
     ]
     state = [] if spec.language.state_bins else ["state"]  # else it is part of the text
-    return [*pictures, *state, "tokens", "mask"]
+    text = [] if spec.language.mode == "none" else ["tokens", "mask"]
+    return [*pictures, *state, *text]
 
 
 def tensors(inputs: Inputs, observation: Observation) -> tuple[Tensor, ...]:
@@ -51,25 +54,29 @@ def make_reference(
         with torch.no_grad():
             contexts.append(model(*prepared))
         field = _Recorder(model, contexts[-1])
-        trace = list(integrate(field, one, spec.steps, keep_trace=True).trace)
+        solver = make_solver(spec.sampler, spec.steps, one)
+        trace = list(solve(solver, field, one, keep_trace=True).trace)
         wanted = model.library_chunk(prepared, torch.from_numpy(one[None]), spec.steps)
         traces.append(np.stack([*trace[:-1], wanted[0].numpy()]))
         velocities.append(np.stack(field.seen))
-    trace, state = np.stack(traces), np.stack([o.state for o in seen])
+    trace = np.stack(traces)
     return Reference(
-        images={c.name: np.stack([o.images[c.name] for o in seen]) for c in spec.cameras},
-        state=state,
+        images={
+            c.name: _rows([[o.images[c.name] for o in _all(s)] for s in seen])
+            for c in spec.cameras
+        },
+        state=_rows([[o.state for o in _all(s)] for s in seen]),
         instructions=tuple(o.instruction for o in seen),
         noise=noise,
         trace=trace,
         velocity=np.stack(velocities),
-        chunk=np.stack([spec.unnormalise_actions(t[-1], s) for t, s in zip(trace, state)]),
+        chunk=np.stack([spec.unnormalise_actions(t[-1], s.state) for t, s in zip(trace, seen)]),
         guided=_guided(model, spec, contexts, trace) if spec.rtc.mode == "guided" else None,
     )
 
 
 class _Recorder:
-    """The velocity field of a context, which keeps what it gave."""
+    """What the network gives at each step of a context, kept."""
 
     def __init__(self, model: SplitNetwork, context: Any) -> None:
         self.model, self.context, self.seen = model, context, list[F32]()
@@ -82,13 +89,24 @@ class _Recorder:
 
 
 def _observation(spec: PolicySpec, rng: np.random.Generator) -> Observation:
-    """Make an observation whose pictures are wider than the network's, so that they are padded."""
+    """Make an observation whose pictures are wider than the network takes: they are resized."""
     example = spec.example(int(rng.integers(2**31)))
-    images = {
-        c.name: rng.integers(0, 256, (c.height, 3 * c.width // 2, 3), dtype=np.uint8)
-        for c in spec.cameras
-    }
-    return replace(example, images=images)
+
+    def wide(one: Observation) -> Observation:
+        sizes = {c.name: (c.height, 3 * c.width // 2, 3) for c in spec.cameras}
+        pictures = {n: rng.integers(0, 256, size, dtype=np.uint8) for n, size in sizes.items()}
+        return replace(one, images=pictures)
+
+    return replace(wide(example), earlier=tuple(wide(one) for one in example.earlier))
+
+
+def _all(observation: Observation) -> tuple[Observation, ...]:
+    return (*observation.earlier, observation)
+
+
+def _rows(parts: list[list[NDArray[Any]]]) -> NDArray[Any]:
+    """Stack a part of each observation [K, ...], with a history [K, n, ...]."""
+    return np.stack([np.stack(part) if len(part) > 1 else part[0] for part in parts])
 
 
 def _guided(

@@ -25,7 +25,7 @@ RATIO_TARGET, BUSY_TARGET = 1.02, 0.90
 
 @dataclass(frozen=True, slots=True)
 class StepCosts:
-    """Times of paired steps of the same network on the same batches."""
+    """Times of paired steps of the same network on batches of the same data."""
 
     pairs: int
     plain_ms: float  # median
@@ -55,34 +55,34 @@ class StepCosts:
 
 
 def measure_steps(plan: Plan, seconds: float, say: Callable[[str], None] = print) -> StepCosts:
-    """Take steps of both objectives in turn for `seconds`, each pair on the same batch.
+    """Take steps of both objectives in turn for `seconds`; which goes first alternates.
 
-    Who goes first alternates. Steps before every kernel and cache is warm are not counted; five
+    Steps before every kernel and cache is warm are not counted; five
     pairs are, however long they take.
     """
-    trainers = []
-    for objective in (PlainFm(), Arfm()):
-        train = replace(plan.train, objective=objective, steps=1_000_000, minutes=0.0)
-        trainers.append(prepare(replace(plan, train=train), "", say)[0])
+    train = replace(plan.train, objective=Arfm(), steps=1_000_000, minutes=0.0)
+    trainer, _ = prepare(replace(plan, train=train), "", say)
     for _ in range(WARM_UP):
-        _pair(trainers, 0)
+        _pair(trainer, 0)
     end, pairs = time.monotonic() + seconds, list[F64]()
     while len(pairs) < FEWEST or time.monotonic() < end:
-        pairs.append(_pair(trainers, len(pairs) % 2))
-    return _costs(trainers[0], np.stack(pairs))
+        pairs.append(_pair(trainer, len(pairs) % 2))
+    return _costs(trainer, np.stack(pairs))
 
 
-def _pair(trainers: list[Trainer], first: int) -> F64:
-    """Take a step of each, `first` before the other.
+def _pair(trainer: Trainer, first: int) -> F64:
+    """Take a step of each objective, `first` before the other.
 
+    One network takes both: the memory of two would differ, and with it their times.
     Returns [2, 3]: of plain flow matching and of ARFM the time, the processor time and the time
     without data, in seconds.
     """
     rows = np.zeros((2, 3))
     for index in (first, 1 - first):
+        trainer.config = replace(trainer.config, objective=(PlainFm(), Arfm())[index])
         began, used = time.perf_counter(), time.process_time()
-        info = trainers[index].step()
-        if trainers[index].device.type == "cuda":
+        info = trainer.step()
+        if trainer.device.type == "cuda":
             torch.cuda.synchronize()
         took_s = time.perf_counter() - began
         rows[index] = took_s, time.process_time() - used, info["waiting"] * took_s

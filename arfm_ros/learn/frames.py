@@ -163,6 +163,7 @@ def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str)
                 continue
             arrays, keep = episode.arrays, usable_steps(episode.arrays, config)
             if not len(keep):
+                skipped += _held_back(arrays, config)
                 continue
             _append(rows, episode, keep, config)
             rows["episode"].append(np.full(len(keep), len(texts), np.int32))
@@ -174,7 +175,7 @@ def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str)
         for file in files.values():
             file.close()
     if not texts:
-        why = f"; {len(skipped)} cannot be read, first {skipped[0]}" if skipped else ""
+        why = f"; {len(skipped)} cannot be used, first {skipped[0]}" if skipped else ""
         raise EpisodeError(
             f"none of {len(folders)} episodes has a usable step; loosen the filter{why}"
         )
@@ -212,6 +213,16 @@ def usable_steps(arrays: EpisodeArrays, config: FramesConfig) -> NDArray[np.int6
     if config.authority:
         keep &= ~_foreign_in_chunk(arrays, config)
     return np.flatnonzero(keep)
+
+
+def _held_back(arrays: EpisodeArrays, config: FramesConfig) -> list[str]:
+    """Say who commanded an episode of which no chunk is by the wanted ones; they may all hold."""
+    if not config.authority or (config.success_only and arrays.success is not True):
+        return []
+    who, count = np.unique(arrays.authority, return_counts=True)
+    shares = ", ".join(f"{n or 'nobody'} {c / count.sum():.0%}" for n, c in zip(who, count))
+    wanted = ", ".join(config.authority)
+    return [f"{arrays.folder.name}: no whole chunk commanded by {wanted}; it was {shares}"]
 
 
 def _foreign_in_chunk(arrays: EpisodeArrays, config: FramesConfig) -> NDArray[np.bool_]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rclpy.serialization import deserialize_message
@@ -12,6 +12,7 @@ from sensor_msgs.msg import JointState
 
 from arfm_ros.core.data import Observation
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.history import History
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.core.sync import Input, Missing, Synced, Synchronizer
 from arfm_ros.nodes import topics
@@ -131,21 +132,37 @@ class PolicyInputs:
         return values
 
     def observe(self, synced: Synced[Sample], spec: PolicySpec, instruction: str) -> Observation:
-        """Decode a set. Raises `SpecError` for an image or a state that does not fit the spec."""
+        """Decode a set, and the earlier ones that the policy also sees.
+
+        Raises `SpecError` for an image or a state that does not fit the spec.
+        """
+        earlier = self._earlier(synced, spec.history)
+        seen = [self._decode(one, spec, instruction) for one in (*earlier, synced)]
+        observation = replace(seen[-1], earlier=tuple(seen[:-1]))
+        spec.check(observation)
+        return observation
+
+    def _earlier(self, synced: Synced[Sample], history: History) -> list[Synced[Sample]]:
+        """Find the sets before `synced`, oldest first; at the start there are fewer."""
+        with self._arrived:
+            self._sync.remember(history.span_ns)
+            wanted = history.earlier_ns(synced.stamp_ns)
+            found = [self._sync.before(synced, stamp_ns) for stamp_ns in wanted]
+        return [one for one in found if one.stamps_ns != synced.stamps_ns]
+
+    def _decode(self, synced: Synced[Sample], spec: PolicySpec, instruction: str) -> Observation:
         compressed = self.wiring.compressed
         images = {n: decode(synced.values[n].cdr, compressed) for n in self.wiring.cameras}
         states = [
             deserialize_message(synced.values[n].cdr, JointState) for n in self.wiring.states
         ]
-        observation = Observation(
+        return Observation(
             images=images,
             state=joint_positions(states, spec.state_names),
             instruction=instruction,
             stamp_ns=synced.stamp_ns,
             stamps_ns=synced.stamps_ns,
         )
-        spec.check(observation)
-        return observation
 
     def _keep(self, name: str) -> Callable[[bytes], None]:
         wakes = name in self.wiring.cameras

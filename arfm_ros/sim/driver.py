@@ -20,6 +20,7 @@ from arfm_ros.core.chunking import Chunking
 from arfm_ros.core.data import F32, U8, ActionChunk, Observation, Policy
 from arfm_ros.core.decision import POLICY, Decision
 from arfm_ros.core.errors import EngineError
+from arfm_ros.core.history import Recent
 from arfm_ros.core.seams import Tick
 from arfm_ros.core.spec import PolicySpec, Rtc
 from arfm_ros.sim.noise import ActionNoise
@@ -79,6 +80,7 @@ class PolicyDriver:
         self._chunking = Chunking(self._spec.rtc if self.config.guide else Rtc())
         self._pending: list[tuple[int, ActionChunk]] = []
         self._taken_ns = -1
+        self._recent = Recent(self._spec.history)
         self.chunks = 0
 
     def act(self) -> Decision:
@@ -86,6 +88,8 @@ class PolicyDriver:
         now = self._world.time_ns
         if self.due:
             self.take(self._infer(self._chunking.prefix(now, self.instruction)))
+        elif self._will_be_wanted(now):
+            self.observe()
         while self._pending and self._pending[0][0] <= now:
             executed = self._disturbance.on(self._pending.pop(0)[1])
             self.chunks += not self._arbiter.on_chunk(executed, now)
@@ -107,6 +111,12 @@ class PolicyDriver:
         arrives = self._taken_ns + self.config.latency_ms * MS
         self._pending.append((arrives, chunk))
         self._chunking.took_over(chunk, self.instruction, arrives)
+
+    def _will_be_wanted(self, now_ns: int) -> bool:
+        """Tell whether a later inference also sees the observation of this tick."""
+        history, period_ns = self._spec.history, self.config.period_ms * MS
+        ahead = (k * history.spacing_ns for k in range(1, history.count))
+        return any((now_ns + by) % period_ns < TICK_MS * MS for by in ahead)
 
     def noise(self) -> F32:
         """Draw the noise [H, A] of the next chunk."""
@@ -136,7 +146,10 @@ class PolicyDriver:
         return self._renderer.render(self._world.data, camera)
 
     def observe(self) -> Observation:
-        """Return what the policy sees now: images, joints, objects where its state has them."""
+        """Return what the policy sees now: images, joints, objects where its state has them.
+
+        With the earlier observations of its history.
+        """
         world = self._world
         world.tool_pose()  # brings the poses that are drawn up to date
         images: Mapping[str, U8] = {c.name: self.picture(c.name) for c in self._spec.cameras}
@@ -145,4 +158,4 @@ class PolicyDriver:
             poses = {n: np.concatenate(world.object_pose(n))[None] for n in self._objects}
             numbers = object_state(self._numbers, state[None], poses)[0]
             state = np.append(state, numbers)
-        return Observation(images, state, self.instruction, world.time_ns)
+        return self._recent.join(Observation(images, state, self.instruction, world.time_ns))
