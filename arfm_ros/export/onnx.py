@@ -10,6 +10,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from arfm_ros.export.sigmoid import expand_sigmoids
 from arfm_ros.learn.model import EncodedContext, FlowPolicy, to_float
 
 OPSET = 20
@@ -94,6 +95,7 @@ def to_onnx(
 def finish(graph: onnx.ModelProto, path: Path) -> None:
     """Check a graph and write it to `path`; weights for which one file has no room, beside it."""
     _forget_origin(graph)
+    expand_sigmoids(graph)
     if sum(len(tensor.raw_data) for tensor in graph.graph.initializer) > ROOM:
         beside = beside_of(path).name
         beside_of(path).unlink(missing_ok=True)  # the library would append
