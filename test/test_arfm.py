@@ -191,11 +191,10 @@ def test_info_reports_what_the_scale_was_solved_from() -> None:
 
 def test_a_batch_in_one_part_or_in_two_gets_the_same_weights() -> None:
     losses, signal = batch(7)
-    other = torch.zeros(())
 
     def parts(count: int) -> list[Part]:
         pairs = zip(losses.float().chunk(count), signal.chunk(count))
-        return [Part(loss, other, r, {}) for loss, r in pairs]
+        return [Part(loss, torch.zeros_like(loss), r, {}) for loss, r in pairs]
 
     (whole,), info = relative_slopes(parts(1), Arfm().loss)
     halves, again = relative_slopes(parts(2), Arfm().loss)
@@ -207,7 +206,7 @@ def test_a_batch_in_one_part_or_in_two_gets_the_same_weights() -> None:
 @pytest.mark.parametrize("size", [1, 3, 49, 50, 128, 1000])
 def test_constant_returns_weigh_every_sample_exactly_one(size: int) -> None:
     losses, _ = batch(8, size=size)
-    part = Part(losses.float(), torch.zeros(()), torch.full((size,), 0.3), {})
+    part = Part(losses.float(), torch.zeros(size), torch.full((size,), 0.3), {})
     (slopes,), _ = relative_slopes([part], Arfm().loss)
     assert torch.equal(slopes, torch.ones(size))
 

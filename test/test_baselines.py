@@ -137,15 +137,16 @@ def test_the_gradient_of_the_replicas_is_that_of_the_whole_batch() -> None:
 
     def forward(network: FlowPolicy, share: Share) -> Part:
         own = slice(3 * share.index, 3 * share.index + 3)
-        mean = network.state(states[own]).mean()
-        return Part(losses(network, states[own]), mean, signal[own], {})
+        other = network.state(states[own]).mean(dim=1)
+        return Part(losses(network, states[own]), other, signal[own], {})
 
     infos = Replicas(model, 2).gradients(forward, objective.loss)
     whole = FlowPolicy(SMALL)
     whole.load_state_dict(model.state_dict())
     each = losses(whole, states)
     weight, info = objective.weights(each.detach().double(), signal)
-    ((weight.float() * each).sum() + whole.state(states).mean()).backward()
+    other = whole.state(states).mean(dim=1)
+    (weight.float() * (each + other)).sum().backward()
     torch.testing.assert_close(
         model.state.weight.grad, whole.state.weight.grad, atol=1e-6, rtol=1e-5
     )

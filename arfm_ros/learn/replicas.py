@@ -26,7 +26,7 @@ class Part(NamedTuple):
     """Losses of a share of b samples, the graph still attached."""
 
     losses: torch.Tensor  # [b], each counts as the batch decides
-    other: torch.Tensor  # scalar, of the share's mean
+    other: torch.Tensor  # [b], counts as much: what a failure was after is no goal either
     signal: torch.Tensor  # [b], R*
     info: dict[str, float]
 
@@ -87,8 +87,8 @@ class Replicas:
             return part
 
         def back(part: Part, slopes: torch.Tensor | None) -> None:
-            losses = part.losses if slopes is None else slopes * part.losses
-            value = (losses.mean() + part.other) / len(self.models)
+            losses = part.losses + part.other
+            value = (losses if slopes is None else slopes * losses).mean() / len(self.models)
             (value if self._scaler is None else self._scaler.scale(value)).backward()
 
         def both(index: int) -> dict[str, float]:

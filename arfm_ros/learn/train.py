@@ -142,9 +142,9 @@ class Trainer:
         wanted = config.objective.condition(batch.signal)
         context, keyframe = model.encode(batch.images, batch.state, batch.tokens, wanted)
         per_sample, info = flow_loss(model, context, batch.actions, config.flow, rng, share)
-        ahead = (keyframe - batch.keyframe).square().mean()
+        ahead = (keyframe - batch.keyframe).square().mean(dim=1)
         values = {k: float(v) for k, v in info.items()}
-        values |= {"keyframe": float(ahead.detach()), "waited_s": waited_s}
+        values |= {"keyframe": float(ahead.detach().mean()), "waited_s": waited_s}
         return Part(per_sample, config.keyframe_weight * ahead, batch.signal, values)
 
     def step(self) -> dict[str, float]:
