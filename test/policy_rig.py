@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from array import array
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,15 @@ import numpy as np
 import onnx
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from graph_rig import (
+    CAMERAS,
+    HEIGHT,
+    WIDTH,
+    guided_step_graph,
+    prefix_graph,
+    step_graph,
+)
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
@@ -40,8 +47,6 @@ from arfm_ros.nodes.convert import (
 )
 
 NAMES = (*(f"fr3_joint{i}" for i in range(1, 8)), "gripper")
-CAMERAS = ("scene", "wrist")
-HEIGHT, WIDTH = 32, 48
 VOCABULARY = 512
 PICTURE = {
     name: np.random.default_rng(i).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -59,10 +64,10 @@ def write_bundle(folder: Path, guided: bool = False, seed: int = 0) -> Path:
     rng = np.random.default_rng(seed)
     words = rng.standard_normal((VOCABULARY, 8))
     mix, target = rng.standard_normal((22, 32)) / 5.0, rng.standard_normal((32, 16 * 8)) / 5.0
-    onnx.save(_prefix_graph({"words": words, "mix": mix}), folder / "prefix.onnx")
-    onnx.save(_step_graph({"target": target}), folder / "step.onnx")
+    onnx.save(prefix_graph({"words": words, "mix": mix}), folder / "prefix.onnx")
+    onnx.save(step_graph({"target": target}), folder / "step.onnx")
     if guided:
-        onnx.save(_guided_step_graph({"target": target}), folder / "step_rtc.onnx")
+        onnx.save(guided_step_graph({"target": target}), folder / "step_rtc.onnx")
     axes = tuple(Axis(name) for name in NAMES)
     spec = PolicySpec(
         name="random",
@@ -81,100 +86,6 @@ def write_bundle(folder: Path, guided: bool = False, seed: int = 0) -> Path:
     )
     write_policy(folder, spec)
     return folder
-
-
-def _prefix_graph(weights: Mapping[str, NDArray[np.float64]]) -> onnx.ModelProto:
-    """Images, state and tokens -> summary [1, 32]."""
-    node = helper.make_node
-    nodes = [node("Gather", ["words", "tokens"], ["embedded"])]
-    nodes += [node("ReduceMean", ["embedded", "words_axis"], ["text"], keepdims=0)]
-    for name in CAMERAS:
-        nodes += [
-            node("Cast", [f"image_{name}"], [f"{name}_float"], to=TensorProto.FLOAT),
-            node("ReduceMean", [f"{name}_float", "pixel_axes"], [f"{name}_sum"], keepdims=0),
-            node("Mul", [f"{name}_sum", "scale"], [f"{name}_mean"]),
-        ]
-    nodes += [
-        node("Concat", [*(f"{name}_mean" for name in CAMERAS), "text", "state"], ["all"], axis=1),
-        node("MatMul", ["all", "mix"], ["mixed"]),
-        node("Tanh", ["mixed"], ["summary"]),
-    ]
-    inputs = [_value(f"image_{n}", TensorProto.UINT8, (1, HEIGHT, WIDTH, 3)) for n in CAMERAS]
-    inputs += [_value("state", TensorProto.FLOAT, (1, 8))]
-    inputs += [_value("tokens", TensorProto.INT64, (1, 16))]
-    constants = {"words_axis": [1], "pixel_axes": [1, 2]}
-    scale = {"scale": np.array(1.0 / 128.0)}
-    outputs = [_value("summary", TensorProto.FLOAT, (1, 32))]
-    return _model(nodes, inputs, outputs, _tensors({**weights, **scale}, constants))
-
-
-def _step_graph(weights: Mapping[str, NDArray[np.float64]]) -> onnx.ModelProto:
-    """x, t and summary -> v = (1 + t) (target(summary) - x)."""
-    node = helper.make_node
-    nodes = [
-        node("MatMul", ["summary", "target"], ["flat"]),
-        node("Reshape", ["flat", "shape"], ["goal"]),
-        node("Sub", ["goal", "x"], ["way"]),
-        node("Add", ["t", "one"], ["speed"]),
-        node("Mul", ["way", "speed"], ["v"]),
-    ]
-    inputs = [
-        _value("x", TensorProto.FLOAT, (1, 16, 8)),
-        _value("t", TensorProto.FLOAT, (1,)),
-        _value("summary", TensorProto.FLOAT, (1, 32)),
-    ]
-    tensors = _tensors({**weights, "one": np.array(1.0)}, {"shape": [1, 16, 8]})
-    return _model(nodes, inputs, [_value("v", TensorProto.FLOAT, (1, 16, 8))], tensors)
-
-
-def _guided_step_graph(weights: Mapping[str, NDArray[np.float64]]) -> onnx.ModelProto:
-    """v + clip weights (previous - x_1) dx_1/dx of the step graph, whose dx_1/dx is t^2."""
-    node = helper.make_node
-    plain = _step_graph(weights).graph
-    plain.node[-1].output[0] = "velocity"
-    nodes = [
-        *plain.node,
-        node("Sub", ["one", "t"], ["left"]),
-        node("Mul", ["left", "velocity"], ["rest"]),
-        node("Add", ["x", "rest"], ["arrival"]),
-        node("Sub", ["previous", "arrival"], ["miss"]),
-        node("Unsqueeze", ["weights", "last"], ["mask"]),
-        node("Mul", ["miss", "mask"], ["masked"]),
-        node("Mul", ["t", "t"], ["derivative"]),
-        node("Mul", ["masked", "derivative"], ["pull"]),
-        node("Mul", ["pull", "clip"], ["clipped"]),
-        node("Add", ["velocity", "clipped"], ["v"]),
-    ]
-    inputs = [
-        *plain.input,
-        _value("previous", TensorProto.FLOAT, (1, 16, 8)),
-        _value("weights", TensorProto.FLOAT, (1, 16)),
-        _value("clip", TensorProto.FLOAT, (1,)),
-    ]
-    tensors = [*plain.initializer, *_tensors({}, {"last": [2]})]
-    return _model(nodes, inputs, list(plain.output), tensors)
-
-
-def _value(name: str, kind: int, shape: tuple[int, ...]) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, kind, shape)
-
-
-def _tensors(
-    floats: Mapping[str, NDArray[np.float64]], integers: Mapping[str, list[int]]
-) -> list[TensorProto]:
-    made = [numpy_helper.from_array(v.astype(np.float32), n) for n, v in floats.items()]
-    return made + [numpy_helper.from_array(np.array(v), n) for n, v in integers.items()]
-
-
-def _model(
-    nodes: list[onnx.NodeProto],
-    inputs: list[onnx.ValueInfoProto],
-    outputs: list[onnx.ValueInfoProto],
-    tensors: list[TensorProto],
-) -> onnx.ModelProto:
-    graph = helper.make_graph(nodes, "rig", inputs, outputs, tensors)
-    opset = helper.make_opsetid("", 20)
-    return helper.make_model(graph, opset_imports=[opset], ir_version=10)
 
 
 def write_policy(folder: Path, spec: PolicySpec) -> None:
