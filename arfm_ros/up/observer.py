@@ -21,6 +21,7 @@ from arfm_ros.up.readings import CommandStep, EpisodeResult, MotionWatch, Readin
 ACTIVE = 3  # lifecycle_msgs/msg/State.PRIMARY_STATE_ACTIVE
 GET_STATE = topics.Service("policy_node/get_state", "lifecycle_msgs/srv/GetState")
 POLL_PERIOD_S = 0.2
+ANSWER_S = 2.0  # without an answer it is asked again
 HEAR_OUT_S = 5.0
 DRIVEN = ("policy", "human")  # authorities that may move the arm
 ALL_OF_IT = topics.Qos(reliable=True, depth=200)
@@ -38,6 +39,7 @@ class Observer:
         self._driven_once = False
         self._begin_s = time.monotonic()
         self._asked: Any = None
+        self._asked_s = 0.0
         self._context = rclpy.Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self._node = rclpy.create_node(
@@ -164,11 +166,15 @@ class Observer:
         return count
 
     def _ask_policy(self) -> None:
-        """Ask the policy for its lifecycle state until it is active."""
+        """Ask the policy for its lifecycle state until it is active.
+
+        Asked again where no answer comes: a server drops the one whose reader it has not found.
+        """
         if "policy_node" in self.readings.heard or not self._get_state.service_is_ready():
             return
-        if self._asked is None or self._asked.done():
-            self._asked = self._get_state.call_async(self._state_request)
+        now_s = time.monotonic()
+        if self._asked is None or self._asked.done() or now_s - self._asked_s > ANSWER_S:
+            self._asked, self._asked_s = self._get_state.call_async(self._state_request), now_s
             self._asked.add_done_callback(self._on_policy_state)
 
     def _on_policy_state(self, future: Any) -> None:
