@@ -12,12 +12,12 @@ import torch
 
 pytest.importorskip("transformers", reason="the extra 'vla' is not installed")
 
+from foreign_laws import assert_each_counts, assert_guidance_acts  # noqa: E402
 from transformers import PI0Config, PI0ForConditionalGeneration  # noqa: E402
 
 from arfm_ros.cli.__main__ import main  # noqa: E402
 from arfm_ros.core.data import Observation  # noqa: E402
 from arfm_ros.core.errors import ConfigError, SpecError  # noqa: E402
-from arfm_ros.core.rtc import left_over  # noqa: E402
 from arfm_ros.engines import load_bundle, load_policy  # noqa: E402
 from arfm_ros.engines.replay import LIMITS, load_reference, replay  # noqa: E402
 from arfm_ros.export.vla import export_vla  # noqa: E402
@@ -136,21 +136,15 @@ def test_the_chunk_is_the_library_s_from_raw_inputs(bundle: Path, checkpoint: Pa
 
 def test_chunks_follow_on_and_every_input_counts(bundle: Path) -> None:
     policy = load_policy(bundle, threads=1)
+    assert_guidance_acts(policy)
     seen = policy.spec.example(0)
-    noise = np.random.default_rng(0).standard_normal(policy.spec.flow_shape).astype(np.float32)
-    first = policy.sample(policy.encode(seen), noise)
-    guided = policy.sample(policy.encode(seen), -noise, left_over(first, first.stamp_ns, 3))
-    free = policy.sample(policy.encode(seen), -noise)
-    gaps = [np.abs(c.actions - first.actions)[:3].max() for c in (guided, free)]
-    assert gaps[0] < 0.5 * gaps[1]
     dark = {name: image // 2 for name, image in seen.images.items()}
-    for other in (
+    others = (
         replace(seen, instruction=WORDS[1]),
         replace(seen, state=seen.state + 0.3),
         replace(seen, images=dark),
-    ):
-        x = policy.velocity(policy.encode(other))(noise, 0.3)
-        assert np.abs(x - policy.velocity(policy.encode(seen))(noise, 0.3)).max() > 1e-5
+    )
+    assert_each_counts(policy, others)
 
 
 def test_too_long_an_instruction_is_refused(bundle: Path) -> None:

@@ -23,13 +23,13 @@ import pytest
 pytest.importorskip("lerobot", reason="LeRobot is in .venv-vla: ./arfm test --vla")
 
 import torch  # noqa: E402
+from foreign_laws import assert_each_counts, assert_guidance_acts  # noqa: E402
 from lerobot.policies.factory import make_pre_post_processors  # noqa: E402
 from lerobot_rig import CAMERAS, CLASSES, WORDS, save_checkpoint, write_interface  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from arfm_ros.cli.__main__ import main  # noqa: E402
 from arfm_ros.core.errors import ConfigError  # noqa: E402
-from arfm_ros.core.rtc import left_over  # noqa: E402
 from arfm_ros.engines import load_policy  # noqa: E402
 from arfm_ros.engines.replay import LIMITS, load_reference, replay  # noqa: E402
 from arfm_ros.engines.resample import fit_image  # noqa: E402
@@ -126,23 +126,16 @@ def test_large_pictures_become_small_ones_as_in_the_library(made: Made) -> None:
 
 def test_guidance_acts_and_every_input_counts(made: Made) -> None:
     policy = load_policy(made.bundle, threads=1)
+    assert_guidance_acts(policy)
     seen = policy.spec.example(0)
-    noise = np.random.default_rng(0).standard_normal(policy.spec.flow_shape).astype(np.float32)
-    first = policy.sample(policy.encode(seen), noise)
-    guided = policy.sample(policy.encode(seen), -noise, left_over(first, first.stamp_ns, 3))
-    free = policy.sample(policy.encode(seen), -noise)
-    gaps = [np.abs(c.actions - first.actions)[:3].max() for c in (guided, free)]
-    assert gaps[0] < 0.5 * gaps[1]
     dark = {name: image // 2 for name, image in seen.images.items()}
-    before = policy.velocity(policy.encode(seen))(noise, 0.3)
-    for other in (
+    others = (
         replace(seen, instruction=WORDS[1]),
         replace(seen, state=seen.state + 0.3),
         replace(seen, images=dark),
         replace(seen, images={**seen.images, "wrist": dark["wrist"]}),
-    ):
-        v = policy.velocity(policy.encode(other))(noise, 0.3)
-        assert np.abs(v - before).max() > 1e-5
+    )
+    assert_each_counts(policy, others)
 
 
 def test_the_robot_s_side_loads_neither_torch_nor_lerobot(made: Made) -> None:

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from arfm_ros.core.errors import EngineError
 from arfm_ros.engines.inputs import Inputs
 
 ENGINES = ("onnx", "tensorrt", "tensorrt_rtx", "torch")
@@ -23,6 +24,13 @@ class Graph(Protocol):
     def bind(self, fixed: Mapping[str, Array]) -> Run:
         """Bring the inputs that stay the same to the device, once; the rest come at each run."""
         ...
+
+
+def check_input(name: str, value: Array, shape: tuple[int, ...] | None) -> None:
+    """Raise `EngineError` for a value that is not of `shape`; None: there is no such input."""
+    if value.shape != shape:
+        wanted = "no such input" if shape is None else f"{shape}"
+        raise EngineError(f"input {name} is {value.shape}, the network has {wanted}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

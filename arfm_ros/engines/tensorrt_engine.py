@@ -15,7 +15,7 @@ import numpy as np
 from arfm_ros.core.errors import BundleError, EngineError
 from arfm_ros.engines.bundle import Bundle
 from arfm_ros.engines.cuda import Device
-from arfm_ros.engines.graph import Array, Graphs, Run, Runtime
+from arfm_ros.engines.graph import Array, Graphs, Run, Runtime, check_input
 from arfm_ros.engines.store import GRAPHS, build_command, find_build
 
 MODULES = {
@@ -114,9 +114,7 @@ class TensorRTGraph:
     def _upload(self, values: Mapping[str, Array]) -> None:
         for name, value in values.items():
             host = self._host.get(name)
-            if host is None or host.shape != value.shape:
-                wanted = "no such input" if host is None else f"{host.shape}"
-                raise EngineError(f"input {name} is {value.shape}, the engine has {wanted}")
+            check_input(name, value, None if host is None else host.shape)
             host[...] = value
             self._device.upload(host, self._address[name])
 

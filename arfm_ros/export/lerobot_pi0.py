@@ -6,23 +6,15 @@ velocity is noise - action; here both are turned round, once.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from arfm_ros.export.lerobot_family import Family, to_pixels
+from arfm_ros.export.network import PiContext
 from arfm_ros.export.time_embedding import TimeEmbedding
-
-
-class PiContext(NamedTuple):
-    """What the prefix leaves: keys and values of all layers, which tokens count, the state."""
-
-    keys: Tensor  # [layers, 1, heads, L, d]
-    values: Tensor  # [layers, 1, heads, L, d]
-    attend: Tensor  # [1, L], 1 or 0
-    position: Tensor  # [1, S], normalised and padded
 
 
 class LeRobotPi0(nn.Module):

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
 from arfm_ros.core.spec import PolicySpec
+
+
+class PiContext(NamedTuple):
+    """What pi0's prefix leaves: keys and values of all layers, which tokens count, the state."""
+
+    keys: Tensor  # [layers, 1, heads, L, d]
+    values: Tensor  # [layers, 1, heads, L, d]
+    attend: Tensor  # [1, L], 1 or 0
+    position: Tensor  # [1, S], normalised and padded
 
 
 class SplitNetwork(Protocol):

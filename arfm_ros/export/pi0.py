@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from arfm_ros.core.normalize import Affine
 from arfm_ros.core.spec import CameraInput, Language, PolicySpec
 from arfm_ros.engines.inputs import TOKENIZER
 from arfm_ros.export.interface import Interface
-from arfm_ros.export.network import Opened, freeze
+from arfm_ros.export.network import Opened, PiContext, freeze
 
 STATISTICS = ("state_mean", "state_std", "actions_mean", "actions_std")
 PROCESSOR = ("processor_config.json", "preprocessor_config.json")
@@ -32,19 +32,10 @@ TOKENS = 48  # of an instruction, as pi0 was trained
 MISSING = ".venv/bin/python -m pip install -e '.[vla]'"
 
 
-class Pi0Context(NamedTuple):
-    """What the prefix leaves: keys and values of all layers, which tokens count, the state."""
-
-    keys: Tensor  # [layers, 1, heads, L, d]
-    values: Tensor  # [layers, 1, heads, L, d]
-    attend: Tensor  # [1, L], 1 or 0
-    position: Tensor  # [1, S], normalised and padded
-
-
 class Pi0(nn.Module):
     """The network, in the two parts; images as the camera's bytes, batch 1."""
 
-    context: type[Any] = Pi0Context
+    context: type[Any] = PiContext
 
     def __init__(self, model: Any, image: Mapping[str, Any], cameras: int) -> None:
         super().__init__()
@@ -58,7 +49,7 @@ class Pi0(nn.Module):
         scaled = (images.permute(0, 3, 1, 2).float() / 255.0 - self.mean) / self.std
         return torch.where(inside[:, None], scaled, 0.0)
 
-    def forward(self, *inputs: Tensor) -> Pi0Context:
+    def forward(self, *inputs: Tensor) -> PiContext:
         """Map (image, inside) per camera, state [1, S], tokens, mask [1, L] to a context."""
         *pictures, state, tokens, mask = inputs
         pixels = self.pixels(torch.cat(pictures[0::2]), torch.cat(pictures[1::2]))
@@ -78,9 +69,9 @@ class Pi0(nn.Module):
         keys = torch.stack([layer.keys for layer in cache.layers])
         values = torch.stack([layer.values for layer in cache.layers])
         room = self.model.config.max_state_dim - state.shape[1]
-        return Pi0Context(keys, values, attend, F.pad(state, (0, room)))
+        return PiContext(keys, values, attend, F.pad(state, (0, room)))
 
-    def velocity(self, x: Tensor, t: Tensor, context: Pi0Context) -> Tensor:
+    def velocity(self, x: Tensor, t: Tensor, context: PiContext) -> Tensor:
         """Map x [1, H, D] at t [1] to v [1, H, D]."""
         from transformers import DynamicCache
 

@@ -19,7 +19,7 @@ from arfm_ros.core.errors import BundleError, ConfigError, EngineError
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.engines.bundle import Bundle
 from arfm_ros.engines.cuda import Device
-from arfm_ros.engines.graph import Array, Graphs, Run, Runtime
+from arfm_ros.engines.graph import Array, Graphs, Run, Runtime, check_input
 from arfm_ros.export.onnx import PrefixGraph, StepGraph, example_inputs
 from arfm_ros.export.rtc import (
     GUIDED_INPUTS,
@@ -157,9 +157,7 @@ class TorchGraph:
     def _fill(self, values: Mapping[str, Array]) -> None:
         for name, value in values.items():
             buffer = self._inputs.get(name)
-            if buffer is None or buffer.shape != value.shape:
-                wanted = "no such input" if buffer is None else f"{tuple(buffer.shape)}"
-                raise EngineError(f"input {name} is {value.shape}, the network has {wanted}")
+            check_input(name, value, None if buffer is None else tuple(buffer.shape))
             buffer.copy_(torch.from_numpy(np.ascontiguousarray(value)))
 
 

@@ -101,7 +101,9 @@ class Arfm:
             return self.alpha_min, True
         if sigma_l <= 0:
             return self.alpha_max, True
-        if self.moments == "batch" and signal is not None:
+        if self.moments == "batch":
+            if signal is None:
+                raise ConfigError("moments of the batch need the R* of the batch")
             candidates = np.geomspace(max(self.alpha_min, 1e-3), self.alpha_max, CANDIDATES)
             best = best_alpha(signal, sigma_l, self.lam, candidates)
             return best, best == candidates[0] or best == candidates[-1]
