@@ -54,18 +54,23 @@ def noise(policy: EnginePolicy, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(policy.spec.action_shape).astype(np.float32)
 
 
-def test_half_of_the_draws_freeze_a_uniform_number_of_first_actions() -> None:
-    frozen = draw_frozen(4000, 16, DELAY_MAX, generator(0))
+@pytest.mark.parametrize(("share", "bias"), [(0.5, 1.0), (0.8, 2.0)])
+def test_as_many_first_actions_are_frozen_as_often_as_asked(share: float, bias: float) -> None:
+    config, count = FlowConfig(delay_max=10, delay_share=share, delay_bias=bias), 40_000
+    frozen = draw_frozen(count, 16, config, generator(0))
     assert frozen is not None
     counts = frozen.sum(1)
     assert torch.equal(frozen, torch.arange(16) < counts[:, None])  # always the first ones
-    share = torch.bincount(counts, minlength=17).float() / len(counts)
-    assert share[0] == pytest.approx(0.5, abs=0.05) and share[DELAY_MAX + 1 :].sum() == 0
-    wanted = torch.full((DELAY_MAX,), 0.5 / DELAY_MAX)
-    torch.testing.assert_close(share[1 : DELAY_MAX + 1], wanted, atol=0.02, rtol=0)
-    assert draw_frozen(4, 16, 0, generator(0)) is None
-    everything = draw_frozen(100, 4, 99, generator(0))
-    assert everything is not None and int(everything.sum(1).max()) == 3  # one stays free
+    drawn = torch.bincount(counts, minlength=17).numpy() / count
+    edges = (np.arange(11) / 10) ** bias
+    wanted = np.concatenate([[1 - share], share * np.diff(edges), np.zeros(6)])
+    assert np.abs(drawn - wanted).max() < 4 * np.sqrt(0.25 / count)
+
+
+def test_one_action_at_least_stays_free() -> None:
+    assert draw_frozen(4, 16, FlowConfig(), generator(0)) is None
+    everything = draw_frozen(100, 4, FlowConfig(delay_max=99), generator(0))
+    assert everything is not None and int(everything.sum(1).max()) == 3
 
 
 def test_frozen_actions_are_an_input_and_no_target() -> None:
@@ -102,7 +107,7 @@ def draw_frozen_of(seed: int, config: FlowConfig) -> torch.Tensor:
     rng = generator(seed)
     torch.rand(1, config.draws, generator=rng)
     torch.randn(1, SMALL.horizon, SMALL.actions, generator=rng)
-    frozen = draw_frozen(1, SMALL.horizon, config.delay_max, rng)
+    frozen = draw_frozen(1, SMALL.horizon, config, rng)
     assert frozen is not None
     return frozen
 
@@ -176,3 +181,5 @@ def test_a_trained_prefix_can_also_be_guided_or_left_alone(run: Path, tmp_path: 
 def test_a_negative_delay_is_refused() -> None:
     with pytest.raises(ConfigError, match="delay_max is -1 ticks, needs 0 or more"):
         FlowConfig(delay_max=-1)
+    with pytest.raises(ConfigError, match=r"delay_share 1\.5 .* within 0\.\.1"):
+        FlowConfig(delay_share=1.5)

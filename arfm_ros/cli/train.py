@@ -66,6 +66,12 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="ticks a chunk may be late, to train a prefix; 0: as --init was trained",
     )
+    parser.add_argument(
+        "--delay-share", type=float, default=0.5, help="of the draws, whose chunks are late"
+    )
+    parser.add_argument(
+        "--delay-bias", type=float, default=1.0, help="above 1 long delays are drawn more often"
+    )
     parser.add_argument("--learning-rate", type=float, default=8e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="default: 2 on a processor")
@@ -170,7 +176,12 @@ def train_config(args: argparse.Namespace) -> TrainConfig:
     options |= {name: getattr(args, name) for name in ("threads", "device", "precision")}
     return TrainConfig(
         **options,
-        flow=FlowConfig(draws=args.draws, delay_max=args.delay_max),
+        flow=FlowConfig(
+            draws=args.draws,
+            delay_max=args.delay_max,
+            delay_share=args.delay_share,
+            delay_bias=args.delay_bias,
+        ),
         augment=AugmentConfig(shift_px=args.shift, state_noise_rad=args.state_noise),
         objective=make_objective(args.objective or "fm", **_knobs(args)),
         signal=_signal_config(args),

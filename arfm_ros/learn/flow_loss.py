@@ -18,11 +18,18 @@ class FlowConfig:
 
     draws: int = 4  # noise and time samples that share one encoded observation
     noise_bias: float = 1.5  # t = 1 - u^(1 / bias); 1 is uniform, more dwells near t = 0
-    delay_max: int = 0  # ticks; up to so many first actions are given, in half of the draws
+    delay_max: int = 0  # ticks; up to so many first actions are given
+    delay_share: float = 0.5  # of the draws that any are given in
+    delay_bias: float = 1.0  # density of a delay d is about d^(bias - 1); 1 is uniform
 
     def __post_init__(self) -> None:
         if self.delay_max < 0:
             raise ConfigError(f"delay_max is {self.delay_max} ticks, needs 0 or more")
+        if not 0 < self.delay_share <= 1 or self.delay_bias <= 0:
+            raise ConfigError(
+                f"delay_share {self.delay_share} and delay_bias {self.delay_bias}: need to be "
+                "within 0..1 and above 0"
+            )
 
 
 def draw_times(batch: int, config: FlowConfig, rng: torch.Generator) -> Tensor:
@@ -37,18 +44,20 @@ def draw_times(batch: int, config: FlowConfig, rng: torch.Generator) -> Tensor:
 
 
 def draw_frozen(
-    count: int, horizon: int, delay_max: int, rng: torch.Generator
+    count: int, horizon: int, config: FlowConfig, rng: torch.Generator
 ) -> Tensor | None:
     """Draw which actions [count, horizon] the robot is already executing; None without delay.
 
-    Half of the draws freeze none, the others the first 1..delay_max: what a chunk that comes so
-    many ticks late has to follow on from. Black et al.: Training-time action conditioning for
+    A share of the draws freezes the first 1..delay_max, the others none: what a chunk that comes
+    so many ticks late has to follow on from. Black et al.: Training-time action conditioning for
     efficient real-time chunking (2025).
     """
-    if not delay_max:
+    if not config.delay_max:
         return None
-    delay = torch.randint(1, min(delay_max, horizon - 1) + 1, (count,), generator=rng)
-    delay *= torch.randint(0, 2, (count,), generator=rng)
+    longest = min(config.delay_max, horizon - 1)
+    u = torch.rand(count, generator=rng).pow(1 / config.delay_bias)
+    delay = 1 + (u * longest).long().clamp(max=longest - 1)
+    delay *= torch.rand(count, generator=rng) < config.delay_share
     return torch.arange(horizon) < delay[:, None]
 
 
@@ -82,7 +91,7 @@ def flow_loss(
     noise = share.of(noise).to(actions.device)
     mix = t[:, None, None]
     x_t = mix * action + (1 - mix) * noise
-    frozen = draw_frozen(whole * draws, action.shape[1], config.delay_max, rng)
+    frozen = draw_frozen(whole * draws, action.shape[1], config, rng)
     if frozen is not None:
         frozen = share.of(frozen).to(actions.device)
         x_t = torch.where(frozen[:, :, None], action, x_t)

@@ -72,7 +72,7 @@ _SWEEP = (
     *(Row(f"ARFM lambda {lam}", "arfm", {"lam": lam}) for lam in _LAMBDAS),
     *(
         Row(f"ARFM batch lambda {lam}", "arfm", {"lam": lam, "moments": "batch"})
-        for lam in (0.04, 0.2)
+        for lam in (0.04, 0.2, 2.0)
     ),
     *(Row(f"RWR beta {beta}", "rwr", {"beta": beta}) for beta in (1.0, 3.0, 10.0)),
 )
@@ -100,7 +100,7 @@ STUDIES: dict[str, Study] = {
             "Knobs, on starts that no other study measures",
             _ALL,
             {"": (_ALL,)},
-            (Row(PLAIN, "fm"), *_SWEEP),
+            (Row(PLAIN, "fm"), Row("filtered BC", "filtered_bc"), *_SWEEP),
             first_seed=VALIDATION,
         ),
     )
