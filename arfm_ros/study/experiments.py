@@ -12,6 +12,8 @@ QUALITIES = ("good", "poor")  # of the demonstrations, equal shares: `sim/qualit
 POOL = 40  # demonstrations of a task and a quality
 REPORTED, VALIDATION = 1_000_000, 2_000_000  # first seeds of the measured episodes
 PLAIN = "fm"
+RAW = {"z_score": False}
+HARD: dict[str, float | str] = {"lam": 2.0, "moments": "batch"}  # what the knobs' rows suggest
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Row:
     name: str
     objective: str
     knobs: Mapping[str, float | str] = field(default_factory=dict)
+    signal: Mapping[str, bool] = field(default_factory=dict)  # what differs from `lab.SIGNAL`
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ ROWS = (
     Row("filtered BC", "filtered_bc"),
     Row("RWR", "rwr", {"beta": 10.0}),
     Row("return-conditioned", "return"),
-    Row("ARFM", "arfm", {"lam": 0.04}),
+    Row("ARFM", "arfm", HARD),
 )
 _ALL = Stage(TASKS, measured=TASKS)
 _LAMBDAS = (5e-4, 5e-3, 0.04, 0.2, 2.0, 20.0)
@@ -73,6 +76,10 @@ _SWEEP = (
     *(
         Row(f"ARFM batch lambda {lam}", "arfm", {"lam": lam, "moments": "batch"})
         for lam in (0.04, 0.2, 2.0)
+    ),
+    *(
+        Row(f"ARFM raw alpha {top}", "arfm", HARD | {"alpha_max": top}, RAW)
+        for top in (5.0, 10.0)
     ),
     *(Row(f"RWR beta {beta}", "rwr", {"beta": beta}) for beta in (1.0, 3.0, 10.0)),
 )

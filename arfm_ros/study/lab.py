@@ -142,7 +142,7 @@ class Lab:
             flow=FlowConfig(draws=sizes.draws),
             augment=AugmentConfig(shift_px=0, state_noise_rad=0.01),
             objective=make_objective(row.objective, **row.knobs),
-            signal=SIGNAL,
+            signal=replace(SIGNAL, **row.signal),
         )
 
     def log(self, training: Training) -> dict[str, float]:
