@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from arfm_ros.core.errors import ConfigError
 
@@ -23,7 +24,7 @@ class Row:
     name: str
     objective: str
     knobs: Mapping[str, float | str] = field(default_factory=dict)
-    signal: Mapping[str, bool] = field(default_factory=dict)  # what differs from `lab.SIGNAL`
+    signal: Mapping[str, Any] = field(default_factory=dict)  # what differs from `lab.SIGNAL`
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.study.bootstrap import Estimate, difference, hierarchical
 from arfm_ros.study.experiments import PLAIN, Study
 
+AGAINST = (PLAIN, "RWR")  # rows that every other one is compared with
 Cells = Sequence[Mapping[str, Any]]
 F64 = NDArray[np.float64]
 
@@ -54,30 +55,36 @@ def _table(
     study: Study, cells: Cells, variant: str, noise: float
 ) -> tuple[list[str], dict[str, Estimate]]:
     tasks = next(iter(study.variants.values()))[-1].measured
-    head = ("row", "seeds", *tasks, "mean", f"minus {PLAIN}")
+    rows = [row.name for row in study.rows]
+    others = {
+        name: successes(cells, name, variant, noise) for name in AGAINST if name in rows
+    }
+    head = ("row", "seeds", *tasks, "mean", *(f"minus {other}" for other in others))
     lines = [_line(head), _line(["---"] * len(head))]
-    plain = successes(cells, PLAIN, variant, noise)
     means: dict[str, Estimate] = {}
-    for name in ("start", *(row.name for row in study.rows)):
+    for name in ("start", *rows):
         own = successes(cells, name, "" if name == "start" else variant, noise)
         if not own or next(iter(own.values())).shape[0] != len(tasks):
             continue
         values = np.stack(list(own.values()))
         means[name] = hierarchical(values)
         each = [f"{100 * rate:.1f}" for rate in values.mean(axis=(0, 2))]
-        against = "" if name in {"start", PLAIN} else _against(own, plain)
-        lines.append(_line((name, str(len(own)), *each, _percent(means[name]), against)))
+        against = [
+            "" if name in {"start", other} else _against(own, theirs)
+            for other, theirs in others.items()
+        ]
+        lines.append(_line((name, str(len(own)), *each, _percent(means[name]), *against)))
     if not means:
         raise ConfigError(f"no cell of study '{study.name}' is done: run it without --report")
     return lines, means
 
 
-def _against(own: Mapping[int, F64], plain: Mapping[int, F64]) -> str:
+def _against(own: Mapping[int, F64], other: Mapping[int, F64]) -> str:
     """Show the difference over the training seeds that both have."""
-    both = sorted(own.keys() & plain.keys())
+    both = sorted(own.keys() & other.keys())
     if not both:
         return ""
-    a, b = (np.stack([one[seed] for seed in both]) for one in (own, plain))
+    a, b = (np.stack([one[seed] for seed in both]) for one in (own, other))
     return _percent(difference(a, b), "+")
 
 
