@@ -163,6 +163,34 @@ def test_binary_returns_leave_the_successes(rate: float) -> None:
     assert effective_samples(softmax_weights(signal, 60.0)) == pytest.approx(rate * size)
 
 
+def test_a_normaliser_a_task_gives_each_task_its_share_of_the_batch() -> None:
+    losses, signal = batch(9)
+    task = torch.arange(64) % 4 // 3  # 48 and 16
+    shifted = signal + 5.0 * task
+    found, info = Arfm(normaliser="task").weights(losses, shifted, task)
+    for number, share in enumerate((0.75, 0.25)):
+        own = task == number
+        alone = softmax_weights(signal[own], info["alpha"])
+        torch.testing.assert_close(found[own], share * alone, atol=0, rtol=1e-12)
+    one, _ = Arfm(normaliser="task").weights(losses, signal, torch.zeros(64))
+    torch.testing.assert_close(one, Arfm().weights(losses, signal)[0], atol=0, rtol=1e-13)
+
+
+def test_with_a_normaliser_a_task_all_successes_count_the_same() -> None:
+    """Few successes make z-scores high; a softmax over the batch takes the others' weight."""
+    task = torch.arange(128) // 64
+    good = torch.arange(128) % 64 < torch.where(task == 0, 48, 16)
+    rate = torch.where(task == 0, 0.75, 0.25).double()
+    signal = (good.double() - rate) / (rate * (1 - rate)).sqrt()
+    losses, _ = batch(10, size=128)
+    knobs = {"lam": 100.0, "moments": "batch"}
+    mixed, _ = Arfm(**knobs).weights(losses, signal, task)
+    apart, info = Arfm(**knobs, normaliser="task").weights(losses, signal, task)
+    assert mixed[good & (task == 0)].sum() < 0.05
+    assert apart[good & (task == 0)].sum().item() == pytest.approx(0.5, abs=1e-3)
+    assert info["ess"] == pytest.approx(1 / (0.25 / 48 + 0.25 / 16), rel=1e-2)
+
+
 def test_the_gradient_is_that_of_the_losses_with_the_weights_held() -> None:
     inputs = torch.randn(16, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     _, signal = batch(5, size=16)
@@ -194,7 +222,8 @@ def test_a_batch_in_one_part_or_in_two_gets_the_same_weights() -> None:
 
     def parts(count: int) -> list[Part]:
         pairs = zip(losses.float().chunk(count), signal.chunk(count))
-        return [Part(loss, torch.zeros_like(loss), r, {}) for loss, r in pairs]
+        none = torch.zeros(64 // count)
+        return [Part(loss, none, r, none, {}) for loss, r in pairs]
 
     (whole,), info = relative_slopes(parts(1), Arfm().loss)
     halves, again = relative_slopes(parts(2), Arfm().loss)
@@ -206,7 +235,7 @@ def test_a_batch_in_one_part_or_in_two_gets_the_same_weights() -> None:
 @pytest.mark.parametrize("size", [1, 3, 49, 50, 128, 1000])
 def test_constant_returns_weigh_every_sample_exactly_one(size: int) -> None:
     losses, _ = batch(8, size=size)
-    part = Part(losses.float(), torch.zeros(size), torch.full((size,), 0.3), {})
+    part = Part(losses.float(), torch.zeros(size), torch.full((size,), 0.3), torch.zeros(size), {})
     (slopes,), _ = relative_slopes([part], Arfm().loss)
     assert torch.equal(slopes, torch.ones(size))
 

@@ -138,7 +138,7 @@ def test_the_gradient_of_the_replicas_is_that_of_the_whole_batch() -> None:
     def forward(network: FlowPolicy, share: Share) -> Part:
         own = slice(3 * share.index, 3 * share.index + 3)
         other = network.state(states[own]).mean(dim=1)
-        return Part(losses(network, states[own]), other, signal[own], {})
+        return Part(losses(network, states[own]), other, signal[own], torch.zeros(3), {})
 
     infos = Replicas(model, 2).gradients(forward, objective.loss)
     whole = FlowPolicy(SMALL)

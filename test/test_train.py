@@ -139,7 +139,7 @@ def test_two_replicas_leave_the_gradient_of_the_mean_loss() -> None:
 
     def forward(network: FlowPolicy, share: Share) -> Part:
         losses = network.state(states[share.index]).square().mean(dim=1)
-        return Part(losses, torch.zeros(3), torch.zeros(3), {})
+        return Part(losses, torch.zeros(3), torch.zeros(3), torch.zeros(3), {})
 
     Replicas(model, 2).gradients(forward)
     shared = model.state.weight.grad

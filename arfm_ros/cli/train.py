@@ -21,6 +21,7 @@ KNOBS: dict[str, tuple[str, str, str]] = {
     "--alpha-min": ("arfm", "alpha_min", "lower bound of the scale"),
     "--alpha-max": ("arfm", "alpha_max", "upper bound of the scale"),
     "--moments": ("arfm", "moments", "gaussian as in the paper, or batch for success or failure"),
+    "--normaliser": ("arfm", "normaliser", "batch as in the paper, or task: a softmax for each"),
     "--beta": ("rwr", "beta", "inverse temperature"),
     "--weight-max": ("rwr", "weight_max", "largest weight"),
     "--return-quantile": ("return", "quantile", "of the data's R*, asked for at run time"),
@@ -95,7 +96,7 @@ def _add_objective(parser: argparse.ArgumentParser) -> None:
         help="how the observations count (default: fm, all the same)",
     )
     for flag, (name, field, text) in KNOBS.items():
-        kind = str if field == "moments" else float
+        kind = str if field in {"moments", "normaliser"} else float
         parser.add_argument(flag, type=kind, help=f"{name}: {text}")
     parser.add_argument("--reward", help="terms of R* and their weights: success=1,progress=0.5")
     parser.add_argument("--raw-signal", action="store_true", help="R* without the z-score")

@@ -11,6 +11,10 @@ Returns that say only success or failure are no Gaussian: their weights cannot v
 "batch" takes both terms from the batch itself instead, for the weights as they are used:
 
     J(alpha) = sigma_L^2 (B sum w_i^2 - 1) - lambda sum w_i R*_i
+
+The target policy's constant Z depends on o, and one softmax over a batch of several tasks takes it
+for one: a task with few successes, whose R* are the highest, takes the weight of the others.
+`normaliser` of "task" gives each task of the batch a softmax and a Z of its own.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -28,6 +33,7 @@ from arfm_ros.learn.frames import Frames
 
 ITERATIONS_MIN = 20
 MOMENTS = ("gaussian", "batch")
+NORMALISERS = ("batch", "task")
 CANDIDATES = 64  # values of alpha that `batch` compares
 
 
@@ -44,6 +50,7 @@ class Arfm:
     alpha_max: float = 5.0
     iterations: int = 60  # 20 in the paper; 60 reach the last digit and cost microseconds
     moments: str = "gaussian"  # as in the paper, or of the "batch"
+    normaliser: str = "batch"  # what the weights of a softmax add up over, or each "task" of it
     needs_signal: ClassVar[bool] = True
     conditioned: ClassVar[bool] = False
 
@@ -57,6 +64,10 @@ class Arfm:
             raise ConfigError(f"{self.iterations} iterations, need at least {ITERATIONS_MIN}")
         if self.moments not in MOMENTS:
             raise ConfigError(f"moments '{self.moments}', needs one of {', '.join(MOMENTS)}")
+        if self.normaliser not in NORMALISERS:
+            raise ConfigError(
+                f"normaliser '{self.normaliser}', needs one of {', '.join(NORMALISERS)}"
+            )
 
     def rows(self, frames: Frames, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Select what is learned from: everything."""
@@ -66,12 +77,15 @@ class Arfm:
         """Make the network's extra input: none."""
         return None
 
-    def weights(self, losses: Tensor, signal: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def weights(
+        self, losses: Tensor, signal: Tensor, task: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, float]]:
         """Weigh the samples [B] by softmax(alpha R*); alpha and w take no gradient."""
         sigma_r = float(signal.std(correction=0))
         sigma_l = float(losses.std(correction=0))
-        alpha, clipped = self.alpha(sigma_r, sigma_l, signal)
-        weights = softmax_weights(signal, alpha)
+        task = task if self.normaliser == "task" else None
+        alpha, clipped = self.alpha(sigma_r, sigma_l, signal, task)
+        weights = softmax_weights(signal, alpha, task)
         info = {
             "alpha": alpha,
             "clipped": float(clipped),
@@ -81,17 +95,24 @@ class Arfm:
         }
         return weights, info
 
-    def loss(self, losses: Tensor, signal: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def loss(
+        self, losses: Tensor, signal: Tensor, task: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, float]]:
         """Sum w_i l_i over the batch [B]."""
-        weights, info = self.weights(losses.detach(), signal)
+        weights, info = self.weights(losses.detach(), signal, task)
         return (weights * losses).sum(), info
 
     def alpha(
-        self, sigma_r: float, sigma_l: float, signal: Tensor | None = None
+        self,
+        sigma_r: float,
+        sigma_l: float,
+        signal: Tensor | None = None,
+        task: Tensor | None = None,
     ) -> tuple[float, bool]:
         """Solve for alpha and tell whether it had to be clipped to its bounds.
 
-        `signal` R* [B] is what the moments of the batch are taken from. Without a spread of R*
+        `signal` R* [B] is what the moments of the batch are taken from, `task` [B] what each
+        softmax of it is over. Without a spread of R*
         nothing is to be told apart: the lower bound; without one of the losses weighting costs
         nothing: the upper bound.
         """
@@ -105,7 +126,7 @@ class Arfm:
             if signal is None:
                 raise ConfigError("moments of the batch need the R* of the batch")
             candidates = np.geomspace(max(self.alpha_min, 1e-3), self.alpha_max, CANDIDATES)
-            best = best_alpha(signal, sigma_l, self.lam, candidates)
+            best = best_alpha(signal, sigma_l, self.lam, candidates, task)
             return best, best == candidates[0] or best == candidates[-1]
         best = solve_alpha(sigma_r, sigma_l, self.lam, self.iterations)
         clipped = min(max(best, self.alpha_min), self.alpha_max)
@@ -133,22 +154,34 @@ def solve_alpha(sigma_r: float, sigma_l: float, lam: float, iterations: int = 60
     return math.exp(min(0.5 * (low + high) - math.log(sigma_r), 700.0))
 
 
-def best_alpha(signal: Tensor, sigma_l: float, lam: float, candidates: F64) -> float:
+def best_alpha(
+    signal: Tensor, sigma_l: float, lam: float, candidates: F64, task: Tensor | None = None
+) -> float:
     """Choose the candidate [C] that minimises J with the moments of a batch of R* [B].
 
     J need not be convex, so all candidates are compared.
     """
-    returns = signal.detach().cpu().numpy().astype(np.float64)
-    scaled = candidates[:, None] * (returns - returns.max())
-    weights = np.exp(scaled)
-    weights /= weights.sum(axis=1, keepdims=True)
-    variance = len(returns) * np.square(weights).sum(axis=1) - 1
-    return float(candidates[np.argmin(sigma_l**2 * variance - lam * weights @ returns)])
+    returns = signal.detach().cpu().double()
+    weights = softmax_weights(returns, torch.from_numpy(candidates)[:, None], task)
+    variance = len(returns) * weights.square().sum(1) - 1
+    return float(candidates[int(torch.argmin(sigma_l**2 * variance - lam * weights @ returns))])
 
 
-def softmax_weights(signal: Tensor, alpha: float) -> Tensor:
-    """Compute w_i = softmax_i(alpha R*_i) of a batch [B], in log form."""
-    return (alpha * signal).log_softmax(0).exp()
+def softmax_weights(
+    signal: Tensor, alpha: float | Tensor, task: Tensor | None = None
+) -> Tensor:
+    """Compute w_i = softmax_i(alpha R*_i) of a batch [B], in log form; of alphas [C, 1]: [C, B].
+
+    Given the tasks [B], a softmax for each, times the share of the batch that the task has.
+    """
+    logits = alpha * signal
+    if task is None:
+        return logits.log_softmax(-1).exp()
+    weights = torch.empty_like(logits)
+    for number in task.unique():
+        own = task == number
+        weights[..., own] = own.double().mean() * logits[..., own].log_softmax(-1).exp()
+    return weights
 
 
 def effective_samples(weights: Tensor) -> float:

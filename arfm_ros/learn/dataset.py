@@ -67,6 +67,7 @@ class Batch(NamedTuple):
     actions: Tensor  # [B, H, A] normalised
     keyframe: Tensor  # [B, A] normalised
     signal: Tensor  # [B], R*; 0 where no objective asked for it
+    task: Tensor  # [B], its number among the tasks of the frames
 
     def to(self, device: torch.device) -> Batch:
         """Copy it to a device."""
@@ -171,6 +172,7 @@ class Sampler:
             actions=torch.from_numpy(actions),
             keyframe=torch.from_numpy(self.keyframe_norm.normalise(frames.keyframe[rows])),
             signal=torch.from_numpy(np.zeros(len(rows)) if signal is None else signal[rows]),
+            task=torch.from_numpy(frames.task_numbers[frames.episode[rows]]),
         )
 
 

@@ -37,11 +37,15 @@ class FilteredBc:
         """Make the network's extra input: none."""
         return None
 
-    def weights(self, losses: Tensor, signal: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def weights(
+        self, losses: Tensor, signal: Tensor, task: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, float]]:
         """Weigh the samples [B]: 1 / B each."""
         return torch.full_like(losses, 1 / len(losses)), {}
 
-    def loss(self, losses: Tensor, signal: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def loss(
+        self, losses: Tensor, signal: Tensor, task: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, float]]:
         """Sum w_i l_i over the batch [B]."""
-        weights, info = self.weights(losses.detach(), signal)
+        weights, info = self.weights(losses.detach(), signal, task)
         return (weights * losses).sum(), info

@@ -66,6 +66,12 @@ class Frames:
     def __len__(self) -> int:
         return len(self.state)
 
+    @property
+    def task_numbers(self) -> NDArray[np.int64]:
+        """Number the tasks in the order of their names: that of each episode [E]."""
+        numbers = {task: number for number, task in enumerate(sorted(set(self.tasks)))}
+        return np.array([numbers[task] for task in self.tasks], np.int64)
+
 
 def find_episodes(roots: Sequence[Path]) -> list[Path]:
     """List the episode folders at or below `roots`. Raises `EpisodeError` if there is none."""

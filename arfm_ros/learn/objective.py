@@ -34,10 +34,14 @@ class Objective(Protocol):
     def condition(self, signal: Tensor) -> Tensor | None:
         """Make the network's extra input [B] from R* [B]."""
 
-    def weights(self, losses: Tensor, signal: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Weigh the samples of a batch."""
+    def weights(
+        self, losses: Tensor, signal: Tensor, task: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Weigh the samples of a batch; `task` [B] numbers the task of each."""
 
-    def loss(self, losses: Tensor, signal: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def loss(
+        self, losses: Tensor, signal: Tensor, task: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, float]]:
         """Combine the losses [B] of a batch into one; also values worth logging."""
 
 

@@ -28,12 +28,15 @@ class Part(NamedTuple):
     losses: torch.Tensor  # [b], each counts as the batch decides
     other: torch.Tensor  # [b], counts as much: what a failure was after is no goal either
     signal: torch.Tensor  # [b], R*
+    task: torch.Tensor  # [b], its number
     info: dict[str, float]
 
 
 Forward = Callable[[FlowPolicy, Share], Part]
-# (losses [B], R* [B]) of the whole batch -> its loss, values to log
-BatchLoss = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, dict[str, float]]]
+# (losses [B], R* [B], tasks [B]) of the whole batch -> its loss, values to log
+BatchLoss = Callable[
+    [torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, dict[str, float]]
+]
 
 
 class _Pass(nn.Module):
@@ -118,7 +121,8 @@ def relative_slopes(
     own = torch.cat([part.losses.detach() for part in parts])
     losses = group.gather(own).double().requires_grad_()
     signal = group.gather(torch.cat([part.signal for part in parts]))
-    value, info = loss(losses, signal.double())
+    task = group.gather(torch.cat([part.task for part in parts]))
+    value, info = loss(losses, signal.double(), task)
     (slope,) = torch.autograd.grad(value, losses)
     relative = Share(group.rank, group.size).of(len(losses) * slope).to(own)
     sizes = [len(part.losses) for part in parts]

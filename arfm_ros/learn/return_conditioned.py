@@ -41,14 +41,18 @@ class ReturnConditioned:
         """Make the network's extra input [B] of R*."""
         return signal.float().clamp(-self.limit, self.limit)
 
-    def weights(self, losses: Tensor, signal: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def weights(
+        self, losses: Tensor, signal: Tensor, task: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, float]]:
         """Weigh the samples [B]: 1 / B each."""
         info = {"sigma_r": float(signal.std(correction=0))}
         return torch.full_like(losses, 1 / len(losses)), info
 
-    def loss(self, losses: Tensor, signal: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def loss(
+        self, losses: Tensor, signal: Tensor, task: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, float]]:
         """Sum w_i l_i over the batch [B]."""
-        weights, info = self.weights(losses.detach(), signal)
+        weights, info = self.weights(losses.detach(), signal, task)
         return (weights * losses).sum(), info
 
     def target(self, signal: NDArray[np.float64]) -> float:

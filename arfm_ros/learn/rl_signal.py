@@ -81,7 +81,7 @@ def make_signal(frames: Frames, config: SignalConfig) -> Signal:
     known = np.isfinite(total)
     if not known.any():
         raise EpisodeError(_nothing_known(frames, config.reward))
-    tasks = np.unique(np.asarray(frames.tasks), return_inverse=True)[1][frames.episode]
+    tasks = frames.task_numbers[frames.episode]
     values = np.zeros(len(total))
     for task in np.unique(tasks[known]):
         rows = np.flatnonzero(known & (tasks == task))

@@ -40,7 +40,9 @@ class Rwr:
         """Make the network's extra input: none."""
         return None
 
-    def weights(self, losses: Tensor, signal: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def weights(
+        self, losses: Tensor, signal: Tensor, task: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, float]]:
         """Weigh the samples [B]: w_i / B."""
         sigma = signal.std(correction=0)
         differ = bool(sigma > ROUNDING * signal.abs().max())
@@ -53,7 +55,9 @@ class Rwr:
         info = {"clipped": float(cut), "ess": float(ess), "sigma_r": float(sigma)}
         return weights / len(losses), info
 
-    def loss(self, losses: Tensor, signal: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def loss(
+        self, losses: Tensor, signal: Tensor, task: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, float]]:
         """Sum w_i l_i over the batch [B]."""
-        weights, info = self.weights(losses.detach(), signal)
+        weights, info = self.weights(losses.detach(), signal, task)
         return (weights * losses).sum(), info

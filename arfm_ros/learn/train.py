@@ -145,7 +145,8 @@ class Trainer:
         ahead = (keyframe - batch.keyframe).square().mean(dim=1)
         values = {k: float(v) for k, v in info.items()}
         values |= {"keyframe": float(ahead.detach().mean()), "waited_s": waited_s}
-        return Part(per_sample, config.keyframe_weight * ahead, batch.signal, values)
+        other = config.keyframe_weight * ahead
+        return Part(per_sample, other, batch.signal, batch.task, values)
 
     def step(self) -> dict[str, float]:
         """Take one optimiser step; its randomness depends on the seed and the step only."""

@@ -14,7 +14,8 @@ POOL = 40  # demonstrations of a task and a quality
 REPORTED, VALIDATION = 1_000_000, 2_000_000  # first seeds of the measured episodes
 PLAIN = "fm"
 RAW = {"z_score": False}
-HARD: dict[str, float | str] = {"lam": 2.0, "moments": "batch"}  # what the knobs' rows suggest
+# what the knobs' rows suggest
+HARD: dict[str, float | str] = {"lam": 2.0, "moments": "batch", "normaliser": "task"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,10 @@ _SWEEP = (
         for lam in (0.04, 0.2, 2.0)
     ),
     *(
-        Row(f"ARFM raw alpha {top}", "arfm", HARD | {"alpha_max": top}, RAW)
+        Row(f"ARFM raw alpha {top}", "arfm", HARD | {"alpha_max": top, "normaliser": "batch"}, RAW)
         for top in (5.0, 10.0)
     ),
+    *(Row(f"ARFM by task lambda {lam}", "arfm", HARD | {"lam": lam}) for lam in (0.2, 2.0)),
     *(Row(f"RWR beta {beta}", "rwr", {"beta": beta}) for beta in (1.0, 3.0, 10.0)),
 )
 STUDIES: dict[str, Study] = {
