@@ -23,6 +23,7 @@ from arfm_ros.learn.dataset import fit_spec
 from arfm_ros.learn.model import ModelConfig
 from arfm_ros.learn.session import Plan, start
 from arfm_ros.learn.train import TrainConfig
+from arfm_ros.sim.collect import CollectOptions, Collector
 from arfm_ros.sim.demos import Demonstrator, DemoOptions
 from arfm_ros.sim.driver import DriverConfig, PolicyDriver
 from arfm_ros.sim.tasks import make_task
@@ -110,9 +111,21 @@ def test_an_episode_without_poses_says_what_is_missing(tmp_path: Path) -> None:
         read_episode(silent_task, {}, NAMES, NAMES, 50_000_000, OBJECTS)
 
 
-def test_torch_in_lanes_computes_what_the_exported_bundle_does(run: Path, tmp_path: Path) -> None:
-    assert export_bundle(run, tmp_path / "b", "blind", 1, "none", say=silent).passed
-    policy, bundle = TorchPolicy(load_checkpoint(run)), load_policy(tmp_path / "b", threads=1)
+@pytest.fixture(scope="module")
+def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundle") / "b"
+    assert export_bundle(run, folder, "blind", 1, "none", say=silent).passed
+    return folder
+
+
+def test_what_it_drives_is_recorded_without_cameras(exported: Path, tmp_path: Path) -> None:
+    Collector(CollectOptions(exported)).record("reach", 3, tmp_path / "one")
+    arrays = read_episode(tmp_path / "one", {}, NAMES, NAMES, 50_000_000, OBJECTS)
+    assert arrays.task == "reach" and "policy" in arrays.authority and len(arrays.state) > 5
+
+
+def test_torch_in_lanes_computes_what_the_exported_bundle_does(run: Path, exported: Path) -> None:
+    policy, bundle = TorchPolicy(load_checkpoint(run)), load_policy(exported, threads=1)
     seen = [bundle.spec.example(seed) for seed in range(3)]
     noise = np.random.default_rng(0).standard_normal((3, 16, 8)).astype(np.float32)
     for observation, x, chunk in zip(seen, noise, policy.chunks(seen, noise)):

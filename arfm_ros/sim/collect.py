@@ -32,6 +32,7 @@ class Collector:
         self._bundle = load_bundle(options.bundle)
         policy = load_policy(options.bundle, threads=1)
         self._rollouts = Rollouts(policy, policy.spec, options.driver)
+        self._cameras = tuple(camera.name for camera in policy.spec.cameras)
 
     def record(self, task_name: str, seed: int, folder: Path) -> bool:
         """Record the episode of `seed` into `folder` and return whether it succeeded."""
@@ -43,7 +44,8 @@ class Collector:
             scribe.look(task)
             scribe.commanded(decision.command, decision.authority)
 
-        with Scribe(folder, rollouts.world, driver.picture, seed) as scribe:
+        pictures = (driver.picture, seed, self._cameras)
+        with Scribe(folder, rollouts.world, *pictures) as scribe:
             driver.on_chunk = scribe.chunk
             try:
                 result = rollouts.run(task_name, seed, watch)
