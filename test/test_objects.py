@@ -12,9 +12,9 @@ from arfm_ros.cli.__main__ import main
 from arfm_ros.control import fr3, kinematics
 from arfm_ros.control.objects import object_of, object_state
 from arfm_ros.core.data import Observation
-from arfm_ros.core.errors import ConfigError, EngineError, EpisodeError
+from arfm_ros.core.errors import BundleError, ConfigError, EngineError, EpisodeError
 from arfm_ros.core.spec import PolicySpec
-from arfm_ros.engines import load_policy
+from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.episodes.windows import read_episode
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.learn import frames as learn_frames
@@ -122,6 +122,13 @@ def test_what_it_drives_is_recorded_without_cameras(exported: Path, tmp_path: Pa
     Collector(CollectOptions(exported)).record("reach", 3, tmp_path / "one")
     arrays = read_episode(tmp_path / "one", {}, NAMES, NAMES, 50_000_000, OBJECTS)
     assert arrays.task == "reach" and "policy" in arrays.authority and len(arrays.state) > 5
+
+
+def test_it_fits_a_robot_that_reports_the_objects(exported: Path) -> None:
+    bundle = load_bundle(exported)
+    bundle.check_robot(NAMES, [], 0.05, OBJECTS)
+    with pytest.raises(BundleError, match="states cube_yaw unknown, robot has fr3_joint1"):
+        bundle.check_robot(NAMES, [], 0.05, [name for name in OBJECTS if name != "cube_yaw"])
 
 
 def test_torch_in_lanes_computes_what_the_exported_bundle_does(run: Path, exported: Path) -> None:

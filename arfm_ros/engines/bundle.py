@@ -40,20 +40,31 @@ class Bundle:
         """Name of the policy."""
         return self.spec.name
 
-    def check_robot(self, joints: Sequence[str], cameras: Sequence[str], dt_s: float) -> None:
+    def check_robot(
+        self,
+        joints: Sequence[str],
+        cameras: Sequence[str],
+        dt_s: float,
+        others: Sequence[str] = (),
+    ) -> None:
         """Raise `BundleError` naming every difference to a robot.
 
         `joints` are the names the robot reports and takes, gripper included; `cameras` the names
-        it publishes; `dt_s` the time between two actions. More cameras than needed are fine.
+        it publishes; `dt_s` the time between two actions; `others` what it reports beside its
+        joints, as a simulator does objects' poses. More cameras and others than needed are fine.
         """
         spec, wrong = self.spec, []
         missing = [camera.name for camera in spec.cameras if camera.name not in cameras]
         if missing:
             wrong.append(f"cameras {_list(missing)} missing, robot has {_list(cameras)}")
-        for kind, names in (("states", spec.state_names), ("actions", spec.action_names)):
-            unknown = [name for name in names if name not in joints]
+        reported = [*joints, *others]
+        for kind, names, has in (
+            ("states", spec.state_names, reported),
+            ("actions", spec.action_names, joints),
+        ):
+            unknown = [name for name in names if name not in has]
             if unknown:
-                wrong.append(f"{kind} {_list(unknown)} unknown, robot has {_list(joints)}")
+                wrong.append(f"{kind} {_list(unknown)} unknown, robot has {_list(has)}")
         idle = [name for name in joints if name not in spec.action_names]
         if idle:
             wrong.append(f"joints {_list(idle)} of the robot are not among the actions")

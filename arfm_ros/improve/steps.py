@@ -112,7 +112,8 @@ def check(work: Round) -> Result:
     try:
         new, spec = load_bundle(work.new), work.old.spec
         cameras = [camera.name for camera in spec.cameras]
-        new.check_robot(spec.action_names, cameras, 1e-9 * spec.dt_ns)
+        objects = [name for name in spec.state_names if name not in spec.action_names]
+        new.check_robot(spec.action_names, cameras, 1e-9 * spec.dt_ns, objects)
         parity = replay(load_policy(work.new), load_reference(work.new))
     except BundleError as error:
         return {"passed": False, "reason": str(error)}
