@@ -19,7 +19,7 @@ from arfm_ros.engines.replay import LIMITS, load_reference, replay
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.export.reference import prefix_velocity
 from arfm_ros.learn.checkpoint import build_policy, load_checkpoint
-from arfm_ros.learn.flow_loss import FlowConfig, draw_frozen, flow_loss
+from arfm_ros.learn.flow_loss import RETURN, FlowConfig, draw_frozen, flow_loss, stray
 from arfm_ros.learn.model import EncodedContext, FlowPolicy
 from arfm_ros.learn.session import start
 
@@ -71,6 +71,35 @@ def test_one_action_at_least_stays_free() -> None:
     assert draw_frozen(4, 16, FlowConfig(), generator(0)) is None
     everything = draw_frozen(100, 4, FlowConfig(delay_max=99), generator(0))
     assert everything is not None and int(everything.sum(1).max()) == 3
+
+
+def test_given_actions_stray_and_those_after_them_come_back() -> None:
+    frozen = torch.arange(16) < torch.tensor([0, 1, 4, 10])[:, None].repeat_interleave(5000, 0)
+    off = stray(frozen, 8, 0.3, generator(0)).unflatten(0, (4, 5000))
+    assert (off[0] == 0).all()  # nothing is given
+    for group, delay in zip(off[1:], (1, 4, 10)):
+        spread = group.std(dim=(0, 2))
+        assert int(spread.argmax()) == delay - 1
+        assert spread[delay - 1].item() == pytest.approx(0.3, rel=0.02)
+        assert spread[0].item() == pytest.approx(0.3 / delay, rel=0.02)  # seen just before
+        assert (spread[delay - 1 + RETURN :] == 0).all()
+
+
+def test_a_network_that_goes_on_where_it_strayed_pays_for_it() -> None:
+    """What follows on from given actions is the data's path, whatever these were."""
+    model = FlowPolicy(SMALL).eval()
+    images = {n: torch.zeros(1, 3, h, w) for n, h, w in SMALL.cameras}
+    context, _ = model.encode(images, torch.zeros(1, SMALL.state), torch.ones(1, 16).long())
+    actions = torch.zeros(1, SMALL.horizon, SMALL.actions)
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    net = model.velocity_net
+    net.register_forward_pre_hook(lambda _, given: seen.append((given[0], given[4])))
+    knobs = {"draws": 64, "delay_max": 3, "delay_share": 1.0}
+    for noise in (0.0, 0.5):
+        flow_loss(model, context, actions, FlowConfig(**knobs, delay_noise=noise), generator(0))
+    (x, frozen), (strayed, again) = seen
+    assert torch.equal(frozen, again) and (x[frozen] == 0).all()
+    assert 0.1 < strayed[frozen].std() < 0.5
 
 
 def test_frozen_actions_are_an_input_and_no_target() -> None:
@@ -181,5 +210,5 @@ def test_a_trained_prefix_can_also_be_guided_or_left_alone(run: Path, tmp_path: 
 def test_a_negative_delay_is_refused() -> None:
     with pytest.raises(ConfigError, match="delay_max is -1 ticks, needs 0 or more"):
         FlowConfig(delay_max=-1)
-    with pytest.raises(ConfigError, match=r"delay_share 1\.5 .* within 0\.\.1"):
+    with pytest.raises(ConfigError, match=r"delay_share 1\.5,.* within 0\.\.1"):
         FlowConfig(delay_share=1.5)

@@ -73,6 +73,12 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--delay-bias", type=float, default=1.0, help="above 1 long delays are drawn more often"
     )
+    parser.add_argument(
+        "--delay-noise",
+        type=float,
+        default=0.0,
+        help="how far given actions stray from the data, in standard deviations",
+    )
     parser.add_argument("--learning-rate", type=float, default=8e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="default: 2 on a processor")
@@ -182,6 +188,7 @@ def train_config(args: argparse.Namespace) -> TrainConfig:
             delay_max=args.delay_max,
             delay_share=args.delay_share,
             delay_bias=args.delay_bias,
+            delay_noise=args.delay_noise,
         ),
         augment=AugmentConfig(shift_px=args.shift, state_noise_rad=args.state_noise),
         objective=make_objective(args.objective or "fm", **_knobs(args)),

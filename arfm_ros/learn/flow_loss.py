@@ -11,6 +11,8 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.dataset import WHOLE, Share
 from arfm_ros.learn.model import EncodedContext, FlowPolicy
 
+RETURN = 6  # ticks in which actions that strayed come back
+
 
 @dataclass(frozen=True, slots=True)
 class FlowConfig:
@@ -21,14 +23,15 @@ class FlowConfig:
     delay_max: int = 0  # ticks; up to so many first actions are given
     delay_share: float = 0.5  # of the draws that any are given in
     delay_bias: float = 1.0  # density of a delay d is about d^(bias - 1); 1 is uniform
+    delay_noise: float = 0.0  # deviation of the last given action from the data, normalised
 
     def __post_init__(self) -> None:
         if self.delay_max < 0:
             raise ConfigError(f"delay_max is {self.delay_max} ticks, needs 0 or more")
-        if not 0 < self.delay_share <= 1 or self.delay_bias <= 0:
+        if not 0 < self.delay_share <= 1 or self.delay_bias <= 0 or self.delay_noise < 0:
             raise ConfigError(
-                f"delay_share {self.delay_share} and delay_bias {self.delay_bias}: need to be "
-                "within 0..1 and above 0"
+                f"delay_share {self.delay_share}, delay_bias {self.delay_bias} and delay_noise "
+                f"{self.delay_noise}: need to be within 0..1, above 0, and 0 or more"
             )
 
 
@@ -61,6 +64,22 @@ def draw_frozen(
     return torch.arange(horizon) < delay[:, None]
 
 
+def stray(frozen: Tensor, actions: int, std: float, rng: torch.Generator) -> Tensor:
+    """Draw by how much chunks [count, H, A] stray from the data; `frozen` [count, H] is given.
+
+    A robot that follows on from its own chunks adds error to error; in the data what was under way
+    is always right, so that a network learns to go on with it and not to look. The last given
+    action is off by N(0, std^2), those before it by less, from 0 where the arm was seen, and those
+    after it are to come back within `RETURN` ticks.
+    """
+    count, horizon = frozen.shape
+    delay = frozen.sum(1, keepdim=True).float()
+    k = torch.arange(1, horizon + 1, dtype=torch.float32)
+    share = torch.where(frozen, k / delay, (1 - (k - delay) / RETURN).clamp(min=0))
+    share = share * (delay > 0)
+    return std * share[:, :, None] * torch.randn(count, 1, actions, generator=rng)
+
+
 def _mean_of_free(squares: Tensor, frozen: Tensor | None) -> Tensor:
     """Mean over the actions [count, H] that are not frozen."""
     if frozen is None:
@@ -89,11 +108,15 @@ def flow_loss(
     action = actions.repeat_interleave(draws, dim=0)
     noise = torch.randn(whole * draws, *actions.shape[1:], generator=rng)
     noise = share.of(noise).to(actions.device)
-    mix = t[:, None, None]
-    x_t = mix * action + (1 - mix) * noise
     frozen = draw_frozen(whole * draws, action.shape[1], config, rng)
     if frozen is not None:
+        if config.delay_noise:
+            off = share.of(stray(frozen, action.shape[2], config.delay_noise, rng))
+            action = action + off.to(actions.device)
         frozen = share.of(frozen).to(actions.device)
+    mix = t[:, None, None]
+    x_t = mix * action + (1 - mix) * noise
+    if frozen is not None:
         x_t = torch.where(frozen[:, :, None], action, x_t)
     with model.precision():
         v = model.velocity(x_t, t, context, frozen).float()
