@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ from improve_rig import begin, done, finish, kill, rows
 from learn_rig import exported, write_episode
 
 from arfm_ros.cli import improve as verb
+from arfm_ros.cli.train import train_config
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.engines import load_bundle
 from arfm_ros.improve.activation import activate, check_link
@@ -21,6 +23,8 @@ from arfm_ros.improve.journal import Journal
 from arfm_ros.improve.plan import Plan
 from arfm_ros.improve.survey import counts, survey
 from arfm_ros.improve.verdict import judge
+from arfm_ros.learn.arfm import Arfm
+from arfm_ros.learn.rwr import Rwr
 from arfm_ros.learn.train import TrainConfig
 
 STEPS = ["plan", "collect", "label", "train", "export", "check", "evaluate", "decide"]
@@ -33,6 +37,21 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def files(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+
+
+def test_arfm_s_knobs_suit_success_or_failure_unless_others_are_given() -> None:
+    parser = argparse.ArgumentParser()
+    verb.add_arguments(parser)
+
+    def objective(*words: str) -> object:
+        args = parser.parse_args(["bundle", "--out", "round", "--steps", "1", *words])
+        verb.choose_knobs(args)
+        return train_config(args).objective
+
+    assert objective() == Arfm(lam=2.0, moments="batch", normaliser="task")
+    own = objective("--lambda", "5e-4", "--moments", "gaussian")
+    assert own == Arfm(normaliser="task")
+    assert objective("--objective", "rwr") == Rwr()
 
 
 def test_a_killed_round_goes_on_and_the_old_bundle_stays(bundle: Path, tmp_path: Path) -> None:
