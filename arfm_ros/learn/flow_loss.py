@@ -80,6 +80,19 @@ def stray(frozen: Tensor, actions: int, std: float, rng: torch.Generator) -> Ten
     return std * share[:, :, None] * torch.randn(count, 1, actions, generator=rng)
 
 
+def _follow_on(
+    action: Tensor, count: int, config: FlowConfig, rng: torch.Generator, share: Share
+) -> tuple[Tensor, Tensor | None]:
+    """Draw what is given of a share of `count` chunks; returns what they are then, and which."""
+    frozen = draw_frozen(count, action.shape[1], config, rng)
+    if frozen is None:
+        return action, None
+    if config.delay_noise:
+        off = share.of(stray(frozen, action.shape[2], config.delay_noise, rng))
+        action = action + off.to(action.device)
+    return action, share.of(frozen).to(action.device)
+
+
 def _mean_of_free(squares: Tensor, frozen: Tensor | None) -> Tensor:
     """Mean over the actions [count, H] that are not frozen."""
     if frozen is None:
@@ -108,12 +121,7 @@ def flow_loss(
     action = actions.repeat_interleave(draws, dim=0)
     noise = torch.randn(whole * draws, *actions.shape[1:], generator=rng)
     noise = share.of(noise).to(actions.device)
-    frozen = draw_frozen(whole * draws, action.shape[1], config, rng)
-    if frozen is not None:
-        if config.delay_noise:
-            off = share.of(stray(frozen, action.shape[2], config.delay_noise, rng))
-            action = action + off.to(actions.device)
-        frozen = share.of(frozen).to(actions.device)
+    action, frozen = _follow_on(action, whole * draws, config, rng, share)
     mix = t[:, None, None]
     x_t = mix * action + (1 - mix) * noise
     if frozen is not None:
