@@ -195,10 +195,14 @@ def test_a_chunk_begins_exactly_with_what_is_under_way(policy: EnginePolicy) -> 
     assert np.abs(made[0] - made[1])[4:].max() > 1e-4
 
 
-def test_further_training_keeps_the_delay_that_was_learned(run: Path, tmp_path: Path) -> None:
+def test_further_training_keeps_how_delays_were_learned(run: Path, tmp_path: Path) -> None:
     task = replace(plan(run.parent / "data", tmp_path / "next"), init=run)
-    saved = start(task, say=silent)
+    strays = replace(task.train, flow=FlowConfig(delay_noise=0.3))
+    saved = start(replace(task, train=strays), say=silent)
     assert saved.spec.rtc.mode == "prefix" and saved.spec.rtc.delay_max == DELAY_MAX
+    after = start(replace(task, init=task.out, out=tmp_path / "after"), say=silent)
+    flow = after.provenance["options"]["flow"]
+    assert flow["delay_max"] == DELAY_MAX and flow["delay_noise"] == 0.3
 
 
 def test_a_trained_prefix_can_also_be_guided_or_left_alone(run: Path, tmp_path: Path) -> None:

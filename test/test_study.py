@@ -10,10 +10,11 @@ import pytest
 
 from arfm_ros.cli.__main__ import main
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.learn.arfm import FOR_SUCCESS
 from arfm_ros.study import lab as labs
 from arfm_ros.study.bootstrap import difference, hierarchical
 from arfm_ros.study.cells import START, Cell, cells_of, chain_of, read_cells, run_cell
-from arfm_ros.study.experiments import HARD, ROWS, STUDIES, Sizes, Stage, Study, find_study
+from arfm_ros.study.experiments import ROWS, STUDIES, Sizes, Stage, Study, find_study
 from arfm_ros.study.lab import Lab
 from arfm_ros.study.report import report, successes
 
@@ -64,7 +65,7 @@ def test_fewer_demonstrations_are_drawn_by_the_seed_and_are_of_both_qualities() 
 def test_a_cell_keeps_every_episode_and_what_was_trained(lab: Lab) -> None:
     start, plain, arfm = read_cells(list(cells_of(TINY, 1)), lab)
     assert [len(c["results"][0]["success"]) for c in (start, plain, arfm)] == [2, 2, 2]
-    assert arfm["row"]["knobs"] == HARD and arfm["command"] == "./arfm study tiny"
+    assert arfm["row"]["knobs"] == FOR_SUCCESS and arfm["command"] == "./arfm study tiny"
     assert len(list((lab.root / "runs").iterdir())) == 3  # the start is shared
 
 

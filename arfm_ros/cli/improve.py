@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from arfm_ros.cli._words import rebuild
-from arfm_ros.cli.train import UNSET_IS_0, add_training, train_config
+from arfm_ros.cli.train import KNOBS, UNSET_IS_0, add_training, train_config
 
 HELP = "let a policy drive, post-train it on that, keep the new one if it is not worse"
 EXTRAS = ("sim", "train")
 LEARNING_RATE = 1e-4  # the policy has learned already
-# success or failure is no Gaussian, and tasks differ in how often they fail: docs/results.md
-ARFM = {"lambda": 2.0, "moments": "batch", "normaliser": "task"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,11 +62,13 @@ def run(args: argparse.Namespace) -> int:
 
 def choose_knobs(args: argparse.Namespace) -> None:
     """Set the knobs of ARFM that nobody gave to what success or failure as reward needs."""
-    if args.objective != "arfm":
-        return
-    for name, value in ARFM.items():
-        if getattr(args, name) is None:
-            setattr(args, name, value)
+    from arfm_ros.learn.arfm import FOR_SUCCESS
+
+    for flag, (objective, field, _) in KNOBS.items():
+        name = flag.removeprefix("--").replace("-", "_")
+        given = getattr(args, name) is not None
+        if objective == args.objective == "arfm" and field in FOR_SUCCESS and not given:
+            setattr(args, name, FOR_SUCCESS[field])
 
 
 def verdict(decided: dict[str, Any]) -> list[str]:

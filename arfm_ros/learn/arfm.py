@@ -35,6 +35,8 @@ ITERATIONS_MIN = 20
 MOMENTS = ("gaussian", "batch")
 NORMALISERS = ("batch", "task")
 CANDIDATES = 64  # values of alpha that `batch` compares
+# knobs where R* is success or failure, of tasks that fail unequally often: docs/results.md
+FOR_SUCCESS: dict[str, float | str] = {"lam": 2.0, "moments": "batch", "normaliser": "task"}
 
 
 F64 = NDArray[np.float64]
@@ -112,9 +114,8 @@ class Arfm:
         """Solve for alpha and tell whether it had to be clipped to its bounds.
 
         `signal` R* [B] is what the moments of the batch are taken from, `task` [B] what each
-        softmax of it is over. Without a spread of R*
-        nothing is to be told apart: the lower bound; without one of the losses weighting costs
-        nothing: the upper bound.
+        softmax of it is over. Without a spread of R* nothing is to be told apart: the lower
+        bound; without one of the losses weighting costs nothing: the upper bound.
         """
         if not (math.isfinite(sigma_r) and math.isfinite(sigma_l)):
             return self.alpha_min, True

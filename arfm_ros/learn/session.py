@@ -19,6 +19,7 @@ from arfm_ros.core.spec import PolicySpec, Rtc
 from arfm_ros.engines.bundle import POLICY
 from arfm_ros.learn.checkpoint import NAME, Checkpoint, load_checkpoint, machine, stage
 from arfm_ros.learn.dataset import Sampler, fit_spec, make_sampler, rows_of, split_episodes
+from arfm_ros.learn.flow_loss import FlowConfig
 from arfm_ros.learn.frames import Frames, FramesConfig, load_frames
 from arfm_ros.learn.from_bundle import bundle_checkpoint
 from arfm_ros.learn.group import ALONE, Group, join_group
@@ -140,7 +141,14 @@ def _inheriting(plan: Plan, begin: Checkpoint | None) -> Plan:
     flow = plan.train.flow
     if begin is None or begin.spec.rtc.mode != "prefix" or flow.delay_max:
         return plan
-    flow = replace(flow, delay_max=begin.spec.rtc.delay_max)
+    before = begin.provenance.get("options", {}).get("flow", {})
+    plain = FlowConfig()
+    same = {
+        name: before[name]
+        for name in ("delay_share", "delay_bias", "delay_noise")
+        if name in before and getattr(flow, name) == getattr(plain, name)
+    }
+    flow = replace(flow, delay_max=begin.spec.rtc.delay_max, **same)
     return replace(plan, train=replace(plan.train, flow=flow))
 
 

@@ -44,8 +44,7 @@ class Collector:
             scribe.look(task)
             scribe.commanded(decision.command, decision.authority)
 
-        pictures = (driver.picture, seed, self._cameras)
-        with Scribe(folder, rollouts.world, *pictures) as scribe:
+        with Scribe(folder, rollouts.world, driver.picture, seed, self._cameras) as scribe:
             driver.on_chunk = scribe.chunk
             try:
                 result = rollouts.run(task_name, seed, watch)

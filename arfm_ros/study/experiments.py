@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.learn.arfm import FOR_SUCCESS
 
 TASKS = ("reach", "lift", "push", "place")
 QUALITIES = ("good", "poor")  # of the demonstrations, equal shares: `sim/quality.py`
 POOL = 40  # demonstrations of a task and a quality
 REPORTED, VALIDATION = 1_000_000, 2_000_000  # first seeds of the measured episodes
 PLAIN = "fm"
-RAW = {"z_score": False}
-# what the knobs' rows suggest
-HARD: dict[str, float | str] = {"lam": 2.0, "moments": "batch", "normaliser": "task"}
+RAW = {"z_score": False}  # what differs from `lab.SIGNAL`
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +68,10 @@ ROWS = (
     Row("filtered BC", "filtered_bc"),
     Row("RWR", "rwr", {"beta": 10.0}),
     Row("return-conditioned", "return"),
-    Row("ARFM", "arfm", HARD),
+    Row("ARFM", "arfm", FOR_SUCCESS),
 )
 _ALL = Stage(TASKS, measured=TASKS)
+_ONE_SOFTMAX = FOR_SUCCESS | {"normaliser": "batch"}
 _LAMBDAS = (5e-4, 5e-3, 0.04, 0.2, 2.0, 20.0)
 _SWEEP = (
     *(Row(f"ARFM lambda {lam}", "arfm", {"lam": lam}) for lam in _LAMBDAS),
@@ -80,10 +80,10 @@ _SWEEP = (
         for lam in (0.04, 0.2, 2.0)
     ),
     *(
-        Row(f"ARFM raw alpha {top}", "arfm", HARD | {"alpha_max": top, "normaliser": "batch"}, RAW)
+        Row(f"ARFM raw alpha {top}", "arfm", _ONE_SOFTMAX | {"alpha_max": top}, RAW)
         for top in (5.0, 10.0)
     ),
-    *(Row(f"ARFM by task lambda {lam}", "arfm", HARD | {"lam": lam}) for lam in (0.2, 2.0)),
+    *(Row(f"ARFM by task lambda {lam}", "arfm", FOR_SUCCESS | {"lam": lam}) for lam in (0.2, 2.0)),
     *(Row(f"RWR beta {beta}", "rwr", {"beta": beta}) for beta in (1.0, 3.0, 10.0)),
 )
 STUDIES: dict[str, Study] = {
