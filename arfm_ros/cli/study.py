@@ -1,4 +1,4 @@
-"""`arfm study`: compare post-training objectives on many seeds, without images."""
+"""`arfm study`: compare post-training objectives on many seeds."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from pathlib import Path
 
 from arfm_ros.cli._words import rebuild
 
-HELP = "compare post-training objectives in the simulator, without images"
+HELP = "compare post-training objectives in the simulator, with many training seeds"
 EXTRAS = ("sim", "train", "show")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument("name", help="mixed, noise, few, continual or sweep")
+    parser.add_argument("name", help="mixed, pixels, noise, few, continual or sweep")
     parser.add_argument("--out", type=Path, required=True, help="goes on with what is there")
     parser.add_argument("--seeds", type=int, default=3, help="training seeds")
     parser.add_argument("--row", action="append", help="only this one (repeatable)")
     parser.add_argument("--episodes", type=int, default=100, help="measured, of each task")
     parser.add_argument("--start-steps", type=int, default=3000, help="of the common start")
     parser.add_argument("--steps", type=int, default=1500, help="of each training after it")
+    parser.add_argument("--eyes", default="fr3_tabletop", help="pixels: bundle that sees already")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--report", type=Path, help="only write table and plot into this folder")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the cells that are missing, then print the table."""
+    from arfm_ros.bringup import find_bundle
     from arfm_ros.core.errors import ConfigError
     from arfm_ros.study.cells import cells_of, read_cells, run_cells
     from arfm_ros.study.experiments import Sizes, find_study
@@ -40,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
             f"--row {', '.join(sorted(unknown)) or 'of'} {args.name}: needs one of {known}; "
             "--seeds, --workers and --episodes need to be at least 1"
         )
-    lab = Lab(args.out, Sizes(args.start_steps, args.steps, args.episodes))
+    eyes = find_bundle(args.eyes) if study.pixels else None
+    lab = Lab(args.out, Sizes(args.start_steps, args.steps, args.episodes), eyes)
     cells = list(cells_of(study, args.seeds, tuple(args.row or ())))
     if args.report is None:
         lab.open()

@@ -52,6 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--urdf", type=Path, help="robot description: units and limits of a new policy's joints"
     )
     parser.add_argument("--init", type=Path, help="start from the weights of this run or bundle")
+    parser.add_argument(
+        "--new-velocity",
+        action="store_true",
+        help="of --init keep what it sees; the velocity network begins anew",
+    )
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
 
 
@@ -80,6 +85,9 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         help="how far given actions stray from the data, in standard deviations",
     )
     parser.add_argument("--learning-rate", type=float, default=8e-4)
+    parser.add_argument(
+        "--freeze-vision", action="store_true", help="do not train the camera encoders of --init"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="default: 2 on a processor")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -124,10 +132,21 @@ def run(args: argparse.Namespace) -> int:
         authority=tuple(name for name in args.authority.split(",") if name),
         init=args.init,
         resume=args.resume,
+        new_velocity=_begins_anew(args),
         **new_policy(args),
     )
     session.start(plan, command(args))
     return 0
+
+
+def _begins_anew(args: argparse.Namespace) -> bool:
+    from arfm_ros.core.errors import ConfigError
+
+    for flag in ("new_velocity", "freeze_vision"):
+        if getattr(args, flag) and not (args.init or args.resume):
+            name = flag.replace("_", "-")
+            raise ConfigError(f"--{name} without --init: needs a policy whose eyes are trained")
+    return bool(args.new_velocity)
 
 
 def new_policy(args: argparse.Namespace) -> dict[str, Any]:
@@ -180,7 +199,8 @@ def train_config(args: argparse.Namespace) -> TrainConfig:
         name: getattr(args, name)
         for name in ("minutes", "steps", "batch", "seed", "learning_rate", "outlier")
     }
-    options |= {name: getattr(args, name) for name in ("threads", "device", "precision")}
+    own = ("threads", "device", "precision", "freeze_vision")
+    options |= {name: getattr(args, name) for name in own}
     return TrainConfig(
         **options,
         flow=FlowConfig(

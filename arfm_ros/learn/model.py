@@ -100,6 +100,7 @@ class FlowPolicy(nn.Module):
         self.config = config
         # the trainer sets an autocast; coordinates and what is made of them stay float32
         self.precision: Callable[[], AbstractContextManager[None]] = nullcontext
+        self.looking: Callable[[], AbstractContextManager[None]] = nullcontext
         dim, cameras = config.dim, config.cameras
         self.words = nn.Embedding(config.vocabulary, dim, padding_idx=0)
         self.text = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim))
@@ -126,6 +127,11 @@ class FlowPolicy(nn.Module):
         )
         self.returns = ReturnEmbedding(dim) if config.conditioned else None
 
+    def freeze_vision(self) -> None:
+        """Keep the camera encoders as they are: no gradient, and none of the work for one."""
+        self.cameras.requires_grad_(False)
+        self.looking = torch.no_grad
+
     def encode(
         self,
         images: dict[str, Tensor],
@@ -145,9 +151,10 @@ class FlowPolicy(nn.Module):
         points, grid = [], []
         for i, (name, _, _) in enumerate(self.config.cameras):
             camera = self.cameras[name]
-            with self.precision():
-                fine, coarse = camera(images[name], text)
-            points.append(camera.keypoints(fine, coarse))
+            with self.looking():
+                with self.precision():
+                    fine, coarse = camera(images[name], text)
+                points.append(camera.keypoints(fine, coarse))
             cells = F.avg_pool2d(coarse.float(), 4).flatten(2).transpose(1, 2)
             grid.append(self.features[name](cells) + self.feature_position[i])
         fused = self.fuse(torch.cat([text, position, *points], dim=1))

@@ -46,6 +46,7 @@ class Plan:
     authority: tuple[str, ...] = ()
     init: Path | None = None
     resume: bool = False
+    new_velocity: bool = False  # `init` gives what it sees, not how it acts
     model: ModelConfig = field(default_factory=ModelConfig)
     cache: Path | None = None  # of the frames, for several runs on the same data; else in `out`
     urdf: Path | None = None  # with the limits and units of joints that are not the FR3's
@@ -88,7 +89,7 @@ def prepare(
     )
     model = FlowPolicy(shape)
     if begin:
-        _load(model, begin)
+        _load(model, begin, plan.new_velocity)
     sampler = make_sampler(frames, kept, spec, plan.train.augment, plan.train.seed)
     sampler = _aimed(sampler, model, plan.train, say)
     trainer = Trainer(model, sampler, plan.train, group)
@@ -139,7 +140,8 @@ def _resuming(plan: Plan, say: Callable[[str], None]) -> Plan:
 def _inheriting(plan: Plan, begin: Checkpoint | None) -> Plan:
     """Go on training what the network already learned about late chunks."""
     flow = plan.train.flow
-    if begin is None or begin.spec.rtc.mode != "prefix" or flow.delay_max:
+    knows = begin is not None and begin.spec.rtc.mode == "prefix" and not plan.new_velocity
+    if begin is None or not knows or flow.delay_max:
         return plan
     before = begin.provenance.get("options", {}).get("flow", {})
     plain = FlowConfig()
@@ -170,10 +172,12 @@ def _load_frames(plan: Plan, config: FramesConfig, group: Group) -> Frames:
     return load_frames(plan.data, cache, config)
 
 
-def _load(model: FlowPolicy, begin: Checkpoint) -> None:
+def _load(model: FlowPolicy, begin: Checkpoint, new_velocity: bool) -> None:
     """Load averaged weights; an input for returns that they lack keeps its initial ones."""
-    lacking = model.load_state_dict(begin.average, strict=False)
-    wrong = [name for name in lacking.missing_keys if not name.startswith("returns.")]
+    new = ("returns.", "velocity_net.") if new_velocity else ("returns.",)
+    given = {k: v for k, v in begin.average.items() if not k.startswith(new[1:])}
+    lacking = model.load_state_dict(given, strict=False)
+    wrong = [name for name in lacking.missing_keys if not name.startswith(new)]
     if wrong or lacking.unexpected_keys:
         raise ConfigError(
             f"the checkpoint's weights do not fit the network: {wrong + lacking.unexpected_keys}"

@@ -46,6 +46,7 @@ class TrainConfig:
     clip: float = 1.0
     keyframe_weight: float = 0.2  # auxiliary loss: the arm at the next gripper switch
     average: float = 0.999
+    freeze_vision: bool = False  # the camera encoders keep the weights they begin with
     device: str = "auto"
     precision: str = "auto"
     held_out: float = 0.05
@@ -95,6 +96,8 @@ class Trainer:
         self.loader = make_loader(sampler, config.batch, self.device)
         self.precision = choose_precision(config.precision, self.device)
         self.model = model.to(self.device)
+        if config.freeze_vision:
+            model.freeze_vision()
         model.precision = autocast(self.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         threads = choose_threads(config.threads, self.device, group)
@@ -102,9 +105,10 @@ class Trainer:
         for share in self.replicas.shares:
             share.size(config.batch, len(sampler.rows))
         self.average = {k: v.clone() for k, v in model.state_dict().items()}
+        learned = [p for p in model.parameters() if p.requires_grad]
         groups = [
-            {"params": [p for p in model.parameters() if p.ndim > 1]},
-            {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in learned if p.ndim > 1]},
+            {"params": [p for p in learned if p.ndim <= 1], "weight_decay": 0.0},
         ]
         self.optimiser = torch.optim.AdamW(
             groups, config.learning_rate, (0.9, 0.95), weight_decay=config.weight_decay, fused=True

@@ -46,6 +46,7 @@ class Study:
     variants: Mapping[str, tuple[Stage, ...]]  # label -> the stages after the start
     rows: tuple[Row, ...]
     noise: tuple[float, ...] = (0.0,)  # on executed actions, see `sim/noise.py`
+    pixels: bool = False  # the policy sees camera images, not the objects' poses
     first_seed: int = REPORTED
 
 
@@ -90,6 +91,7 @@ STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
         Study("mixed", "Mixed-quality data", _ALL, {"": (_ALL,)}, ROWS),
+        Study("pixels", "Mixed-quality data, from pixels", _ALL, {"": (_ALL,)}, ROWS, pixels=True),
         Study("noise", "Action noise", _ALL, {"": (_ALL,)}, ROWS, noise=(0.1, 0.2, 0.3)),
         Study(
             "few",

@@ -20,6 +20,7 @@ from arfm_ros.learn.checkpoint import NAME, Checkpoint, load_checkpoint
 from arfm_ros.learn.dataset import AugmentConfig
 from arfm_ros.learn.flow_loss import FlowConfig
 from arfm_ros.learn.frames import load_frames
+from arfm_ros.learn.model import ModelConfig
 from arfm_ros.learn.objective import make_objective
 from arfm_ros.learn.rl_signal import Reward, SignalConfig
 from arfm_ros.learn.session import Plan, frames_config, start
@@ -56,6 +57,23 @@ class Lab:
 
     root: Path
     sizes: Sizes
+    eyes: Path | None = None  # bundle whose camera encoders all policies keep; None: no images
+
+    @property
+    def pixels(self) -> bool:
+        """Whether the policies see camera images."""
+        return self.eyes is not None
+
+    @property
+    def _model(self) -> ModelConfig:
+        return ModelConfig() if self.pixels else BLIND
+
+    def _folder(self, name: str) -> Path:
+        return self.root / (f"{name}_pixels" if self.pixels else name)
+
+    def run(self, training: Training) -> Path:
+        """Return the run folder of a training."""
+        return self._folder("runs") / training.key
 
     def open(self) -> None:
         """Note the sizes. Raises `ConfigError` naming those that the folder has otherwise.
@@ -74,11 +92,13 @@ class Lab:
     def record(self, tasks: tuple[str, ...], workers: int) -> None:
         """Record the demonstrations that are missing, without images."""
         for name in QUALITIES:
-            out = self.root / "demos" / name
+            out = self._folder("demos") / name
             batch = Batch(tasks, POOL, 0, out, f"demo_{{task}}_{name}")
-            options = DemoOptions(quality=quality(name), cameras=())
+            options = DemoOptions(quality=quality(name))
             words = " ".join(f"--task {task}" for task in tasks)
-            command = f"./arfm demos {words} --episodes {POOL} --quality {name} --no-images"
+            command = f"./arfm demos {words} --episodes {POOL} --quality {name}"
+            if not self.pixels:
+                options, command = replace(options, cameras=()), f"{command} --no-images"
             note_command(out, command)
             if any(not folder.exists() for _, _, folder in batch.jobs()):
                 record_batch(batch, options, workers)
@@ -89,7 +109,7 @@ class Lab:
         chosen = np.random.default_rng([seed, 3]).permutation(POOL)[:each]
         numbers = sorted(chosen) if stage.demonstrations else range(POOL)
         return tuple(
-            self.root / "demos" / name / f"demo_{task}_{name}_{number:06d}"
+            self._folder("demos") / name / f"demo_{task}_{name}_{number:06d}"
             for task in stage.tasks
             for name in QUALITIES
             for number in numbers
@@ -99,14 +119,14 @@ class Lab:
         """Return the folder of the frames of a training, read now if they were not before."""
         episodes = self.episodes(training.stage, training.seed)
         names = json.dumps([folder.name for folder in episodes]).encode()
-        folder = self.root / "cache" / hashlib.sha256(names).hexdigest()[:12]
+        folder = self._folder("cache") / hashlib.sha256(names).hexdigest()[:12]
         if not (folder / "frames.json").exists():
-            load_frames(episodes, folder, frames_config(BLIND))
+            load_frames(episodes, folder, frames_config(self._model))
         return folder
 
     def train(self, training: Training) -> Checkpoint:
         """Train, or go on with, or just open a run and those before it."""
-        out = self.root / "runs" / training.key
+        out = self.run(training)
         before = training.after
         steps = self.sizes.steps if before else self.sizes.start_steps
         resume = (out / NAME).exists()
@@ -119,9 +139,10 @@ class Lab:
             data=self.episodes(training.stage, training.seed),
             out=out,
             train=self._config(training, steps),
-            init=self.root / "runs" / before.key if before else None,
+            init=self.run(before) if before else self.eyes,
             resume=resume,
-            model=BLIND,
+            new_velocity=before is None and self.pixels,
+            model=self._model,
             cache=self.cache(training),
         )
         done = start(plan, say=lambda text: None)
@@ -140,14 +161,15 @@ class Lab:
             learning_rate=sizes.rate if training.after else sizes.start_rate,
             held_out=0.0,
             flow=FlowConfig(draws=sizes.draws),
-            augment=AugmentConfig(shift_px=0, state_noise_rad=0.01),
+            augment=AugmentConfig() if self.pixels else AugmentConfig(shift_px=0),
+            freeze_vision=self.pixels,
             objective=make_objective(row.objective, **row.knobs),
             signal=replace(SIGNAL, **row.signal),
         )
 
     def log(self, training: Training) -> dict[str, float]:
         """Average what the run logged of its weights: alpha, effective sample size, ..."""
-        path = self.root / "runs" / training.key / "log.jsonl"
+        path = self.run(training) / "log.jsonl"
         rows: list[dict[str, Any]] = [json.loads(line) for line in path.read_text().splitlines()]
         names = ("alpha", "clipped", "ess", "sigma_r", "sigma_l", "loss")
         found = {name: [row[name] for row in rows if name in row] for name in names}

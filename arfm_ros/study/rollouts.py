@@ -10,27 +10,25 @@ import numpy as np
 import torch
 
 from arfm_ros.core.data import F32, ActionChunk, Observation
-from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.spec import PolicySpec, Rtc
 from arfm_ros.core.text import tokenize
+from arfm_ros.engines.resample import fit_image
 from arfm_ros.learn.checkpoint import Checkpoint, build_policy
-from arfm_ros.learn.model import sample
+from arfm_ros.learn.model import sample, to_float
 from arfm_ros.sim.driver import TICK_MS, DriverConfig
 from arfm_ros.sim.rollout import RolloutResult, Rollouts
 
 LANES = 64
+SEEING_LANES = 16  # each has an OpenGL context of its own
 
 
 class TorchPolicy:
-    """A network that sees no images, on torch: many observations at a time.
+    """A network on torch: many observations at a time, one chunk after the other.
 
     It computes what the exported bundle does; a test holds the two against each other.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        if checkpoint.spec.cameras:
-            names = ", ".join(camera.name for camera in checkpoint.spec.cameras)
-            raise ConfigError(f"the policy sees {names}: export it and use `arfm eval`")
         # one chunk after the other: guidance needs the exported graph
         self.spec: PolicySpec = replace(checkpoint.spec, rtc=Rtc())
         self._model = build_policy(checkpoint)
@@ -45,7 +43,13 @@ class TorchPolicy:
         size = (language.length, language.vocabulary)
         words = np.stack([tokenize(o.instruction, *size) for o in observations])
         position = torch.from_numpy(spec.state_norm.normalise(state))
-        context, _ = self._model.encode({}, position, torch.from_numpy(words))
+        images = {
+            camera.name: to_float(torch.from_numpy(np.stack([
+                fit_image(o.images[camera.name], camera) for o in observations
+            ])))
+            for camera in spec.cameras
+        }
+        context, _ = self._model.encode(images, position, torch.from_numpy(words))
         x = sample(self._model, context, torch.from_numpy(noise), steps or spec.steps).numpy()
         return [
             ActionChunk(
@@ -65,7 +69,8 @@ def run_batch(
     if the task's own limit does not.
     """
     waiting = iter(enumerate(jobs))
-    spares = [Rollouts(None, policy.spec, config) for _ in range(min(LANES, len(jobs)))]
+    lanes = min(SEEING_LANES if policy.spec.cameras else LANES, len(jobs))
+    spares = [Rollouts(None, policy.spec, config) for _ in range(lanes)]
     running: dict[int, Rollouts] = {}
     results: dict[int, RolloutResult] = {}
     while len(results) < len(jobs):
