@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from learn_rig import NAMES, SMALL, silent, spec, write_episode
+from learn_rig import NAMES, silent, write_episode
 
 from arfm_ros.cli.__main__ import main
 from arfm_ros.control import fr3, kinematics
@@ -18,7 +18,7 @@ from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.episodes.windows import read_episode
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.learn import frames as learn_frames
-from arfm_ros.learn.checkpoint import Checkpoint, load_checkpoint
+from arfm_ros.learn.checkpoint import load_checkpoint
 from arfm_ros.learn.dataset import fit_spec
 from arfm_ros.learn.model import ModelConfig
 from arfm_ros.learn.session import Plan, start
@@ -149,11 +149,6 @@ def test_episodes_in_lanes_come_back_in_the_order_asked_for(
     results = run_batch(TorchPolicy(load_checkpoint(run)), jobs, DriverConfig(), limit_s=0.6)
     assert [(r.task, r.seed) for r in results] == jobs
     assert all(r.chunks == 6 and r.step_ratio > 0 for r in results)  # one each 100 ms
-
-
-def test_a_policy_with_cameras_is_not_run_in_lanes() -> None:
-    with pytest.raises(ConfigError, match="sees scene, wrist: export it"):
-        TorchPolicy(Checkpoint({}, {}, {}, SMALL, spec()))
 
 
 def test_a_due_observation_without_anybody_to_answer_is_an_error(data: Path) -> None:

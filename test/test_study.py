@@ -146,7 +146,7 @@ def test_what_a_task_lost_later_is_its_negative_backward_transfer(tmp_path: Path
 def test_an_unknown_study_or_row_is_answered_with_the_known_ones(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ConfigError, match="mixed, noise, few, continual, sweep"):
+    with pytest.raises(ConfigError, match="mixed, pixels, noise, few, continual, sweep"):
         find_study("all")
     assert main(["study", "mixed", "--out", str(tmp_path), "--row", "DPO"]) == 1
     assert "--row DPO mixed: needs one of fm, filtered BC" in capsys.readouterr().err

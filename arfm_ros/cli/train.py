@@ -66,6 +66,27 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=0, help="number of optimiser steps instead")
     parser.add_argument("--batch", type=int, default=128, help="observations a step")
     parser.add_argument("--draws", type=int, default=4, help="noise draws an observation")
+    _add_delays(parser)
+    parser.add_argument("--learning-rate", type=float, default=8e-4)
+    parser.add_argument(
+        "--freeze-vision", action="store_true", help="do not train the camera encoders of --init"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="default: 2 on a processor")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--precision", choices=("auto", "bf16", "fp16", "fp32"), default="auto")
+    parser.add_argument("--shift", type=int, default=2, help="image shift augmentation in pixels")
+    parser.add_argument("--state-noise", type=float, default=0.01, help="rad; 0 switches it off")
+    parser.add_argument(
+        "--outlier",
+        type=float,
+        default=20.0,
+        help="leave out observations with an action further off, in standard deviations; 0: none",
+    )
+    _add_objective(parser)
+
+
+def _add_delays(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--delay-max",
         type=int,
@@ -84,23 +105,6 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         default=0.0,
         help="how far given actions stray from the data, in standard deviations",
     )
-    parser.add_argument("--learning-rate", type=float, default=8e-4)
-    parser.add_argument(
-        "--freeze-vision", action="store_true", help="do not train the camera encoders of --init"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=0, help="default: 2 on a processor")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--precision", choices=("auto", "bf16", "fp16", "fp32"), default="auto")
-    parser.add_argument("--shift", type=int, default=2, help="image shift augmentation in pixels")
-    parser.add_argument("--state-noise", type=float, default=0.01, help="rad; 0 switches it off")
-    parser.add_argument(
-        "--outlier",
-        type=float,
-        default=20.0,
-        help="leave out observations with an action further off, in standard deviations; 0: none",
-    )
-    _add_objective(parser)
 
 
 def _add_objective(parser: argparse.ArgumentParser) -> None:
