@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import re
 import subprocess
@@ -24,6 +25,30 @@ def test_every_verb_has_a_line_of_help_and_the_contract() -> None:
         assert module.HELP == verbs()[verb]
         module.add_arguments(argparse.ArgumentParser())
         assert callable(module.run)
+
+
+@pytest.mark.parametrize("verb", ["eval", "improve", "check", "bench"])
+def test_bundles_are_given_by_folder_or_name_and_the_names_are_listed(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = {"eval": [], "improve": ["--out", str(tmp_path / "r"), "--steps", "1"]}.get(verb, [])
+    assert main([verb, "nowhere", *out]) == 1
+    assert "no bundle 'nowhere': give a folder, or one of: fr3_" in capsys.readouterr().err
+
+
+def test_a_name_is_evaluated(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    words = ("--task", "reach", "--episodes", "1", "--workers", "1", "--json", str(report))
+    assert main(["eval", "fr3_tabletop", *words]) == 0
+    assert json.loads(report.read_text())["n"] == 1
+
+
+def test_a_source_of_no_known_kind_is_answered_with_the_known_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "gr00t:checkpoint", "--out", str(tmp_path / "b")]) == 1
+    error = capsys.readouterr().err
+    assert "'gr00t' of gr00t:checkpoint is not known" in error and "lerobot:FOLDER" in error
 
 
 def test_help_is_read_without_importing(tmp_path: Path) -> None:

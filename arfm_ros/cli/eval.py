@@ -15,8 +15,8 @@ PICTURES = (".png", ".svg", ".pdf")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the verb."""
-    parser.add_argument("bundle", type=Path, help="folder of the policy bundle")
-    parser.add_argument("--against", type=Path, help="another bundle, on the same starts")
+    parser.add_argument("bundle", help="folder of the bundle, or the name of one in models/")
+    parser.add_argument("--against", help="another bundle, on the same starts")
     parser.add_argument("--task", action="append", help="repeatable; default: the bundle's tasks")
     parser.add_argument("--episodes", type=int, default=100, help="episodes per task")
     parser.add_argument("--seed", type=int, default=1_000_000, help="seed of the first episode")
@@ -70,6 +70,7 @@ def check_outputs(report: Path | None, plot: Path | None) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print tables, write JSON and plot as asked."""
+    from arfm_ros.bringup import find_bundle
     from arfm_ros.cli._tables import show_comparisons, show_success
     from arfm_ros.engines import load_bundle
     from arfm_ros.sim.driver import DriverConfig
@@ -79,9 +80,10 @@ def run(args: argparse.Namespace) -> int:
     config = DriverConfig(
         period_ms=args.period_ms, steps=args.steps, action_noise=args.action_noise
     )
+    bundles = tuple(dict.fromkeys(find_bundle(b) for b in (args.bundle, args.against) if b))
     plan = Plan(
-        bundles=tuple(dict.fromkeys(b for b in (args.bundle, args.against) if b)),
-        tasks=tuple(args.task or load_bundle(args.bundle).spec.instructions),
+        bundles=bundles,
+        tasks=tuple(args.task or load_bundle(bundles[0]).spec.instructions),
         modes=args.rtc,
         delays_ms=args.delay_ms,
         seeds=range(args.seed, args.seed + args.episodes),

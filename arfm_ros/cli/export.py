@@ -8,6 +8,7 @@ from pathlib import Path
 HELP = "export a training run as a policy bundle; build its engine for a GPU"
 EXTRAS = ("train",)  # for a run; what else other sources need, see `arfm`
 LIBRARIES = ("transformers", "lerobot")  # whose checkpoints are exported
+KNOWN = "transformers:FOLDER, lerobot:FOLDER, remote:ws://HOST:PORT, a run folder or a bundle"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source",
         metavar="SOURCE",
         help="run folder of `arfm train`, a bundle, transformers:FOLDER (a pi0 checkpoint), "
-        "lerobot:FOLDER (pi0, pi05, smolvla), or remote:ws://HOST:PORT (an openpi server)",
+        "lerobot:FOLDER (pi0, pi05, smolvla, act, diffusion), or remote:ws://HOST:PORT (an "
+        "openpi server)",
     )
     parser.add_argument("--out", type=Path, help="folder of the bundle that a run becomes")
     parser.add_argument(
@@ -56,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     if args.source.startswith("remote:"):
         return _export_remote(args)
     foreign = args.source.partition(":")[0] in LIBRARIES
-    args.source = args.source if foreign else Path(args.source)
+    args.source = args.source if foreign else _own(args.source)
     is_bundle = not foreign and (args.source / POLICY).is_file()
     wanted = args.engine != "onnx" or args.precision != "fp32" or bool(args.sm)
     if is_bundle == (args.out is not None) or (is_bundle and not wanted):
@@ -69,6 +71,17 @@ def run(args: argparse.Namespace) -> int:
     if wanted:
         _build(bundle, args)
     return 0
+
+
+def _own(source: str) -> Path:
+    """Find a run, or a bundle by its folder or its name in models/."""
+    from arfm_ros.bringup import shipped_bundles
+    from arfm_ros.core.errors import ConfigError
+
+    path = shipped_bundles().get(source) or Path(source)
+    if ":" in source and not path.exists():
+        raise ConfigError(f"'{source.partition(':')[0]}' of {source} is not known: give {KNOWN}")
+    return path
 
 
 def _export_remote(args: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ LEARNING_RATE = 1e-4  # the policy has learned already
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the verb."""
     add = parser.add_argument
-    add("bundle", type=Path, help="folder of the policy bundle to improve; it stays as it is")
+    add("bundle", help="folder, or name in models/, of the bundle to improve; it stays as it is")
     add("--out", type=Path, required=True, help="run folder; the same command goes on there")
     add("--task", action="append", help="repeatable; default: the bundle's tasks")
     add("--episodes", type=int, default=50, help="to collect per task (default: 50)")
@@ -34,15 +34,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what is left of the round, print who won."""
+    from arfm_ros.bringup import find_bundle
     from arfm_ros.engines import load_bundle
     from arfm_ros.improve.plan import ACTIVE, Plan
     from arfm_ros.improve.run import improve
 
     choose_knobs(args)
+    bundle = find_bundle(args.bundle)  # where a link points now: it may be moved in the end
     plan = Plan(
-        bundle=args.bundle.resolve(),  # where a link points now: it may be moved in the end
+        bundle=bundle,
         out=args.out,
-        tasks=tuple(args.task or load_bundle(args.bundle).spec.instructions),
+        tasks=tuple(args.task or load_bundle(bundle).spec.instructions),
         train=train_config(args),
         episodes=args.episodes,
         recorded=args.from_episodes,
