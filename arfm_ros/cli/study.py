@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--episodes", type=int, default=100, help="measured, of each task")
     parser.add_argument("--start-steps", type=int, default=3000, help="of the common start")
     parser.add_argument("--steps", type=int, default=1500, help="of each training after it")
+    parser.add_argument("--batch", type=int, default=128, help="observations a training step")
     parser.add_argument("--eyes", default="fr3_tabletop", help="pixels: bundle that sees already")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--report", type=Path, help="only write table and plot into this folder")
@@ -43,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
             "--seeds, --workers and --episodes need to be at least 1"
         )
     eyes = find_bundle(args.eyes) if study.pixels else None
-    lab = Lab(args.out, Sizes(args.start_steps, args.steps, args.episodes), eyes)
+    sizes = Sizes(args.start_steps, args.steps, args.episodes, args.batch)
+    lab = Lab(args.out, sizes, eyes)
     cells = list(cells_of(study, args.seeds, tuple(args.row or ())))
     if args.report is None:
         lab.open()

@@ -157,7 +157,7 @@ class Lab:
             batch=sizes.batch,
             seed=training.seed,
             threads=1,
-            precision="fp32",
+            precision="auto" if self.pixels else "fp32",
             learning_rate=sizes.rate if training.after else sizes.start_rate,
             held_out=0.0,
             flow=FlowConfig(draws=sizes.draws),
