@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from learn_rig import exported, plan, silent
+from learn_rig import exported, plan, silent, write_episode
 
 from arfm_ros.cli.__main__ import main
 from arfm_ros.engines import load_policy
@@ -65,6 +65,32 @@ def test_a_new_velocity_network_begins_anew_behind_the_same_eyes(
     assert {n for n in begin if n.startswith(("cameras.", "fuse.", "words."))} <= same
     assert not {n for n in same if n.startswith("velocity_net.") and begin[n].unique().numel() > 2}
     assert trainer.config.flow.delay_max == 0 and trainer.sampler.spec.rtc.mode == "none"
+
+
+def test_a_policy_is_normalised_for_the_tasks_it_will_learn_later(tmp_path: Path) -> None:
+    near, far = tmp_path / "near", tmp_path / "far"
+    write_episode(near / "a", 1)
+    write_episode(near / "b", 2)
+    for seed in range(3, 7):
+        write_episode(far / f"e{seed}", seed, frames=24)
+    alone = start(plan(near, tmp_path / "alone"), say=silent).spec
+    wide = replace(plan(near, tmp_path / "wide"), statistics=(near, far))
+    both = plan(near, tmp_path / "both")
+    everything = start(replace(both, data=(near, far)), say=silent).spec
+    after = start(wide, say=silent).spec
+    np.testing.assert_allclose(after.state_norm.scale, everything.state_norm.scale, rtol=0.2)
+    assert np.abs(after.state_norm.offset - alone.state_norm.offset).max() > 1e-3
+    assert after.instructions == alone.instructions and after.cameras == alone.cameras
+    further = start(replace(plan(far, tmp_path / "more"), init=wide.out), say=silent).spec
+    np.testing.assert_array_equal(further.action_norm.scale, after.action_norm.scale)
+
+
+def test_statistics_of_a_policy_that_has_its_own_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--out", str(tmp_path / "o"), "--steps", "1", "--statistics", "x", "--init", "y")
+    assert main(["train", str(tmp_path), *words]) == 1
+    assert "--statistics with --init: the policy in y has its own" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["--freeze-vision", "--new-velocity"])

@@ -45,6 +45,12 @@ def test_every_row_of_a_study_begins_with_the_same_weights() -> None:
         assert len({chain_of(cell)[-1][0].key for cell in cells}) == len(cells)
 
 
+def test_a_start_is_normalised_for_every_task_that_follows() -> None:
+    for study in STUDIES.values():
+        later = {task for chain in study.variants.values() for one in chain for task in one.tasks}
+        assert later <= {*study.start.tasks, *study.start.normalised}
+
+
 def test_the_noise_study_trains_nothing_of_its_own() -> None:
     mixed, noise = (list(cells_of(STUDIES[name], 2)) for name in ("mixed", "noise"))
     assert [chain_of(a) for a in mixed] == [chain_of(b) for b in noise]

@@ -47,6 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="a small new policy that sees the objects' poses, which only a simulator tells",
     )
+    parser.add_argument(
+        "--statistics",
+        type=Path,
+        action="append",
+        help="episodes whose spread a new policy's normalisation takes, as of tasks that it will "
+        "learn later (repeatable; default: DATA)",
+    )
     parser.add_argument("--dt", type=float, help="s between actions of a new policy (0.05)")
     parser.add_argument(
         "--urdf", type=Path, help="robot description: units and limits of a new policy's joints"
@@ -158,11 +165,11 @@ def new_policy(args: argparse.Namespace) -> dict[str, Any]:
     from arfm_ros.core.errors import ConfigError
     from arfm_ros.learn.model import ModelConfig
 
-    names = [n for n in ("camera", "dt", "urdf") if getattr(args, n) is not None]
+    names = [n for n in ("camera", "dt", "urdf", "statistics") if getattr(args, n) is not None]
     names += ["no-images"] if args.no_images else []
     if names and args.init:
         raise ConfigError(f"--{names[0]} with --init: the policy in {args.init} has its own")
-    given: dict[str, Any] = {"urdf": args.urdf}
+    given: dict[str, Any] = {"urdf": args.urdf, "statistics": tuple(args.statistics or ())}
     if args.no_images:
         from arfm_ros.learn.blind import BLIND
 

@@ -11,21 +11,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from arfm_ros.control.embodiment import FR3, Embodiment, read_urdf
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.spec import PolicySpec, Rtc
+from arfm_ros.core.spec import Rtc
 from arfm_ros.engines.bundle import POLICY
 from arfm_ros.learn.checkpoint import NAME, Checkpoint, load_checkpoint, machine, stage
-from arfm_ros.learn.dataset import Sampler, fit_spec, make_sampler, rows_of, split_episodes
+from arfm_ros.learn.dataset import Sampler, make_sampler, rows_of, split_episodes
+from arfm_ros.learn.fitting import fit_rows, fit_statistics, load_together
 from arfm_ros.learn.flow_loss import FlowConfig
-from arfm_ros.learn.frames import Frames, FramesConfig, load_frames
+from arfm_ros.learn.frames import Frames, FramesConfig
 from arfm_ros.learn.from_bundle import bundle_checkpoint
 from arfm_ros.learn.group import ALONE, Group, join_group
 from arfm_ros.learn.loop import Run, train
 from arfm_ros.learn.model import FlowPolicy, ModelConfig
-from arfm_ros.learn.outliers import within
 from arfm_ros.learn.recorded import check_recorded, embodiment_of, look_at
 from arfm_ros.learn.resume import check_same_run
 from arfm_ros.learn.return_conditioned import ReturnConditioned
@@ -42,6 +41,7 @@ class Plan:
     data: tuple[Path, ...]
     out: Path
     train: TrainConfig
+    statistics: tuple[Path, ...] = ()  # episodes whose spread a new policy's normalisation takes
     success_only: bool = False
     authority: tuple[str, ...] = ()
     init: Path | None = None
@@ -79,9 +79,11 @@ def prepare(
     shape = begin.config if begin else _sized(plan.model, config.robot)
     if plan.train.objective.conditioned:
         shape = replace(shape, conditioned=True)
-    frames = _load_frames(plan, config, group)
+    cache = plan.cache or plan.out / "cache"
+    frames = load_together(plan.data, cache, config, group)
     rows, held = split_episodes(frames, plan.train.held_out, plan.train.seed)
-    kept, spec = _fitted(frames, config, rows, begin, plan.train.outlier)
+    given = begin.spec if begin else fit_statistics(plan.statistics, cache, config, group)
+    kept, spec = fit_rows(frames, config, rows, given, plan.train.outlier)
     spec = replace(
         spec,
         instructions={**spec.instructions, **dict(_instructions(frames))},
@@ -101,32 +103,8 @@ def prepare(
     elif begin:
         provenance[STARTED_FROM] = stage(begin)
     _introduce(frames, model, say)
-    if len(kept) < len(rows):
-        say(
-            f"left out {len(rows) - len(kept)} of {len(rows)} observations: actions further than "
-            f"{plan.train.outlier:g} standard deviations from the mean (--outlier)"
-        )
+    _name_outliers(len(rows) - len(kept), len(rows), plan.train.outlier, say)
     return trainer, Run(plan.out, rows_of(sampler, held), provenance, say)
-
-
-def _fitted(
-    frames: Frames,
-    config: FramesConfig,
-    rows: NDArray[np.int64],
-    begin: Checkpoint | None,
-    outlier: float,
-) -> tuple[NDArray[np.int64], PolicySpec]:
-    """Leave outliers out; without a beginning the statistics are fitted to what is left."""
-    spec = begin.spec if begin else fit_spec(frames, config, rows)
-    kept = within(frames, rows, spec, outlier)
-    if not len(kept):
-        raise ConfigError(
-            f"the actions of all {len(rows)} observations are further than {outlier:g} standard "
-            "deviations from the mean: other robot, other units? --outlier 0 takes them all"
-        )
-    if begin is None and len(kept) < len(rows):
-        spec = fit_spec(frames, config, kept)
-    return kept, spec
 
 
 def _resuming(plan: Plan, say: Callable[[str], None]) -> Plan:
@@ -161,15 +139,6 @@ def _rtc(delay_max: int) -> Rtc:
 
 def _say_nothing(text: str) -> None:
     """Keep quiet: another process says it."""
-
-
-def _load_frames(plan: Plan, config: FramesConfig, group: Group) -> Frames:
-    """Let one process read the episodes; the others find them in the cache."""
-    cache = plan.cache or plan.out / "cache"
-    if group.leads:
-        load_frames(plan.data, cache, config)
-    group.wait()
-    return load_frames(plan.data, cache, config)
 
 
 def _load(model: FlowPolicy, begin: Checkpoint, new_velocity: bool) -> None:
@@ -209,6 +178,14 @@ def _introduce(frames: Frames, model: FlowPolicy, say: Callable[[str], None]) ->
         f"{len(frames)} observations of {len(frames.tasks)} episodes{left}, "
         f"{size / 1e6:.2f} M weights"
     )
+
+
+def _name_outliers(count: int, of: int, limit: float, say: Callable[[str], None]) -> None:
+    if count:
+        say(
+            f"left out {count} of {of} observations: actions further than {limit:g} standard "
+            "deviations from the mean (--outlier, --statistics)"
+        )
 
 
 def _read_as(plan: Plan, begin: Checkpoint | None) -> FramesConfig:

@@ -141,6 +141,10 @@ class PolicyDriver:
         context = self._policy.encode(self.observe())
         return self._policy.sample(context, self.noise(), prefix, self.config.steps)
 
+    def close(self) -> None:
+        """Free the GL context of the cameras."""
+        self._renderer.close()
+
     def picture(self, camera: str) -> U8:
         """Render what a camera of the policy sees now."""
         return self._renderer.render(self._world.data, camera)

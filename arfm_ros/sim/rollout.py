@@ -50,6 +50,10 @@ class Rollouts:
         self.world = World()
         self.driver = PolicyDriver(policy, spec, self.world, config)
 
+    def close(self) -> None:
+        """Free what the cameras hold."""
+        self.driver.close()
+
     def run(self, task_name: str, seed: int, watch: Watch | None = None) -> RolloutResult:
         """Run the episode of `seed`; the same seed gives the same start to every policy."""
         self.begin(task_name, seed)

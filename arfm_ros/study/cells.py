@@ -63,7 +63,8 @@ def run_cells(
         return
     study = find_study(missing[0].study)
     stages = [study.start, *(stage for chain in study.variants.values() for stage in chain)]
-    lab.record(tuple(dict.fromkeys(task for one in stages for task in one.tasks)), workers)
+    tasks = [task for one in stages for task in (*one.tasks, *one.normalised)]
+    lab.record(tuple(dict.fromkeys(tasks)), workers)
     say("training the start")
     lab.train(start_of(study.start))
     for cell in missing:

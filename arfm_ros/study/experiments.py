@@ -34,6 +34,7 @@ class Stage:
     tasks: tuple[str, ...]
     demonstrations: int = 0
     measured: tuple[str, ...] = ()
+    normalised: tuple[str, ...] = ()  # tasks a start is normalised for, where it learns fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +97,14 @@ STUDIES: dict[str, Study] = {
         Study(
             "few",
             "Few demonstrations of a new task",
-            Stage(("reach", "lift", "push"), measured=("place",)),
+            Stage(("reach", "lift", "push"), measured=("place",), normalised=TASKS),
             {f"{n} demonstrations": (Stage(("place",), n, ("place",)),) for n in (30, 20, 10)},
             ROWS,
         ),
         Study(
             "continual",
             "One task after the other",
-            Stage(TASKS[:1], measured=TASKS[:1]),
+            Stage(TASKS[:1], measured=TASKS[:1], normalised=TASKS),
             {"": tuple(Stage((task,), 0, TASKS[: n + 1]) for n, task in enumerate(TASKS) if n)},
             ROWS,
         ),

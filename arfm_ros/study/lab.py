@@ -115,6 +115,9 @@ class Lab:
             for number in numbers
         )
 
+    def _statistics(self, stage: Stage) -> tuple[Path, ...]:
+        return self.episodes(Stage(stage.normalised), 0)
+
     def cache(self, training: Training) -> Path:
         """Return the folder of the frames of a training, read now if they were not before."""
         episodes = self.episodes(training.stage, training.seed)
@@ -142,6 +145,7 @@ class Lab:
             init=self.run(before) if before else self.eyes,
             resume=resume,
             new_velocity=before is None and self.pixels,
+            statistics=self._statistics(training.stage) if before is None else (),
             model=self._model,
             cache=self.cache(training),
         )

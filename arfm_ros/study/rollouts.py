@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import islice
 
@@ -68,9 +69,23 @@ def run_batch(
     that all lanes need their chunks at the same time. `limit_s` of simulated time ends an episode
     if the task's own limit does not.
     """
-    waiting = iter(enumerate(jobs))
     lanes = min(SEEING_LANES if policy.spec.cameras else LANES, len(jobs))
-    spares = [Rollouts(None, policy.spec, config) for _ in range(lanes)]
+    with ExitStack() as stack:
+        spares = [
+            stack.enter_context(closing(Rollouts(None, policy.spec, config))) for _ in range(lanes)
+        ]
+        results = _run_lanes(policy, jobs, config, limit_s, spares)
+    return [results[index] for index in range(len(jobs))]
+
+
+def _run_lanes(
+    policy: TorchPolicy,
+    jobs: Sequence[tuple[str, int]],
+    config: DriverConfig,
+    limit_s: float,
+    spares: list[Rollouts],
+) -> dict[int, RolloutResult]:
+    waiting = iter(enumerate(jobs))
     running: dict[int, Rollouts] = {}
     results: dict[int, RolloutResult] = {}
     while len(results) < len(jobs):
@@ -80,7 +95,7 @@ def run_batch(
         for index, result in _advance(policy, running, config).items():
             results[index] = result
             spares.append(running.pop(index))
-    return [results[index] for index in range(len(jobs))]
+    return results
 
 
 def _advance(
