@@ -169,7 +169,9 @@ def new_policy(args: argparse.Namespace) -> dict[str, Any]:
     names += ["no-images"] if args.no_images else []
     if names and args.init:
         raise ConfigError(f"--{names[0]} with --init: the policy in {args.init} has its own")
-    given: dict[str, Any] = {"urdf": args.urdf, "statistics": tuple(args.statistics or ())}
+    given: dict[str, Any] = {"urdf": args.urdf}
+    if args.statistics:
+        given["statistics"] = tuple(args.statistics)
     if args.no_images:
         from arfm_ros.learn.blind import BLIND
 
