@@ -92,6 +92,11 @@ def test_a_folder_of_other_sizes_is_refused(lab: Lab) -> None:
         Lab(lab.root, replace(SIZES, batch=9)).open()
 
 
+def test_a_folder_of_policies_that_see_otherwise_is_refused(lab: Lab) -> None:
+    with pytest.raises(ConfigError, match="eyes None, not fr3_tabletop"):
+        replace(lab, eyes=Path("models/fr3_tabletop")).open()
+
+
 def test_more_episodes_are_measured_where_the_trainings_are(lab: Lab) -> None:
     cell = next(cells_of(TINY, 1))
     more, fewer = (Lab(lab.root, replace(SIZES, episodes=n)) for n in (3, 1))

@@ -134,6 +134,7 @@ def run(args: argparse.Namespace) -> int:
     """Load the episodes, train, leave checkpoint.pt in the run folder."""
     from arfm_ros.learn import session
 
+    _check_eyes(args)
     args.out.mkdir(parents=True, exist_ok=True)
     plan = session.Plan(
         data=tuple(args.data),
@@ -143,21 +144,21 @@ def run(args: argparse.Namespace) -> int:
         authority=tuple(name for name in args.authority.split(",") if name),
         init=args.init,
         resume=args.resume,
-        new_velocity=_begins_anew(args),
+        new_velocity=args.new_velocity,
         **new_policy(args),
     )
     session.start(plan, command(args))
     return 0
 
 
-def _begins_anew(args: argparse.Namespace) -> bool:
+def _check_eyes(args: argparse.Namespace) -> None:
+    """Raise `ConfigError` where a policy that sees already is to be kept and there is none."""
     from arfm_ros.core.errors import ConfigError
 
     for flag in ("new_velocity", "freeze_vision"):
         if getattr(args, flag) and not (args.init or args.resume):
             name = flag.replace("_", "-")
             raise ConfigError(f"--{name} without --init: needs a policy whose eyes are trained")
-    return bool(args.new_velocity)
 
 
 def new_policy(args: argparse.Namespace) -> dict[str, Any]:

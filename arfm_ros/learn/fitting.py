@@ -28,7 +28,7 @@ def load_together(
 
 
 def fit_statistics(
-    data: Sequence[Path], cache: Path, config: FramesConfig, group: Group
+    data: Sequence[Path], cache: Path, config: FramesConfig, group: Group, outlier: float
 ) -> PolicySpec | None:
     """Fit the normalisation to `data`, of which nothing else is learned; None without any.
 
@@ -38,7 +38,7 @@ def fit_statistics(
     if not data:
         return None
     frames = load_together(data, cache / "statistics", config, group)
-    spec = fit_spec(frames, config, np.arange(len(frames)))
+    _, spec = fit_rows(frames, config, np.arange(len(frames)), None, outlier)
     return replace(spec, instructions={})
 
 

@@ -82,8 +82,9 @@ def prepare(
     cache = plan.cache or plan.out / "cache"
     frames = load_together(plan.data, cache, config, group)
     rows, held = split_episodes(frames, plan.train.held_out, plan.train.seed)
-    given = begin.spec if begin else fit_statistics(plan.statistics, cache, config, group)
-    kept, spec = fit_rows(frames, config, rows, given, plan.train.outlier)
+    outlier = plan.train.outlier
+    given = begin.spec if begin else fit_statistics(plan.statistics, cache, config, group, outlier)
+    kept, spec = fit_rows(frames, config, rows, given, outlier)
     spec = replace(
         spec,
         instructions={**spec.instructions, **dict(_instructions(frames))},
@@ -103,7 +104,7 @@ def prepare(
     elif begin:
         provenance[STARTED_FROM] = stage(begin)
     _introduce(frames, model, say)
-    _name_outliers(len(rows) - len(kept), len(rows), plan.train.outlier, say)
+    _name_outliers(len(rows) - len(kept), len(rows), outlier, say)
     return trainer, Run(plan.out, rows_of(sampler, held), provenance, say)
 
 

@@ -68,21 +68,19 @@ class Lab:
     def _model(self) -> ModelConfig:
         return ModelConfig() if self.pixels else BLIND
 
-    def _folder(self, name: str) -> Path:
-        return self.root / (f"{name}_pixels" if self.pixels else name)
-
     def run(self, training: Training) -> Path:
         """Return the run folder of a training."""
-        return self._folder("runs") / training.key
+        return self.root / "runs" / training.key
 
     def open(self) -> None:
-        """Note the sizes. Raises `ConfigError` naming those that the folder has otherwise.
+        """Note sizes and eyes. Raises `ConfigError` naming what the folder has otherwise.
 
         How many episodes are measured may differ from study to study, and grow.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         path, wanted = self.root / SIZES, asdict(self.sizes)
         del wanted["episodes"]
+        wanted["eyes"] = self.eyes and self.eyes.name
         found = json.loads(path.read_text()) if path.exists() else wanted
         other = [f"{k} {found.get(k)}, not {v}" for k, v in wanted.items() if found.get(k) != v]
         if other:
@@ -90,9 +88,9 @@ class Lab:
         path.write_text(json.dumps(wanted, indent=1) + "\n")
 
     def record(self, tasks: tuple[str, ...], workers: int) -> None:
-        """Record the demonstrations that are missing, without images."""
+        """Record the demonstrations that are missing."""
         for name in QUALITIES:
-            out = self._folder("demos") / name
+            out = self.root / "demos" / name
             batch = Batch(tasks, POOL, 0, out, f"demo_{{task}}_{name}")
             options = DemoOptions(quality=quality(name))
             words = " ".join(f"--task {task}" for task in tasks)
@@ -109,7 +107,7 @@ class Lab:
         chosen = np.random.default_rng([seed, 3]).permutation(POOL)[:each]
         numbers = sorted(chosen) if stage.demonstrations else range(POOL)
         return tuple(
-            self._folder("demos") / name / f"demo_{task}_{name}_{number:06d}"
+            self.root / "demos" / name / f"demo_{task}_{name}_{number:06d}"
             for task in stage.tasks
             for name in QUALITIES
             for number in numbers
@@ -122,7 +120,7 @@ class Lab:
         """Return the folder of the frames of a training, read now if they were not before."""
         episodes = self.episodes(training.stage, training.seed)
         names = json.dumps([folder.name for folder in episodes]).encode()
-        folder = self._folder("cache") / hashlib.sha256(names).hexdigest()[:12]
+        folder = self.root / "cache" / hashlib.sha256(names).hexdigest()[:12]
         if not (folder / "frames.json").exists():
             load_frames(episodes, folder, frames_config(self._model))
         return folder
