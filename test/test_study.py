@@ -13,10 +13,21 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.arfm import FOR_SUCCESS
 from arfm_ros.study import lab as labs
 from arfm_ros.study.bootstrap import difference, hierarchical
-from arfm_ros.study.cells import START, Cell, cells_of, chain_of, read_cells, run_cell
-from arfm_ros.study.experiments import ROWS, STUDIES, Sizes, Stage, Study, find_study
+from arfm_ros.study.cells import Cell, cells_of, chain_of, read_cells, run_cell
+from arfm_ros.study.experiments import (
+    POOL,
+    QUALITIES,
+    REPLAYED,
+    ROWS,
+    START,
+    STUDIES,
+    Sizes,
+    Stage,
+    Study,
+    find_study,
+)
 from arfm_ros.study.lab import Lab
-from arfm_ros.study.report import report, successes
+from arfm_ros.study.report import forgetting, report, successes
 
 SIZES = Sizes(start_steps=3, steps=2, episodes=2, batch=8, draws=1, limit_s=0.3)
 REACH = Stage(("reach",), 0, ("reach",))
@@ -66,6 +77,16 @@ def test_fewer_demonstrations_are_drawn_by_the_seed_and_are_of_both_qualities() 
     a, again, b = (lab.episodes(Stage(("place",), 10), seed) for seed in (1, 1, 2))
     assert a == again != b and len(a) == 10
     assert sum("good" in folder.name for folder in a) == 5
+
+
+def test_a_task_that_was_learned_before_is_replayed_from_the_same_few_demonstrations() -> None:
+    lab = Lab(Path("lab"), SIZES)
+    _, push, place = STUDIES["continual"].variants[""]
+    seen = [{folder.name for folder in lab.episodes(stage, 1)} for stage in (push, place)]
+    reach = [{name for name in names if "_reach_" in name} for names in seen]
+    assert reach[0] == reach[1] and len(reach[0]) == REPLAYED
+    assert sum("_push_" in name for name in seen[0]) == len(QUALITIES) * POOL
+    assert sum("_push_" in name for name in seen[1]) == REPLAYED
 
 
 def test_a_cell_keeps_every_episode_and_what_was_trained(lab: Lab) -> None:
@@ -150,7 +171,8 @@ def test_what_a_task_lost_later_is_its_negative_backward_transfer(tmp_path: Path
     # reach: (0 + 1) / 2, lift: 1 / 1, push: no later stage
     last = Stage(("push",), 0, ("reach", "lift", "push"))
     study = replace(STUDIES["continual"], variants={"": (last,)})
-    assert "| fm | 1 | 75.0 (75.0) |" in report(study, cells, tmp_path)
+    assert "| fm | 1 | 75.0 [75.0, 75.0] |" in report(study, cells, tmp_path)
+    assert forgetting(cells, "fm")[0].tolist() == [[0.5], [1.0]]
     assert successes(cells, "fm", "", 0.0)[0].tolist() == [[0.0], [0.0], [1.0]]
 
 

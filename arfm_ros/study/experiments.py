@@ -12,6 +12,7 @@ from arfm_ros.learn.arfm import FOR_SUCCESS
 TASKS = ("reach", "lift", "push", "place")
 QUALITIES = ("good", "poor")  # of the demonstrations, equal shares: `sim/quality.py`
 POOL = 40  # demonstrations of a task and a quality
+REPLAYED = 20  # demonstrations kept of a task that a stage only replays
 REPORTED, VALIDATION = 1_000_000, 2_000_000  # first seeds of the measured episodes
 PLAIN = "fm"
 RAW = {"z_score": False}  # what differs from `lab.SIGNAL`
@@ -27,14 +28,21 @@ class Row:
     signal: Mapping[str, Any] = field(default_factory=dict)  # what differs from `lab.SIGNAL`
 
 
+START = Row("start", PLAIN)  # what all rows begin with, measured as it is
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One training: the tasks it learns, demonstrations of each (0: all), tasks measured then."""
+    """One training: the tasks it learns, demonstrations of each (0: all), tasks measured then.
+
+    Of tasks it learned before it sees a few demonstrations again: experience replay.
+    """
 
     tasks: tuple[str, ...]
     demonstrations: int = 0
     measured: tuple[str, ...] = ()
     normalised: tuple[str, ...] = ()  # tasks a start is normalised for, where it learns fewer
+    replayed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +113,13 @@ STUDIES: dict[str, Study] = {
             "continual",
             "One task after the other",
             Stage(TASKS[:1], measured=TASKS[:1], normalised=TASKS),
-            {"": tuple(Stage((task,), 0, TASKS[: n + 1]) for n, task in enumerate(TASKS) if n)},
+            {
+                "": tuple(
+                    Stage((task,), measured=TASKS[: n + 1], replayed=TASKS[:n])
+                    for n, task in enumerate(TASKS)
+                    if n
+                )
+            },
             ROWS,
         ),
         Study(

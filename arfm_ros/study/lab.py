@@ -28,7 +28,7 @@ from arfm_ros.learn.train import TrainConfig
 from arfm_ros.sim.batch import Batch, note_command, record_batch
 from arfm_ros.sim.demos import DemoOptions
 from arfm_ros.sim.quality import quality
-from arfm_ros.study.experiments import PLAIN, POOL, QUALITIES, Row, Sizes, Stage
+from arfm_ros.study.experiments import PLAIN, POOL, QUALITIES, REPLAYED, Row, Sizes, Stage
 
 SIZES = "sizes.json"
 SIGNAL = SignalConfig(Reward(success=1.0, takeover=0.0))
@@ -103,12 +103,16 @@ class Lab:
 
     def episodes(self, stage: Stage, seed: int) -> tuple[Path, ...]:
         """Choose the demonstrations of a stage; fewer than all are drawn by the seed."""
-        each = stage.demonstrations // len(QUALITIES) or POOL
+        own = self._draw(stage.tasks, stage.demonstrations, seed)
+        return own + self._draw(stage.replayed, REPLAYED, seed)
+
+    def _draw(self, tasks: tuple[str, ...], count: int, seed: int) -> tuple[Path, ...]:
+        each = count // len(QUALITIES) or POOL
         chosen = np.random.default_rng([seed, 3]).permutation(POOL)[:each]
-        numbers = sorted(chosen) if stage.demonstrations else range(POOL)
+        numbers = sorted(chosen) if count else range(POOL)
         return tuple(
             self.root / "demos" / name / f"demo_{task}_{name}_{number:06d}"
-            for task in stage.tasks
+            for task in tasks
             for name in QUALITIES
             for number in numbers
         )

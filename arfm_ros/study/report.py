@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.study.bootstrap import Estimate, difference, hierarchical
-from arfm_ros.study.experiments import PLAIN, Study
+from arfm_ros.study.experiments import PLAIN, START, Study
 
 AGAINST = (PLAIN, "RWR")  # rows that every other one is compared with
 Cells = Sequence[Mapping[str, Any]]
@@ -30,7 +30,8 @@ def report(study: Study, cells: Cells, folder: Path) -> str:
             table, bars[label] = _table(study, cells, variant, noise)
             lines += [*([f"{label}:", ""] if label else []), *table, ""]
     if study.name == "continual":
-        lines += [*_forgetting(study, cells), ""]
+        table, bars["NBT (less is better)"] = _forgetting_table(study, cells)
+        lines += [*table, ""]
     text = "\n".join(lines)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{study.name}.md").write_text(text)
@@ -62,15 +63,15 @@ def _table(
     head = ("row", "seeds", *tasks, "mean", *(f"minus {other}" for other in others))
     lines = [_line(head), _line(["---"] * len(head))]
     means: dict[str, Estimate] = {}
-    for name in ("start", *rows):
-        own = successes(cells, name, "" if name == "start" else variant, noise)
+    for name in (START.name, *rows):
+        own = successes(cells, name, "" if name == START.name else variant, noise)
         if not own or next(iter(own.values())).shape[0] != len(tasks):
             continue
         values = np.stack(list(own.values()))
         means[name] = hierarchical(values)
         each = [f"{100 * rate:.1f}" for rate in values.mean(axis=(0, 2))]
         against = [
-            "" if name in {"start", other} else _against(own, theirs)
+            "" if name in {START.name, other} else _against(own, theirs)
             for other, theirs in others.items()
         ]
         lines.append(_line((name, str(len(own)), *each, _percent(means[name]), *against)))
@@ -88,29 +89,36 @@ def _against(own: Mapping[int, F64], other: Mapping[int, F64]) -> str:
     return _percent(difference(a, b), "+")
 
 
-def _forgetting(study: Study, cells: Cells) -> list[str]:
-    """NBT of each row: how much a task lost on average over the stages after its own.
+def forgetting(cells: Cells, row: str) -> dict[int, F64]:
+    """Collect what each task lost after its own stage: training seed -> [tasks, episodes].
 
-    Negative backward transfer as LIBERO defines it (Liu et al. 2023): the mean over tasks k of
-    the mean over later stages j of c_kk - c_jk, c_jk the success on task k after stage j.
+    The mean over all is negative backward transfer as LIBERO defines it (Liu et al. 2023): the
+    mean over tasks k of the mean over later stages j of c_kk - c_jk, c_jk the success on task k
+    after stage j. The first task's own stage is the start, the last task has no later stage.
     """
-    lines = [_line(("row", "seeds", "NBT")), _line(["---"] * 3)]
-    begin = [r for c in cells if c["row"]["name"] == "start" for r in c["results"]]
-    for row in study.rows:
-        own = [c for c in cells if c["row"]["name"] == row.name]
-        values = [100 * _backward([*begin, *c["results"]]) for c in own]
-        if values:
-            each = ", ".join(f"{v:.1f}" for v in values)
-            lines.append(_line((row.name, str(len(own)), f"{np.mean(values):.1f} ({each})")))
-    return lines
+    begin = [r for cell in cells if cell["row"]["name"] == START.name for r in cell["results"]]
+    found = {}
+    for cell in cells:
+        if cell["row"]["name"] == row:
+            over: dict[str, list[F64]] = {}  # task -> its episodes, stage by stage from its own
+            for result in (*begin, *cell["results"]):
+                over.setdefault(result["task"], []).append(np.array(result["success"], np.float64))
+            lost = [own - np.mean(later, axis=0) for own, *later in over.values() if later]
+            found[cell["seed"]] = np.stack(lost)
+    return found
 
 
-def _backward(results: Sequence[Mapping[str, Any]]) -> float:
-    over: dict[str, list[float]] = {}  # task -> its success after each stage from its own on
-    for result in results:
-        over.setdefault(result["task"], []).append(float(np.mean(result["success"])))
-    lost = [np.mean(rates[0] - np.array(rates[1:])) for rates in over.values() if len(rates) > 1]
-    return float(np.mean(lost))
+def _forgetting_table(study: Study, cells: Cells) -> tuple[list[str], dict[str, Estimate]]:
+    lost = {row.name: forgetting(cells, row.name) for row in study.rows}
+    lost = {name: values for name, values in lost.items() if values}
+    others = [name for name in AGAINST if name in lost]
+    head = ("row", "seeds", "NBT", *(f"minus {other}" for other in others))
+    lines = [_line(head), _line(["---"] * len(head))]
+    means = {name: hierarchical(np.stack(list(own.values()))) for name, own in lost.items()}
+    for name, own in lost.items():
+        against = ["" if name == other else _against(own, lost[other]) for other in others]
+        lines.append(_line((name, str(len(own)), _percent(means[name]), *against)))
+    return lines, means
 
 
 def _percent(value: Estimate, sign: str = "") -> str:
