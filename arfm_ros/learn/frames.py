@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import track
 
 from arfm_ros.control.embodiment import FR3, Embodiment, gripper_columns
 from arfm_ros.core.data import F32, U8
@@ -131,12 +132,11 @@ class _Episode:
 
 
 def _read_all(folders: Sequence[Path], config: FramesConfig) -> Iterator[_Episode | str]:
+    starts = range(0, len(folders), PARALLEL)
     with ThreadPoolExecutor(max_workers=2) as pool:
-        for start in range(0, len(folders), PARALLEL):
+        for start in track(starts, "reading episodes"):
             part = folders[start : start + PARALLEL]
             yield from pool.map(lambda folder: _read(folder, config), part)
-            print(f"\r  read {start + len(part)}/{len(folders)} episodes", end="", flush=True)
-    print()
 
 
 def _read(folder: Path, config: FramesConfig) -> _Episode | str:
