@@ -112,12 +112,11 @@ STUDIES: dict[str, Study] = {
         Study(
             "continual",
             "One task after the other",
-            Stage(TASKS[:1], measured=TASKS[:1], normalised=TASKS),
+            Stage(TASKS, measured=TASKS[1:]),
             {
                 "": tuple(
-                    Stage((task,), measured=TASKS[: n + 1], replayed=TASKS[:n])
-                    for n, task in enumerate(TASKS)
-                    if n
+                    Stage((TASKS[n],), measured=TASKS[1 : n + 1], replayed=TASKS[1:n])
+                    for n in range(1, len(TASKS))
                 )
             },
             ROWS,

@@ -94,14 +94,13 @@ def forgetting(cells: Cells, row: str) -> dict[int, F64]:
 
     The mean over all is negative backward transfer as LIBERO defines it (Liu et al. 2023): the
     mean over tasks k of the mean over later stages j of c_kk - c_jk, c_jk the success on task k
-    after stage j. The first task's own stage is the start, the last task has no later stage.
+    after stage j. A task is measured from its own stage on; the last one has no later stage.
     """
-    begin = [r for cell in cells if cell["row"]["name"] == START.name for r in cell["results"]]
     found = {}
     for cell in cells:
         if cell["row"]["name"] == row:
-            over: dict[str, list[F64]] = {}  # task -> its episodes, stage by stage from its own
-            for result in (*begin, *cell["results"]):
+            over: dict[str, list[F64]] = {}  # task -> its episodes, stage by stage
+            for result in cell["results"]:
                 over.setdefault(result["task"], []).append(np.array(result["success"], np.float64))
             lost = [own - np.mean(later, axis=0) for own, *later in over.values() if later]
             found[cell["seed"]] = np.stack(lost)
