@@ -83,8 +83,8 @@ def test_a_task_that_was_learned_before_is_replayed_from_the_same_few_demonstrat
     lab = Lab(Path("lab"), SIZES)
     _, push, place = STUDIES["continual"].variants[""]
     seen = [{folder.name for folder in lab.episodes(stage, 1)} for stage in (push, place)]
-    reach = [{name for name in names if "_reach_" in name} for names in seen]
-    assert reach[0] == reach[1] and len(reach[0]) == REPLAYED
+    lift = [{name for name in names if "_lift_" in name} for names in seen]
+    assert lift[0] == lift[1] and len(lift[0]) == REPLAYED
     assert sum("_push_" in name for name in seen[0]) == len(QUALITIES) * POOL
     assert sum("_push_" in name for name in seen[1]) == REPLAYED
 
