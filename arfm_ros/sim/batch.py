@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
 from collections import Counter
@@ -16,6 +15,7 @@ from rich.progress import track
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.sim.tasks import make_task
+from arfm_ros.workers import worker_pool
 
 
 class Recorder(Protocol):
@@ -68,8 +68,7 @@ def record_batch(batch: Batch, options: Options, workers: int) -> dict[str, tupl
     jobs = [job for job in batch.jobs() if not job[2].exists()]
     good: Counter[str] = Counter()
     total: Counter[str] = Counter()
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, initializer=_start, initargs=(options,)) as pool:
+    with worker_pool(workers, _start, (options,)) as pool:
         for task, success in track(
             pool.imap_unordered(_record, jobs), total=len(jobs), description="episodes"
         ):

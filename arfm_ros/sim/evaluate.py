@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.sim.driver import DriverConfig
 from arfm_ros.sim.results import Results
 from arfm_ros.sim.rollout import RolloutResult, Rollouts
+from arfm_ros.workers import worker_pool
 
 _rollouts: Rollouts | None = None
 
@@ -70,8 +70,7 @@ def _results(bundle: Path, task: str, config: DriverConfig, out: Path | None) ->
 def _run_all(
     bundle: Path, jobs: list[tuple[str, int]], config: DriverConfig, workers: int
 ) -> Iterator[RolloutResult]:
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, initializer=_start, initargs=(bundle, config)) as pool:
+    with worker_pool(workers, _start, (bundle, config)) as pool:
         results = pool.imap(_run, jobs)
         yield from track(results, total=len(jobs), description=jobs[0][0])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -17,6 +16,7 @@ from arfm_ros.sim.driver import DriverConfig
 from arfm_ros.study.experiments import START, Row, Stage, Study, find_study
 from arfm_ros.study.lab import Lab, Training, start_of, write_json
 from arfm_ros.study.rollouts import TorchPolicy, run_batch
+from arfm_ros.workers import worker_pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,7 @@ def run_cells(
         for training, _ in chain_of(cell):
             lab.cache(training)  # before two processes would read the same episodes
     jobs = [(cell, lab, command) for cell in missing]
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(workers) as pool:
+    with worker_pool(workers) as pool:
         for number, line in enumerate(pool.imap_unordered(run_cell, jobs), 1):
             say(f"{number}/{len(jobs)}  {line}")
 

@@ -5,30 +5,19 @@ Usage: python -m arfm_ros.up.child MODULE [arguments]
 
 from __future__ import annotations
 
-import ctypes
 import os
 import runpy
 import signal
 import sys
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+from arfm_ros.workers import end_with_parent
+
 SUPERVISOR_VARIABLE = "ARFM_SUPERVISOR_PID"
-
-
-def end_with_parent() -> None:
-    """Ask the kernel for SIGINT when the parent dies; do nothing where it has no such call."""
-    try:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
-    except (OSError, AttributeError):
-        return
-    supervisor = os.environ.get(SUPERVISOR_VARIABLE, "")
-    if supervisor and os.getppid() != int(supervisor):
-        sys.exit("the supervisor ended before this node began")
 
 
 def main() -> None:
     """Become the node."""
-    end_with_parent()
+    end_with_parent(signal.SIGINT, int(os.environ.get(SUPERVISOR_VARIABLE, os.getppid())))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
     module = sys.argv[1]
     sys.argv = sys.argv[1:]
