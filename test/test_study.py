@@ -174,6 +174,12 @@ def test_what_a_task_lost_later_is_its_negative_backward_transfer(tmp_path: Path
     assert successes(cells, "fm", "", 0.0)[0].tolist() == [[0.0], [0.0], [1.0]]
 
 
+def test_a_sequence_of_which_only_the_start_is_measured_has_a_report(tmp_path: Path) -> None:
+    tasks = ("lift", "push", "place")
+    cells = [_continual("start", *(("reach lift push place", task, 1) for task in tasks))]
+    assert "| start | 1 | 100.0 |" in report(STUDIES["continual"], cells, tmp_path)
+
+
 def test_an_unknown_study_or_row_is_answered_with_the_known_ones(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

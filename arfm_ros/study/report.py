@@ -30,8 +30,9 @@ def report(study: Study, cells: Cells, folder: Path) -> str:
             table, bars[label] = _table(study, cells, variant, noise)
             lines += [*([f"{label}:", ""] if label else []), *table, ""]
     if study.name == "continual":
-        table, bars["NBT (less is better)"] = _forgetting_table(study, cells)
+        table, lost = _forgetting_table(study, cells)
         lines += [*table, ""]
+        bars |= {"NBT (less is better)": lost} if lost else {}
     text = "\n".join(lines)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{study.name}.md").write_text(text)
