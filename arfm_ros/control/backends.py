@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.control import fr3, kinematics
+from arfm_ros.control.crisp_gains import PUBLISHED, JointGains
 from arfm_ros.core.decision import Decision
 from arfm_ros.core.errors import ConfigError
 
@@ -71,16 +72,23 @@ class Backend(Protocol):
 
 
 class CrispJoint:
-    """CRISP's joint impedance controller; every tick, velocity zeros when at rest."""
+    """CRISP's joint impedance controller; every tick, velocity zeros when at rest.
+
+    The velocity is bounded so that the arm stays by the last target if nothing follows it.
+    """
 
     topic = "target_joint"
     type_name = "sensor_msgs/msg/JointState"
+
+    def __init__(self, gains: JointGains = PUBLISHED) -> None:
+        self._gains = gains
 
     def command(self, decision: Decision, now_ns: int, preview: Preview) -> Command | None:
         """Return the joint target of this tick."""
         if decision.command is None:
             return None
-        return JointTarget(decision.command[: fr3.DOF], decision.velocity[: fr3.DOF])
+        field = self._gains.field(decision.velocity[: fr3.DOF])
+        return JointTarget(decision.command[: fr3.DOF], field)
 
 
 class CrispPose:
@@ -166,11 +174,14 @@ BACKENDS: Mapping[str, Callable[[], Backend]] = {
 }
 
 
-def make_backend(name: str) -> Backend:
-    """Build a backend by name; raises `ConfigError` listing the names there are."""
+def make_backend(name: str, gains: JointGains = PUBLISHED) -> Backend:
+    """Build a backend by name for a controller with `gains`, where they matter.
+
+    Raises `ConfigError` listing the names there are.
+    """
     if name not in BACKENDS:
         raise ConfigError(f"backend is '{name}', needs one of {', '.join(BACKENDS)}")
-    return BACKENDS[name]()
+    return CrispJoint(gains) if name == "crisp_joint" else BACKENDS[name]()
 
 
 class GripperCommand:

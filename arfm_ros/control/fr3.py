@@ -43,10 +43,19 @@ HAND_TO_TCP_M: Final = 0.1034
 POSITION_MIN_RAD: Final = (-2.7437, -1.7837, -2.9007, -3.0421, -2.8065, 0.5445, -3.0159)
 POSITION_MAX_RAD: Final = (2.7437, 1.7837, 2.9007, -0.1518, 2.8065, 4.5169, 3.0159)
 VELOCITY_MAX_RAD_S: Final = (2.62, 2.62, 2.62, 2.62, 5.26, 4.18, 5.26)
+# Permitted speed near a joint limit: sqrt(2 deceleration x) - offset at distance x from an end.
+# libfranka, rate_limiting.h: computeUpperLimitsJointVelocity, computeLowerLimitsJointVelocity
+SLOWDOWN_MIN_RAD: Final = (-2.7501, -1.7918, -2.9065, -3.0481, -2.8101, 0.54092, -3.0196)
+SLOWDOWN_MAX_RAD: Final = (2.7501, 1.7918, 2.9065, -0.1458, 2.8101, 4.5205, 3.0196)
+SLOWDOWN_OFFSET_RAD_S: Final = (0.30, 0.20, 0.20, 0.30, 0.35, 0.35, 0.35)
+SLOWDOWN_DECELERATION_RAD_S2: Final = (6.0, 2.585, 3.5, 4.0, 17.0, 5.5, 17.0)
 ACCELERATION_MAX_RAD_S2: Final = (10.0,) * DOF
 JERK_MAX_RAD_S3: Final = (5000.0,) * DOF
 TORQUE_MAX_NM: Final = (87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0)
 TORQUE_RATE_MAX_NM_S: Final = (1000.0,) * DOF
+
+# Largest inertia about each joint over its whole range with the hand, kg m^2 (of this model)
+INERTIA_MAX_KG_M2: Final = (3.9, 3.9, 1.65, 1.2, 0.12, 0.11, 0.06)
 
 HOME: Final = (0.0, -pi / 4, 0.0, -3 * pi / 4, 0.0, pi / 2, pi / 4)
 

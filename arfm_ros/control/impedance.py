@@ -1,177 +1,156 @@
-"""Joint and Cartesian impedance laws of a torque-controlled arm, for one call every millisecond.
+"""The published laws of CRISP's impedance controllers, for one call every millisecond.
 
-Pure numpy. Gravity and Coriolis torques are added by whoever knows the dynamics. Arrays are
-allocated once: at 1 kHz in Python an allocation costs as much as the arithmetic.
+Pure numpy. Source: `crisp_controllers`, `src/cartesian_controller.cpp` (update, on_activate,
+setStiffnessAndDamping) with `utils/joint_limits.hpp` and `utils/torque_rate_saturation.hpp`. The
+joint impedance controller is the same law without a task, its null-space part not projected. What
+it sends is clamped in this order: spring and damper together (`nullspace.max_tau`), joint-limit
+and Coriolis torque added, then the change per cycle (`max_delta_tau`). Friction compensation is
+left out on both sides: the simulated joints have none. Arrays are allocated once: at 1 kHz in
+Python an allocation costs as much as the arithmetic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import atan2, pi, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.control import fr3
+from arfm_ros.control.crisp_gains import CartesianGains, JointGains, TorqueLimits
 
 F64 = NDArray[np.float64]
-PERIOD_S = 0.001
 
 
-@dataclass(frozen=True, slots=True)
-class ImpedanceGains:
-    """Stiffness and damping; the joint law's are per unit of inertia, critically damped."""
-
-    joint_stiffness_per_s2: float = 1300.0
-    joint_damping_per_s: float = 68.0
-    # A far target without a velocity is approached at this speed: the spring is cut off where the
-    # damper balances it. An uncut spring and the torque-rate limit together make the arm ring.
-    approach_speed_rad_s: tuple[float, ...] = (1.3, 1.3, 1.3, 1.3, 2.5, 2.5, 2.5)
-    cartesian_stiffness: tuple[float, ...] = (1500.0, 1500.0, 1500.0, 60.0, 60.0, 60.0)
-    cartesian_damping_ratio: float = 1.0
-    nullspace_stiffness: float = 20.0
-    nullspace_damping: float = 6.0
-
-
-@dataclass(frozen=True, slots=True)
-class SafetyGains:
-    """Limits that hold whatever the control law asks for."""
-
-    repulsion_margin_rad: float = 0.08
-    repulsion_stiffness: tuple[float, ...] = (400.0, 400.0, 400.0, 400.0, 60.0, 60.0, 60.0)
-    feedback_max_nm: tuple[float, ...] = (25.0, 25.0, 25.0, 25.0, 8.0, 8.0, 6.0)
-    torque_max_nm: tuple[float, ...] = fr3.TORQUE_MAX_NM
-    torque_rate_max_nm_s: tuple[float, ...] = fr3.TORQUE_RATE_MAX_NM_S
+def clamp(values: F64, low: F64 | float, high: F64 | float, out: F64) -> None:
+    """Write `values` within low..high into `out`; `np.clip` takes several times as long."""
+    np.maximum(values, low, out=out)
+    np.minimum(out, high, out=out)
 
 
 class JointImpedance:
-    """Pull the joints to a target with a spring and a damper, shaped by the arm's inertia.
+    """Pull the joints to a target: tau = K (q_ref - q) + D (dq_ref - dq), clamped to max_tau."""
 
-    Constant joint gains leave one mode of the arm (joints 1 and 3 against each other) with so
-    little inertia that its damper and the torque-rate limit keep it swinging once it is thrown.
-    """
-
-    def __init__(self, gains: ImpedanceGains = ImpedanceGains()) -> None:
-        self._stiffness, self._damping = gains.joint_stiffness_per_s2, gains.joint_damping_per_s
-        self._spring_max = np.array(gains.approach_speed_rad_s) * self._damping
-        self._spring_min = -self._spring_max
+    def __init__(self, gains: JointGains = JointGains()) -> None:
+        self.gains = gains
+        self._stiffness, self._damping = np.array(gains.stiffness), np.array(gains.damping)
         self.position = np.zeros(fr3.DOF)  # rad
         self.velocity = np.zeros(fr3.DOF)  # rad/s
         self._damper = np.zeros(fr3.DOF)
 
-    def acceleration(self, position: F64, velocity: F64, out: F64) -> None:
-        """Write k (q_d - q), cut off, + d (dq_d - dq) [7] rad/s^2 into `out`.
-
-        Times the arm's inertia matrix it is the torque to ask for.
-        """
+    def torque(self, position: F64, velocity: F64, out: F64) -> None:
+        """Write the torque [7] Nm asked for at joint `position` and `velocity` [7] into `out`."""
         np.subtract(self.position, position, out)
         np.multiply(out, self._stiffness, out)
-        np.minimum(out, self._spring_max, out=out)
-        np.maximum(out, self._spring_min, out=out)
         np.subtract(self.velocity, velocity, self._damper)
         np.multiply(self._damper, self._damping, self._damper)
         np.add(out, self._damper, out)
+        clamp(out, -self.gains.max_torque_nm, self.gains.max_torque_nm, out)
 
 
 class CartesianImpedance:
     """Pull the tool to a pose with a spring and a damper; posture in the null space.
 
-    Damping of a decoupled task: D = 2 ratio sqrt(K m) with an apparent tool mass of `MASS_KG` and
-    inertia of `INERTIA_KG_M2`, the order of the FR3's own around HOME.
+    Errors are in the tool's axes (`use_local_jacobian`) and clipped there. The target is smoothed
+    by `pose_filter`; CRISP averages log6 of the poses, here position and rotation turn directly,
+    which is the same but at half a turn, where a logarithm changes its sign.
     """
 
-    MASS_KG = 3.0
-    INERTIA_KG_M2 = 0.12
-    DAMPED_PINV = 1e-4
-
-    def __init__(self, gains: ImpedanceGains = ImpedanceGains()) -> None:
+    def __init__(self, gains: CartesianGains = CartesianGains()) -> None:
         self._gains = gains
         self.position = np.zeros(3)
         self.rotation = np.eye(3)
         self.posture = np.array(fr3.HOME)  # joint positions the null space prefers
+        self.posture_rate = np.zeros(fr3.DOF)
         self.wrench = np.zeros(6)  # N, Nm in the base frame, added to the spring's
-        self._mass = np.array([self.MASS_KG] * 3 + [self.INERTIA_KG_M2] * 3)
-        self._regular = self.DAMPED_PINV * np.eye(6)
-        self._error, self._wrench, self._twist = np.zeros(6), np.zeros(6), np.zeros(6)
+        self._clip = np.array(gains.error_clip)
+        self._nullspace_damping = 2.0 * sqrt(gains.nullspace_stiffness)
+        self._regular = gains.regularization * np.eye(6)
+        self._error, self._force, self._twist = np.zeros(6), np.zeros(6), np.zeros(6)
+        self._local = np.zeros((6, fr3.DOF))
         self._posture_torque = np.zeros(fr3.DOF)
-        self.set_stiffness(gains.cartesian_stiffness)
+        self.set_stiffness(gains.stiffness)
 
     def set_stiffness(self, stiffness: Sequence[float] | F64) -> None:
-        """Set the diagonal stiffness [6] (N/m, Nm/rad) and the damping that goes with it."""
+        """Set the diagonal stiffness [6] (N/m, Nm/rad); the damping is 2 sqrt(stiffness)."""
         self.stiffness = np.array(stiffness, dtype=np.float64)
-        ratio = self._gains.cartesian_damping_ratio
-        self._damping = 2.0 * ratio * np.sqrt(self.stiffness * self._mass)
+        self._damping = 2.0 * np.sqrt(self.stiffness)
 
     def torque(
         self, state: tuple[F64, F64], pose: tuple[F64, F64], jacobian: F64, out: F64
     ) -> None:
-        """Write J^T (K e - D v) + null-space posture torque [7] Nm into `out`.
+        """Write J^T (K e - D v) + null-space posture torque + J^T wrench [7] Nm into `out`.
 
         `state` joint position and velocity [7]; `pose` tool position [3], rotation [3, 3] in the
-        base; `jacobian` [6, 7] of the tool, linear rows first.
+        base; `jacobian` [6, 7] of the tool in the base, linear rows first.
         """
         position, velocity = state
-        np.subtract(self.position, pose[0], self._error[:3])
-        self._error[3:] = rotation_vector(self.rotation @ pose[1].T)
-        np.dot(jacobian, velocity, self._twist)
-        np.multiply(self._error, self.stiffness, self._wrench)
+        turn = pose[1].T
+        self._error[:3] = turn @ (self.position - pose[0])
+        self._error[3:] = rotation_vector(turn @ self.rotation)
+        clamp(self._error, -self._clip, self._clip, self._error)
+        local = self._local
+        local[:3], local[3:] = turn @ jacobian[:3], turn @ jacobian[3:]
+        np.dot(local, velocity, self._twist)
+        np.multiply(self._error, self.stiffness, self._force)
         self._twist *= self._damping
-        self._wrench -= self._twist
-        self._wrench += self.wrench
-        np.subtract(self.posture, position, self._posture_torque)
-        self._posture_torque *= self._gains.nullspace_stiffness
-        self._posture_torque -= self._gains.nullspace_damping * velocity
-        # (I - J^T (J J^T)^-1 J) tau, so that the posture does not push the tool.
+        self._force -= self._twist
+        np.dot(local.T, self._force, out)
+        out += self._posture(position, velocity, local)
+        out += jacobian.T @ self.wrench
+
+    def _posture(self, position: F64, velocity: F64, jacobian: F64) -> F64:
+        """Torque [7] towards the posture that does not push the tool: (I - J^+ J) tau."""
+        torque = self._posture_torque
+        np.subtract(self.posture, position, torque)
+        torque *= self._gains.nullspace_stiffness
+        torque += self._nullspace_damping * (self.posture_rate - velocity)
         gram = jacobian @ jacobian.T
         gram += self._regular
-        self._wrench -= np.linalg.solve(gram, jacobian @ self._posture_torque)
-        np.dot(jacobian.T, self._wrench, out)
-        out += self._posture_torque
+        torque -= jacobian.T @ np.linalg.solve(gram, jacobian @ torque)
+        clamp(torque, -self._gains.max_torque_nm, self._gains.max_torque_nm, torque)
+        return torque
 
 
-class TorqueGuard:
-    """Feedback limit, joint-limit repulsion, torque-rate limit and torque limit, in this order.
+class TorqueSaturation:
+    """Joint-limit torque, rate and size limits of what is sent to the motors.
 
-    The feedback limit keeps spring and damper small enough that the rate limit can turn them
-    around in time: with the full torque an arm once thrown swings for ever.
-
-    The rate limit is on the torque without gravity, as `franka::limitRate` in libfranka does it
-    (kMaxTorqueRate = 1000 Nm/s); the torque limit is on the sum.
+    The rate limit is on the torque without gravity, which the robot itself adds; the size limit,
+    the robot's own, is on the sum.
     """
 
-    def __init__(self, gains: SafetyGains = SafetyGains()) -> None:
-        self._step = np.array(gains.torque_rate_max_nm_s) * PERIOD_S
-        self._feedback_max = np.array(gains.feedback_max_nm)
-        self._feedback_min = -self._feedback_max
-        self._torque_max = np.array(gains.torque_max_nm)
-        self._torque_min = -self._torque_max
-        self._low = np.array(fr3.POSITION_MIN_RAD) + gains.repulsion_margin_rad
-        self._high = np.array(fr3.POSITION_MAX_RAD) - gains.repulsion_margin_rad
-        self._repulsion = np.array(gains.repulsion_stiffness)
+    def __init__(self, limits: TorqueLimits = TorqueLimits()) -> None:
+        self._range, self._push = limits.joint_limit_range_rad, limits.joint_limit_max_nm
+        self._step = limits.max_delta_nm
+        self._size = np.array(limits.torque_max_nm)
+        self._low, self._high = np.array(fr3.POSITION_MIN_RAD), np.array(fr3.POSITION_MAX_RAD)
         self.previous = np.zeros(fr3.DOF)  # Nm, without gravity
         self._a, self._b = np.zeros(fr3.DOF), np.zeros(fr3.DOF)
 
     def limit(self, torque: F64, position: F64, bias: F64, out: F64) -> None:
-        """Write the torque [7] that may be sent into `out`.
+        """Write the torque [7] that is sent into `out`.
 
         `torque` what the control law asks for; `position` of the joints; `bias` gravity and
         Coriolis torque.
         """
-        np.maximum(position, self._low, out=self._a)  # np.clip takes several times as long
-        np.minimum(self._a, self._high, out=self._a)
-        np.subtract(self._a, position, self._a)
-        np.multiply(self._a, self._repulsion, self._a)
-        np.minimum(torque, self._feedback_max, out=self._b)
-        np.maximum(self._b, self._feedback_min, out=self._b)
-        np.add(self._b, self._a, self._a)
-        np.add(self.previous, self._step, self._b)
-        np.minimum(self._a, self._b, out=self._a)
-        np.subtract(self.previous, self._step, self._b)
-        np.maximum(self._a, self._b, out=self.previous)
+        self._joint_limits(position)
+        np.add(torque, self._a, self._a)
+        np.subtract(self._a, self.previous, self._a)
+        clamp(self._a, -self._step, self._step, self._a)
+        np.add(self.previous, self._a, self.previous)
         np.add(self.previous, bias, out)
-        np.minimum(out, self._torque_max, out=out)
-        np.maximum(out, self._torque_min, out=out)
+        clamp(out, -self._size, self._size, out)
+
+    def _joint_limits(self, position: F64) -> None:
+        """Write a torque into `_a` that grows over the last `_range` before a limit."""
+        scale, a, b = self._push / self._range, self._a, self._b
+        np.subtract(self._low + self._range, position, a)
+        clamp(a, 0.0, self._range, a)
+        np.subtract(position, self._high - self._range, b)
+        clamp(b, 0.0, self._range, b)
+        np.subtract(a, b, a)
+        np.multiply(a, scale, a)
 
 
 def rotation_vector(rotation: F64) -> tuple[float, float, float]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from arfm_ros.control import fr3
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.safety import Limits
+from arfm_ros.core.safety import Limits, Slowdown
 
 ACTION_NAMES = (*fr3.JOINT_NAMES, fr3.GRIPPER_NAME)
 # The gripper moves at its own speed; its command only has to be free of steps.
@@ -19,19 +21,30 @@ def fr3_limits(
     velocity_scale: float = 0.9,
     acceleration_scale: float = 0.9,
     tracking_rad: float = 0.5,
+    speed_max: Sequence[float] = (np.inf,) * fr3.DOF,
 ) -> Limits:
-    """Return limits [8] of `fr3_joint1..7` and `gripper`, inside the published ones."""
+    """Return limits [8] of `fr3_joint1..7` and `gripper`, inside the published ones.
+
+    `speed_max` [7] rad/s: what else bounds the joints' speed, such as the controller's torque.
+    """
     for name, scale in (("velocity", velocity_scale), ("acceleration", acceleration_scale)):
         if not 0.0 < scale <= 1.0:
             raise ConfigError(f"{name}_scale is {scale}, needs to be in (0, 1]")
+    speeds = np.minimum(np.asarray(fr3.VELOCITY_MAX_RAD_S) * velocity_scale, speed_max)
     return Limits(
         names=ACTION_NAMES,
         low=np.append(np.asarray(fr3.POSITION_MIN_RAD) + margin_rad, 0.0),
         high=np.append(np.asarray(fr3.POSITION_MAX_RAD) - margin_rad, 1.0),
-        velocity=np.append(np.asarray(fr3.VELOCITY_MAX_RAD_S) * velocity_scale, GRIPPER_VELOCITY),
+        velocity=np.append(speeds, GRIPPER_VELOCITY),
         acceleration=np.append(
             np.asarray(fr3.ACCELERATION_MAX_RAD_S2) * acceleration_scale, GRIPPER_ACCELERATION
         ),
         tracking=np.append(np.full(fr3.DOF, tracking_rad), np.inf),
         chunk_tolerance=np.append(np.full(fr3.DOF, 0.1), 0.5),
+        slowdown=Slowdown(
+            low=np.append(fr3.SLOWDOWN_MIN_RAD, 0.0),
+            high=np.append(fr3.SLOWDOWN_MAX_RAD, 1.0),
+            offset=np.append(fr3.SLOWDOWN_OFFSET_RAD_S, 0.0),
+            deceleration=np.append(fr3.SLOWDOWN_DECELERATION_RAD_S2, np.inf),
+        ).scaled(velocity_scale),
     )

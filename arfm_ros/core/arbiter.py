@@ -1,11 +1,11 @@
 """Who moves the robot, and what it is told now: policy, human, or nobody with a reason.
 
 Whatever comes in, the command goes through one `Limiter`; a fault brakes and holds, never zeroes.
+All times are of one steady clock; whoever calls translates stamps of other clocks into it.
 """
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
 import numpy as np
@@ -22,13 +22,18 @@ from arfm_ros.core.decision import (
     Decision,
 )
 from arfm_ros.core.errors import SafetyError
+from arfm_ros.core.estop import EStop
 from arfm_ros.core.human import HumanTarget, approach_ns, blend
+from arfm_ros.core.limiter import Limiter
 from arfm_ros.core.player import LONG_AGO, NS, ChunkPlayer, fade_between
-from arfm_ros.core.safety import F64, Limiter, Target, check_chunk, check_vector
+from arfm_ros.core.rest import RestClock
+from arfm_ros.core.safety import F64, Target, check_chunk, check_vector
+from arfm_ros.core.start import start_of
+from arfm_ros.core.watch import StateWatch
 
 __all__ = ["Arbiter", "ArbiterConfig", "Decision"]
 
-CLOCK_BACK_MAX_NS = NS
+GOING_IDLE = "going idle"
 
 
 class Arbiter:
@@ -37,20 +42,18 @@ class Arbiter:
     def __init__(self, config: ArbiterConfig) -> None:
         self.config = config
         self.player = ChunkPlayer(config.blend_ns)
+        self.estop = EStop(config.estop_silence_ns)
+        self.watch = StateWatch(config.limits, config.watch)
         self.rejections = 0  # refused inputs, and why the last one was
         self.last_rejection = ""
-        self.state_stamp_ns = self._state_seen_ns = LONG_AGO
         self._limiter: Limiter | None = None  # None: idle
         self._human = HumanTarget()
-        self._measured: F64 = np.full(config.limits.size, np.nan)  # no state yet
+        self._resting = RestClock()
         self._rest: F64 | None = None  # where a hold without a fault glides to
         self._fault = ""
-        self._estop_pressed = False
-        self._estop = False  # latched
-        self._tracking_armed = False
-        self._stale_ticks = 0
-        self._now_ns = LONG_AGO
-        self._tick_ns = LONG_AGO
+        self._leaving = False  # brakes, then idle
+        self._now_ns = self._tick_ns = LONG_AGO
+        self._lead_ns = config.smooth_ns // 2  # what is sent lags the limiter by as much
 
     @property
     def engaged(self) -> bool:
@@ -65,7 +68,12 @@ class Arbiter:
     @property
     def estopped(self) -> bool:
         """Whether the e-stop is latched."""
-        return self._estop
+        return self.estop.latched
+
+    @property
+    def state_stamp_ns(self) -> int:
+        """When the newest joint state was measured."""
+        return self.watch.stamp_ns
 
     def limited_counts(self) -> dict[str, F64]:
         """Ticks in which a limit held an axis back since engaged: kind -> [A]."""
@@ -81,65 +89,91 @@ class Arbiter:
         Raises `SafetyError` when `measured` is unusable or the e-stop is latched.
         """
         start = check_vector(measured, self.config.limits, "measured position")
-        if self._estop:
+        if self.estop.latched:
             raise SafetyError("e-stop is latched: release it, then call reset")
-        self._measured = start
-        self.state_stamp_ns = self._state_seen_ns = self._now_ns = self._tick_ns = now_ns
+        deaf = self.watch.not_following
+        self.watch.begin(start, now_ns)
+        self._now_ns = now_ns
+        self._leaving = False
         if self._limiter is None:
-            longest_s = self.config.step_max_ns / NS
-            self._limiter = Limiter(self.config.limits, start, longest_s, 5 * longest_s)
-        self._fresh_start(now_ns)
+            self._tick_ns = now_ns
+            self._limiter = Limiter(self.config.limits, start, self.config.steps)
+            self._resting.forget(now_ns)
+        self._fresh_start(now_ns, deaf)
+
+    def retune(self, config: ArbiterConfig) -> None:
+        """Go on with other limits and times for the same axes."""
+        self.config = config
+        if self._limiter is not None:
+            self._limiter.adopt(config.limits)
 
     def disengage(self) -> None:
-        """Go idle: command nothing, so that the controller keeps its last target."""
-        self._limiter, self._rest, self._fault = None, None, ""
+        """Brake, then go idle: command nothing, so that the controller keeps its last target."""
+        self._leaving = self._limiter is not None
+        self._rest = None
         self.player.clear(self._now_ns)
+        self._idle_if_at_rest()
 
     def reset(self) -> None:
         """Clear a latched hold and the e-stop; glide to the measured position.
 
         Raises `SafetyError` while the e-stop is pressed.
         """
-        if self._estop_pressed:
-            raise SafetyError("e-stop is still pressed: release it first, then call reset")
-        self._estop = False
-        self._fresh_start(self._now_ns)
+        self.estop.reset(self._now_ns)
+        deaf = self.watch.not_following
+        self.watch.start_over()
+        self._fresh_start(self._now_ns, deaf)
 
     def fail(self, reason: str) -> None:
         """Latch a hold with `reason`; the first reason stays until a reset."""
         self._fault = self._fault or reason
 
-    def on_estop(self, pressed: bool) -> None:
+    def on_estop(self, pressed: bool, now_ns: int | None = None) -> None:
         """Latch the e-stop when pressed; `reset` clears it after the release."""
-        self._estop_pressed = pressed
-        self._estop = self._estop or pressed
+        self.estop.hear(pressed, self._now_ns if now_ns is None else now_ns)
 
     def on_state(self, position: F64, stamp_ns: int, now_ns: int) -> None:
-        """Take the measured position [A]; an unusable one latches a hold."""
+        """Take the measured position [A]; one that cannot be used or be true latches a hold."""
         self._saw(now_ns)
         try:
-            self._measured = check_vector(position, self.config.limits, "joint state")
+            measured = check_vector(position, self.config.limits, "joint state")
         except SafetyError as error:
             reason = self._reject(str(error))
-            self._fault = self._fault or (reason if self.engaged else "")
-            return
-        # a stamp from the future must not keep the state fresh for ever
-        self.state_stamp_ns, self._state_seen_ns = min(stamp_ns, now_ns), now_ns
+        else:
+            reason = self.watch.see(measured, stamp_ns, now_ns)
+        if reason and self.engaged:
+            self.fail(reason)
 
     def on_chunk(self, chunk: ActionChunk, now_ns: int) -> str:
-        """Take over a chunk; return '' or why it was refused (the one before plays on)."""
+        """Take over a chunk; return '' or why it was refused (the one before plays on).
+
+        `player.chunk` then says when its clock began and how long an action takes.
+        """
         self._saw(now_ns)
-        if self._limiter is None:
+        limiter = self._limiter
+        if limiter is None or self._leaving:
             return "not engaged"
-        if self._estop or self._fault or self._stale():
+        if self.estop.latched or self._fault or self.watch.stale:
             return self._reject(f"holding: {self._fault or 'e-stop or stale joint state'}")
+        if now_ns - chunk.stamp_ns > self.config.observation_age_max_ns:
+            age_s = (now_ns - chunk.stamp_ns) / NS
+            return self._reject(f"observation is {age_s:.1f} s old: inference is too slow")
         try:
             actions = check_chunk(chunk, self.config.limits)
         except SafetyError as error:
             return self._reject(str(error))
-        usable = replace(chunk, actions=actions.astype(np.float32))
-        in_force = Target(self._limiter.position, self._limiter.velocity)
-        refusal = self.player.add(usable, self._in_force_ns(now_ns), in_force)
+        resting = self._at_rest(limiter)
+        rest_ns = self._resting.within(chunk.stamp_ns, now_ns, resting)
+        at_ns = self._in_force_ns(now_ns)
+        in_force = Target(limiter.position, limiter.velocity)
+        usable = replace(
+            chunk,
+            actions=actions.astype(np.float32),
+            stamp_ns=chunk.stamp_ns + rest_ns,
+            dt_ns=round(chunk.dt_ns / self.config.speed),
+        )
+        usable, start = start_of(usable, chunk.stamp_ns, at_ns, resting, limiter)
+        refusal = self.player.add(usable, at_ns, in_force, start)
         if not refusal:
             self._rest = None
         return self._reject(refusal) if refusal else ""
@@ -175,19 +209,27 @@ class Arbiter:
     def tick(self, now_ns: int) -> Decision:
         """Return the command for now."""
         self._saw(now_ns)
+        self.estop.check(now_ns)
         limiter = self._limiter
         if limiter is None:
-            authority, reason = (ESTOP, "e-stop") if self._estop else (IDLE, "not engaged")
+            self._tick_ns = now_ns
+            authority, reason = (ESTOP, "e-stop") if self.estop.latched else (IDLE, "not engaged")
             return Decision(None, np.zeros(self.config.limits.size), authority, reason)
-        dt_s = max(now_ns - self._tick_ns, 0) / NS
-        self._tick_ns = max(now_ns, self._tick_ns)
-        self._watch(now_ns, limiter)
+        dt_s = self._dt_s(now_ns)
+        resting = self._at_rest(limiter)
+        self._resting.note(now_ns, resting)
+        self._tick_ns = now_ns
+        self.fail(self.watch.check(now_ns, limiter.sent[0]))
+        if self.watch.stale:
+            self.player.clear(now_ns)  # what comes next has to see the arm at rest
         authority, reason, target = self._choose(now_ns, limiter)
         limited = limiter.follow(target, dt_s)
         chunk = self.player.chunk if authority in {POLICY, SETTLE} else None
+        command, velocity = limiter.sent
+        self._idle_if_at_rest()
         return Decision(
-            limiter.position.copy(),
-            limiter.velocity.copy(),
+            command,
+            velocity,
             authority,
             reason,
             chunk.info.chunk_id if chunk else 0,
@@ -204,24 +246,24 @@ class Arbiter:
         positions, velocities = np.zeros((count, size)), np.zeros((count, size))
         if self._limiter is None:
             return positions[:0], velocities[:0]
-        limiter = copy.copy(self._limiter)
-        limiter.counts = {kind: n.copy() for kind, n in limiter.counts.items()}
+        limiter = self._limiter.copy()
         parts = -(-step_ns // self.config.step_max_ns)
         for k in range(count * parts):
             at_ns = now_ns + (k + 1) * step_ns // parts
             target = self._choose(at_ns, limiter)[2]
             limiter.follow(target, step_ns / parts / NS)
-            positions[k // parts], velocities[k // parts] = limiter.position, limiter.velocity
+            positions[k // parts], velocities[k // parts] = limiter.sent
         return positions, velocities
 
     def _choose(self, now_ns: int, limiter: Limiter) -> tuple[str, str, Target | None]:
-        if self._estop:
-            reason = "e-stop pressed" if self._estop_pressed else "e-stop released: reset to go on"
-            return ESTOP, reason, None
+        if self.estop.latched:
+            return ESTOP, self.estop.reason, None
         if self._fault:
             return HOLD, self._fault, None
-        if self._stale():
-            age_ms = (now_ns - self.state_stamp_ns) / 1e6
+        if self._leaving:
+            return HOLD, GOING_IDLE, None
+        if self.watch.stale:
+            age_ms = (now_ns - self.watch.stamp_ns) / 1e6
             return HOLD, f"joint state is stale: {age_ms:.0f} ms old", None
         human = self._human.engaged and self.config.human_blend > 0.0
         return self._human_drives(now_ns) if human else self._policy_drives(now_ns, limiter)
@@ -230,7 +272,8 @@ class Arbiter:
         age_ms = (now_ns - self._human.stamp_ns) / 1e6
         if age_ms > self.config.human_age_max_ns / 1e6:
             return HOLD, f"teleop target is {age_ms:.0f} ms old", None
-        human, policy = self._human.at(now_ns), self.player.command(now_ns)
+        human = self._human.at(now_ns + self._lead_ns)
+        policy = self.player.command(now_ns + self._lead_ns)
         if human is None:
             return HUMAN, "waiting for the first teleop target", None
         if policy is None:
@@ -238,7 +281,7 @@ class Arbiter:
         return HUMAN, "", blend(policy, human, self.config.human_blend)
 
     def _policy_drives(self, now_ns: int, limiter: Limiter) -> tuple[str, str, Target | None]:
-        target = self.player.command(now_ns)
+        target = self.player.command(now_ns + self._lead_ns)
         if target is None:
             still = np.zeros(self.config.limits.size)
             rest = None if self._rest is None else Target(self._rest, still)
@@ -248,35 +291,33 @@ class Arbiter:
         arrived = np.abs(target.position - limiter.position).max() < 1e-3 and limiter.at_rest()
         return (HOLD if arrived else SETTLE), "chunk ended", target
 
-    def _watch(self, now_ns: int, limiter: Limiter) -> None:
-        if now_ns < self._tick_ns - CLOCK_BACK_MAX_NS:
-            self.fail("the clock went back: engage again")
-        age_ns = now_ns - self.state_stamp_ns
-        silent = now_ns - self._state_seen_ns > self.config.state_gap_max_ns
-        old = silent or age_ns > self.config.state_age_max_ns
-        self._stale_ticks = self._stale_ticks + 1 if old else 0
-        if self._stale():
-            self.player.clear(now_ns)  # what comes next has to see the arm at rest
-            if age_ns > self.config.state_lost_ns:
-                self.fail(f"joint state is stale: {age_ns / 1e6:.0f} ms old")
-        distance = np.abs(self._measured - limiter.position)
-        far = distance > self.config.limits.tracking
-        if self._tracking_armed and far.any():
-            self.fail(f"arm does not follow its command: {self.config.limits.named(far)}")
-        self._tracking_armed = self._tracking_armed or not far.any()
+    def _at_rest(self, limiter: Limiter) -> bool:
+        """Whether nothing is being executed: the command stands and no path lies ahead of it."""
+        target = self.player.command(self._tick_ns + self._lead_ns)
+        over = target is None or target.ended or bool(self._fault) or self.estop.latched
+        return over and not self._human.engaged and limiter.at_rest()
 
-    def _stale(self) -> bool:
-        return self._stale_ticks >= self.config.stale_ticks
+    def _dt_s(self, now_ns: int) -> float:
+        """Time since the last tick; a clock that goes back is a fault and counts as a period."""
+        dt_ns = now_ns - self._tick_ns
+        if dt_ns < 0:
+            self.fail("the clock went back: reset to go on")
+            self.player.clear(now_ns)
+            return self.config.period_ns / NS
+        return dt_ns / NS
 
-    def _fresh_start(self, now_ns: int) -> None:
-        self._fault, self._stale_ticks, self._tracking_armed = "", 0, False
+    def _fresh_start(self, now_ns: int, deaf: bool) -> None:
+        """Forget what was under way; `deaf`: commands did not arrive, start where the arm is."""
+        self._fault = ""
         self.player.clear(now_ns)
         self._human.fade = None
-        self._approach_human(now_ns)
         self._rest = None
         if self._limiter is not None:
             grip = np.isinf(self.config.limits.tracking)  # a held object stays held
-            self._rest = np.where(grip, self._limiter.position, self._measured)
+            self._rest = np.where(grip, self._limiter.position, self.watch.position)
+            if deaf:
+                self._limiter.restart(self._rest)
+        self._approach_human(now_ns)
 
     def _approach_human(self, now_ns: int) -> None:
         human = self._human.at(now_ns)
@@ -289,10 +330,23 @@ class Arbiter:
 
     def _in_force_ns(self, now_ns: int) -> int:
         """Time to which the command in force belongs: that of the last tick, if recent."""
-        return self._tick_ns if now_ns - self._tick_ns <= 2 * self.config.period_ns else now_ns
+        recent = now_ns - self._tick_ns <= 2 * self.config.period_ns
+        return (self._tick_ns if recent else now_ns) + self._lead_ns
+
+    def _idle_if_at_rest(self) -> None:
+        if self._leaving and self._limiter is not None and self._limiter.at_rest():
+            self._limiter, self._leaving, self._fault = None, False, ""
 
     def _saw(self, now_ns: int) -> None:
+        """Note the time; the arbiter's own silence ends what was under way, by its length."""
         self._now_ns = max(self._now_ns, now_ns)
+        silence_ns = now_ns - self._tick_ns
+        if self._limiter is None or silence_ns <= self.config.stall_max_ns:
+            return
+        self.player.clear(now_ns)
+        self._rest = None
+        if silence_ns > self.config.stall_lost_ns:
+            self.fail(f"the arbiter itself was silent for {silence_ns / 1e6:.0f} ms")
 
     def _reject(self, reason: str) -> str:
         self.rejections += 1

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.limiter import Steps
 from arfm_ros.core.safety import F64, Limits
+from arfm_ros.core.watch import WatchConfig
 
 IDLE, POLICY, HUMAN = "idle", "policy", "human"
 SETTLE, HOLD, ESTOP = "settle", "hold", "estop"
@@ -18,14 +21,26 @@ class ArbiterConfig:
     limits: Limits
     period_ns: int = 10_000_000
     step_max_ns: int = 20_000_000  # a later tick moves no farther than one of this length
+    smooth_ns: int = 20_000_000  # what is sent is the mean over so long: bounds the jerk
+    speed: float = 1.0  # chunks are played so many times as fast as planned, at most 1
     blend_ns: int = 100_000_000  # hand-over from one chunk to the next
-    state_gap_max_ns: int = 100_000_000  # none for longer: hold until there is one again
-    state_age_max_ns: int = 250_000_000  # by its stamp, for it may come late: likewise
-    state_lost_ns: int = 500_000_000  # older: hold until a reset
-    stale_ticks: int = 3  # in a row: a late tick of the arbiter itself is no fault of the robot
+    watch: WatchConfig = WatchConfig()
+    stall_max_ns: int = 100_000_000  # own silence: longer ones end what was under way
+    stall_lost_ns: int = 500_000_000  # longer ones hold until a reset
+    observation_age_max_ns: int = 5_000_000_000  # an arm at rest waits so long for a chunk
+    estop_silence_ns: int = 0  # without an e-stop message for longer it is pressed; 0: never
     human_age_max_ns: int = 200_000_000
     human_blend: float = 1.0  # 0 policy .. 1 human while a human is engaged
     human_approach_rad_s: float = 0.5  # speed at which a distance to the human's target closes
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.speed <= 1.0:
+            raise ConfigError(f"speed is {self.speed}, needs to be in (0, 1]")
+
+    @property
+    def steps(self) -> Steps:
+        """How the limiter sees time."""
+        return Steps(self.step_max_ns / 1e9, self.stall_max_ns / 1e9, self.smooth_ns / 1e9)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -30,11 +30,18 @@ def monotone_slopes(knots: F64, dt_s: float) -> F64:
 
 
 class Spline:
-    """The path of one chunk from the command at its stamp through its actions [H, A]."""
+    """The path of one chunk from the command at its stamp through its actions [H, A].
 
-    def __init__(self, actions: F64, start: F64, stamp_ns: int, dt_ns: int) -> None:
+    With a `ramp_ns` it starts from rest half of that before its stamp: its clock speeds up to the
+    usual one until half of it after the stamp, so that nothing has to be caught up with.
+    """
+
+    def __init__(
+        self, actions: F64, start: F64, stamp_ns: int, dt_ns: int, ramp_ns: int = 0
+    ) -> None:
         self.stamp_ns = stamp_ns
         self.dt_ns = dt_ns
+        self._ramp_ns = ramp_ns
         self.knots: F64 = np.vstack([start, actions])
         self.slopes = monotone_slopes(self.knots, dt_ns / NS)
         backwards = self.knots[::-1]
@@ -52,13 +59,24 @@ class Spline:
         if now_ns >= self.end_ns:
             end = self.knots[last]
             return Target(end, np.zeros_like(end), end, end, ended=True)
-        k, into_ns = divmod(max(now_ns - self.stamp_ns, 0), self.dt_ns)
+        elapsed_ns, rate = self._clock(now_ns)
+        k, into_ns = divmod(elapsed_ns, self.dt_ns)
         dt = self.dt_ns / NS
         position, velocity = _hermite(self.knots, self.slopes, k, into_ns / self.dt_ns, dt)
-        if now_ns < self.stamp_ns:
-            velocity = np.zeros_like(position)
+        velocity = velocity * rate
         low = np.minimum(position, self._low[k + 1])
         return Target(position, velocity, low, np.maximum(position, self._high[k + 1]))
+
+    def _clock(self, now_ns: int) -> tuple[int, float]:
+        """Time on the path at `now_ns`, and how fast it passes: 0 before the start."""
+        since_ns = now_ns - self.stamp_ns
+        half_ns = self._ramp_ns // 2
+        if since_ns >= half_ns:
+            return since_ns, 1.0
+        into_ns = max(since_ns + half_ns, 0)
+        if not into_ns:
+            return 0, 0.0
+        return into_ns**2 // (2 * self._ramp_ns), into_ns / self._ramp_ns
 
 
 def _hermite(knots: F64, slopes: F64, k: int, s: float, dt_s: float) -> tuple[F64, F64]:
@@ -105,6 +123,14 @@ def fade_between(in_force: Target, new: Target, begin_ns: int, duration_ns: int)
     return Fade(offset, in_force.velocity - new.velocity, begin_ns, duration_ns)
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a chunk begins: when it was observed, and from rest over a `ramp_ns` or in motion."""
+
+    observed_ns: int
+    ramp_ns: int = 0
+
+
 class ChunkPlayer:
     """Follow the newest observation's chunk, with no jump where one chunk takes over.
 
@@ -116,33 +142,41 @@ class ChunkPlayer:
         self._future_max_ns = future_max_ns
         self._spline: Spline | None = None
         self._fade: Fade | None = None
-        self._floor_ns = LONG_AGO
-        self.chunk: ActionChunk | None = None
+        self._floor_ns = self._observed_ns = LONG_AGO
+        self.chunk: ActionChunk | None = None  # its stamp is when its clock began
 
     @property
     def path(self) -> Spline | None:
         """Path of the chunk in force, without the fade from what was before."""
         return self._spline
 
-    def add(self, chunk: ActionChunk, now_ns: int, start: Target | None = None) -> str:
+    def add(
+        self,
+        chunk: ActionChunk,
+        now_ns: int,
+        in_force: Target | None = None,
+        start: Start | None = None,
+    ) -> str:
         """Take over `chunk` from `now_ns` on; return '' or why it was refused.
 
-        `start` is the command in force at `now_ns`; without it the player's own command counts,
-        and with nothing playing the first action.
+        `in_force` is the command at `now_ns`; without it the player's own command counts, and
+        with nothing playing the first action. `start`: where the chunk's clock did not begin with
+        its observation.
         """
-        refusal = self._refusal(chunk, now_ns)
+        start = start or Start(chunk.stamp_ns)
+        refusal = self._refusal(chunk, start, now_ns)
         if refusal:
             return refusal
-        in_force = start or self.command(now_ns)
+        in_force = in_force or self.command(now_ns)
         actions = np.asarray(chunk.actions, dtype=np.float64)
         first = actions[0] if in_force is None else in_force.position
         # what was commanded when the observation was taken; the fade covers the rest
         if self._spline is not None and self._spline.stamp_ns <= chunk.stamp_ns <= now_ns:
             first = self._spline.at(chunk.stamp_ns).position
-        spline = Spline(actions, first, chunk.stamp_ns, chunk.dt_ns)
+        spline = Spline(actions, first, chunk.stamp_ns, chunk.dt_ns, start.ramp_ns)
         if in_force is not None and self._blend_ns > 0:
             self._fade = fade_between(in_force, spline.at(now_ns), now_ns, self._blend_ns)
-        self._spline, self.chunk = spline, chunk
+        self._spline, self.chunk, self._observed_ns = spline, chunk, start.observed_ns
         return ""
 
     def command(self, now_ns: int) -> Target | None:
@@ -157,16 +191,16 @@ class ChunkPlayer:
         self._spline, self._fade, self.chunk = None, None, None
         self._floor_ns = floor_ns
 
-    def _refusal(self, chunk: ActionChunk, now_ns: int) -> str:
-        if chunk.stamp_ns < self._floor_ns:
-            age_ms = (self._floor_ns - chunk.stamp_ns) / 1e6
+    def _refusal(self, chunk: ActionChunk, start: Start, now_ns: int) -> str:
+        if start.observed_ns < self._floor_ns:
+            age_ms = (self._floor_ns - start.observed_ns) / 1e6
             return f"observation is {age_ms:.0f} ms older than the hand-over"
-        if self.chunk is not None and chunk.stamp_ns <= self.chunk.stamp_ns:
+        if self.chunk is not None and start.observed_ns <= self._observed_ns:
             return "observation is not newer than that of the chunk in force"
         if chunk.end_ns <= now_ns:
             late_ms = (now_ns - chunk.end_ns) / 1e6
             return f"chunk was over {late_ms:.0f} ms before it came: inference is too slow"
-        if chunk.stamp_ns > now_ns + self._future_max_ns:
-            ahead_ms = (chunk.stamp_ns - now_ns) / 1e6
+        if start.observed_ns > now_ns + self._future_max_ns:
+            ahead_ms = (start.observed_ns - now_ns) / 1e6
             return f"observation is {ahead_ms:.0f} ms in the future: the clocks disagree"
         return ""

@@ -1,14 +1,8 @@
-"""Limits of the command: position with margin, velocity and acceleration with the real dt.
-
-The limiter works per axis on the command itself: q' = q + v' dt. For every dt sequence the braking
-distance from speed v at deceleration a is at most v^2 / (2 a), because the speeds after each step
-are a right Riemann sum of a falling line. So a speed v' with v' dt + v'^2 / (2 a) <= d can always
-be braked within distance d, and braking at `a` keeps that true for the next step, whatever its dt.
-"""
+"""Limits of the command, and the checks of what wants to become one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +11,34 @@ from arfm_ros.core.data import ActionChunk
 from arfm_ros.core.errors import ConfigError, SafetyError
 
 F64 = NDArray[np.float64]
-LIMIT_KINDS = ("position", "velocity", "acceleration")
-_ROUNDING = 1e-6  # chunks are float32
+_STEEP = 1e6  # stands for inf, whose product with 0 is no number
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slowdown:
+    """Permitted speed that falls towards the ends of an axis, per axis [A].
+
+    At distance x from the end it is sqrt(2 deceleration x) - offset, as libfranka's
+    `joint_velocity_limits` has it; `deceleration` inf: no such limit.
+    """
+
+    low: F64
+    high: F64
+    offset: F64
+    deceleration: F64
+
+    def scaled(self, factor: float) -> Slowdown:
+        """Return the law whose speeds are `factor` times these."""
+        return replace(
+            self, offset=factor * self.offset, deceleration=factor**2 * self.deceleration
+        )
+
+    def speeds(self, position: F64) -> tuple[F64, F64]:
+        """Return the lowest and the highest permitted velocity [A] at `position` [A]."""
+        twice = 2.0 * np.minimum(self.deceleration, _STEEP)
+        down = np.sqrt(twice * np.maximum(position - self.low, 0.0)) - self.offset
+        up = np.sqrt(twice * np.maximum(self.high - position, 0.0)) - self.offset
+        return -np.maximum(down, 0.0), np.maximum(up, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +52,7 @@ class Limits:
     acceleration: F64
     tracking: F64  # inf: not checked (a gripper that holds an object stays behind its command)
     chunk_tolerance: F64  # actions this far beyond a limit are clipped, further ones refused
+    slowdown: Slowdown | None = None
 
     def __post_init__(self) -> None:
         fields = ("low", "high", "velocity", "acceleration", "tracking", "chunk_tolerance")
@@ -106,98 +127,3 @@ def check_chunk(chunk: ActionChunk, limits: Limits) -> F64:
             f"({limits.low[worst]:.3f}..{limits.high[worst]:.3f})"
         )
     return clipped
-
-
-def stoppable_speed(distance: F64, acceleration: F64, dt_s: float) -> F64:
-    """Speed [A] of the next step from which braking ends within `distance` [A] (negative: 0)."""
-    step = acceleration * dt_s
-    return np.asarray(np.sqrt(step**2 + 2 * acceleration * np.maximum(distance, 0.0)) - step)
-
-
-def _between(values: F64, low: F64, high: F64) -> F64:
-    """Clip; `np.clip` takes several times as long for a handful of numbers."""
-    clipped: F64 = np.minimum(np.maximum(values, low), high)
-    return clipped
-
-
-class Limiter:
-    """The command in force and the only way to change it.
-
-    Laws, for finite or non-finite targets and any dt: |dq| <= velocity * dt; the velocity changes
-    by at most acceleration * dt; inside the limits it stays inside; from outside it only moves in.
-    A `dt_s` above `dt_max_s` counts as `dt_max_s`; above `pause_s` the arm stood still meanwhile,
-    so the velocity starts again at 0.
-    """
-
-    def __init__(
-        self, limits: Limits, position: F64, dt_max_s: float = 0.02, pause_s: float = 0.1
-    ) -> None:
-        self.limits = limits
-        self.position = check_vector(position, limits, "start position").copy()
-        self.velocity: F64 = np.zeros(limits.size)
-        self.counts = {kind: np.zeros(limits.size, dtype=np.int64) for kind in LIMIT_KINDS}
-        self._dt_max_s = dt_max_s
-        self._pause_s = pause_s
-
-    def step(self, target: Target, dt_s: float) -> tuple[str, ...]:
-        """Move towards `target` for `dt_s`; return the kinds of limits that held it back.
-
-        Raises `SafetyError` and moves nothing when the target is not finite.
-        """
-        aim = check_vector(target.position, self.limits, "target")
-        ahead = check_vector(target.velocity, self.limits, "target velocity")
-        dt = self._begin(dt_s)
-        if dt <= 0:
-            return ()
-        limits = self.limits
-        inside = _between(aim, limits.low, limits.high)
-        # error before this step, relative to a target that moves on its own
-        error = inside - ahead * dt - self.position
-        last_step = np.abs(error) <= limits.acceleration * dt**2
-        closing = np.sign(error) * stoppable_speed(np.abs(error), limits.acceleration, dt)
-        wish = ahead + np.where(last_step, error / dt, closing)
-        limited = {"position": np.abs(inside - aim) > _ROUNDING}
-        limited["velocity"] = np.abs(wish) > limits.velocity * (1 + _ROUNDING)
-        low = limits.low if target.low is None else np.minimum(target.low, inside)
-        high = limits.high if target.high is None else np.maximum(target.high, inside)
-        limited["acceleration"] = self._advance(wish, dt, low, high)
-        return self._count(limited)
-
-    def follow(self, target: Target | None, dt_s: float) -> tuple[str, ...]:
-        """Step towards `target`, or brake without one."""
-        return self.brake(dt_s) if target is None else self.step(target, dt_s)
-
-    def brake(self, dt_s: float) -> tuple[str, ...]:
-        """Slow down to rest as fast as the acceleration limit allows, then stay."""
-        dt = self._begin(dt_s)
-        if dt > 0:
-            self._advance(np.zeros(self.limits.size), dt, self.limits.low, self.limits.high)
-        return ()
-
-    def at_rest(self) -> bool:
-        """Whether the command stands still."""
-        return bool((np.abs(self.velocity) < 1e-6).all())
-
-    def _begin(self, dt_s: float) -> float:
-        if dt_s > self._pause_s:
-            self.velocity = np.zeros(self.limits.size)
-        return min(dt_s, self._dt_max_s)
-
-    def _advance(self, wish: F64, dt: float, low: F64, high: F64) -> NDArray[np.bool_]:
-        limits, q, v = self.limits, self.position, self.velocity
-        a = limits.acceleration
-        up = stoppable_speed(np.minimum(high, limits.high) - q, a, dt)
-        down = stoppable_speed(q - np.maximum(low, limits.low), a, dt)
-        allowed = _between(
-            wish, -np.minimum(down, limits.velocity), np.minimum(up, limits.velocity)
-        )
-        new = _between(allowed, v - a * dt, v + a * dt)
-        # rounding only: the braking law above already keeps inside
-        moved = _between(q + new * dt, np.minimum(q, limits.low), np.maximum(q, limits.high))
-        self.position, self.velocity = moved, (moved - q) / dt
-        return np.asarray(np.abs(new - allowed) > a * dt * _ROUNDING)
-
-    def _count(self, limited: dict[str, NDArray[np.bool_]]) -> tuple[str, ...]:
-        for kind, mask in limited.items():
-            self.counts[kind] += mask
-        return tuple(kind for kind, mask in limited.items() if mask.any())

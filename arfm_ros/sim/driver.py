@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.control import fr3
+from arfm_ros.control.crisp_gains import TUNED
 from arfm_ros.control.limits import fr3_limits
 from arfm_ros.control.objects import object_of, object_state
 from arfm_ros.core.arbiter import Arbiter, ArbiterConfig
@@ -63,7 +64,7 @@ class PolicyDriver:
         cameras = tuple(c.name for c in spec.cameras)
         size = (self.config.height, self.config.width)
         self._renderer = Renderer(world.model, *size, cameras)
-        self.limits = fr3_limits()
+        self.limits = fr3_limits(speed_max=TUNED.speed_max())
         joints = (*fr3.JOINT_NAMES, fr3.GRIPPER_NAME)
         self._numbers = tuple(name for name in spec.state_names if name not in joints)
         self._objects = sorted({object_of(name)[0] for name in self._numbers})

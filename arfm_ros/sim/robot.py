@@ -10,16 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.control import fr3
+from arfm_ros.control.crisp_gains import TUNED
 from arfm_ros.control.impedance import (
-    PERIOD_S,
     CartesianImpedance,
     JointImpedance,
-    TorqueGuard,
+    TorqueSaturation,
     rotation_from_quaternion,
 )
 from arfm_ros.core.errors import SafetyError
 
 F64 = NDArray[np.float64]
+PERIOD_S = 0.001
 FINGER_TRAVEL_M = fr3.GRIPPER_WIDTH_M / 2
 # How far the finger setpoint may run ahead of the finger: the motor is at its force limit there
 # (70 N / 8000 N/m), and a larger lead would only delay the next opening.
@@ -53,12 +54,10 @@ class Robot:
         self._jacobian = np.zeros((6, model.nv))
         self._arm_jacobian = np.zeros((6, fr3.DOF))
         self._asked = np.zeros(fr3.DOF)
-        self._whole_acceleration, self._inertial = np.zeros(model.nv), np.zeros(model.nv)
-        self._acceleration = self._whole_acceleration[: fr3.DOF]  # a view
         self.joint, self.cartesian, self.guard = (
-            JointImpedance(),
+            JointImpedance(TUNED),
             CartesianImpedance(),
-            TorqueGuard(),
+            TorqueSaturation(),
         )
         self.cartesian_active = False
         self._finger_goal_m = FINGER_TRAVEL_M
@@ -77,7 +76,7 @@ class Robot:
     def hold(self) -> None:
         """Make the measured state the target of both controllers."""
         self.joint.position[:] = self.position
-        self.joint.velocity[:] = 0.0
+        self.joint.velocity[:] = self.velocity  # as on_activate has it
         self.cartesian.position[:] = self._tool_position
         self.cartesian.rotation[:] = self._tool_rotation
         self.cartesian.posture[:] = self.position
@@ -92,9 +91,7 @@ class Robot:
             )
             self.cartesian.torque(state, pose, jacobian, self._asked)
         else:
-            self.joint.acceleration(self.position, self.velocity, self._acceleration)
-            mujoco.mj_mulM(self._model, self._data, self._inertial, self._whole_acceleration)
-            self._asked[:] = self._inertial[: fr3.DOF]
+            self.joint.torque(self.position, self.velocity, self._asked)
         self.guard.limit(self._asked, self.position, self._bias, self.torque)
         self._ctrl[fr3.DOF] = self._next_finger_setpoint()
 

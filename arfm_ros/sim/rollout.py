@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from arfm_ros.control.crisp_gains import TUNED
 from arfm_ros.core.data import Policy
 from arfm_ros.core.decision import Decision
 from arfm_ros.core.seams import Seams, Tick, seams_of
@@ -78,7 +79,7 @@ class Rollouts:
         if self.driver.config.seams:
             self._ticks.append(self.driver.tick_of(decision))
         if decision.command is not None:
-            world.command_joints(decision.command[:7], decision.velocity[:7])
+            world.command_joints(decision.command[:7], TUNED.field(decision.velocity[:7]))
             world.command_gripper(float(decision.command[7]))
             self._ratio = max(self._ratio, self._step_ratio(decision.command))
             self._before = decision.command

@@ -1,0 +1,77 @@
+"""Gains and clamps of CRISP's controllers as its FR3 demo configures them.
+
+Source: `crisp_controllers_demos`, `config/fr3/controllers.yaml`, and the defaults in
+`crisp_controllers`, `src/cartesian_impedance_controller.yaml`. Units: rad, m, Nm, N, s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arfm_ros.control import fr3
+
+F64 = NDArray[np.float64]
+# How far an arm may come to rest from the last target when the sender dies at any speed
+DISPLACEMENT_MAX_RAD: Final = 0.1
+KNEE: Final = 0.8  # part of it that the velocity field alone may make
+FALL: Final = 0.28  # above the knee the field falls: the arm lags and has more way to brake in
+
+
+@dataclass(frozen=True, slots=True)
+class JointGains:
+    """`joint_impedance_controller`: null-space stiffness 5 and damping 0.5, times the weights."""
+
+    stiffness: tuple[float, ...] = (750.0, 750.0, 750.0, 750.0, 250.0, 150.0, 50.0)  # Nm/rad
+    damping: tuple[float, ...] = (75.0, 75.0, 75.0, 75.0, 25.0, 15.0, 5.0)  # Nm s/rad
+    max_torque_nm: float = 5.0  # nullspace.max_tau
+
+    def field(self, velocity: F64) -> F64:
+        """Return the velocity [7] to send with a target that moves at `velocity` [7] rad/s.
+
+        CRISP keeps the last target and velocity for ever, so an arm whose sender dies rests
+        D v / K from the last target. Up to the knee the whole velocity is sent; above it less,
+        for an arm that trails its target by D (v - sent) / K has that much more way to brake in.
+        """
+        knee = KNEE * DISPLACEMENT_MAX_RAD * np.array(self.stiffness) / np.array(self.damping)
+        speed = np.abs(velocity)
+        sent = np.minimum(speed, np.maximum(knee - FALL * (speed - knee), 0.0))
+        return np.asarray(np.sign(velocity) * sent)
+
+    def speed_max(self) -> F64:
+        """Return the joint speed [7] rad/s that the clamped torque can brake within 0.1 rad.
+
+        sqrt(2 d tau / m), with the largest inertia m of the joint over all postures.
+        """
+        torque = np.minimum(self.max_torque_nm, fr3.TORQUE_MAX_NM)
+        return np.asarray(np.sqrt(2.0 * DISPLACEMENT_MAX_RAD * torque / fr3.INERTIA_MAX_KG_M2))
+
+
+PUBLISHED: Final = JointGains()
+# `nullspace.max_tau` raised: 5 Nm cannot brake a stretched arm that is faster than 0.5 rad/s.
+# config/crisp_fr3.yaml holds it for a real robot; the simulated controller has it.
+TUNED: Final = JointGains(max_torque_nm=40.0)
+
+
+@dataclass(frozen=True, slots=True)
+class CartesianGains:
+    """`cartesian_impedance_controller`; a damping is twice the root of its stiffness."""
+
+    stiffness: tuple[float, ...] = (400.0, 400.0, 400.0, 30.0, 30.0, 30.0)
+    error_clip: tuple[float, ...] = (0.1, 0.1, 0.1, 0.5, 0.5, 0.5)
+    nullspace_stiffness: float = 2.0
+    max_torque_nm: float = 5.0
+    regularization: float = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class TorqueLimits:
+    """Clamps of both controllers on what reaches the motors."""
+
+    joint_limit_range_rad: float = 0.3
+    joint_limit_max_nm: float = 5.0
+    max_delta_nm: float = 0.5  # per control cycle of 1 ms
+    torque_max_nm: tuple[float, ...] = fr3.TORQUE_MAX_NM

@@ -1,0 +1,217 @@
+"""The command in force and the only way to change it.
+
+Between two ticks an axis moves with constant acceleration: q' = q + (v + v') dt / 2. A speed v'
+with (v + v') dt / 2 + v'^2 / (2 a) + v' h / 2 <= d can be braked within distance d: braking at `a`
+keeps that true at the next tick, whatever its dt up to h, and so does stopping within one tick.
+What is sent is the mean of this path over a short window, which keeps its bounds and limits the
+jerk (see `smoothing`).
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.safety import F64, Limits, Slowdown, Target, check_vector
+from arfm_ros.core.smoothing import MovingMean
+
+LIMIT_KINDS = ("position", "velocity", "acceleration")
+_ROUNDING = 1e-6  # chunks are float32
+# A remaining distance e is closed at GAIN e / dt: two equal poles at 0.41, no overshoot.
+GAIN = 0.343
+RESERVE = 0.9  # part of the deceleration that approaching a target or an end plans with
+SMALLEST_RAD_S = 1e-9
+FAR = 1e6
+SLOWER = 0.995  # of the permitted speed near an end: it is checked at ticks only
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """How the limiter sees time; seconds."""
+
+    longest: float = 0.02  # a later tick counts as one of this length
+    pause: float = 0.1  # after a longer one the axes slowed down meanwhile
+    smooth: float = 0.02  # window of the mean that is sent
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.smooth or not 0.0 < self.longest:
+            raise ConfigError(f"limiter: {self} needs positive times")
+
+
+class Limiter:
+    """Move a command [A] within its limits.
+
+    Laws, for finite or non-finite targets and any dt, of what is sent: |dq| <= velocity * dt, and
+    less near the ends of an axis; the velocity changes by at most acceleration * dt; the
+    acceleration by at most 2 acceleration / smooth * dt; inside the limits it stays inside; from
+    outside it only moves in.
+    """
+
+    def __init__(self, limits: Limits, position: F64, steps: Steps = Steps()) -> None:
+        self.limits, self._steps = limits, steps
+        self.position = check_vector(position, limits, "start position").copy()
+        self.velocity: F64 = np.zeros(limits.size)
+        self.counts = {kind: np.zeros(limits.size, dtype=np.int64) for kind in LIMIT_KINDS}
+        self._slow = _gentle(limits)
+        self._mean = MovingMean(self.position, steps.smooth)
+        self._sent = self._mean.mean()
+
+    @property
+    def sent(self) -> tuple[F64, F64]:
+        """Position [A] and velocity [A] to send."""
+        return self._sent
+
+    def step(self, target: Target, dt_s: float) -> tuple[str, ...]:
+        """Move towards `target` for `dt_s`; return the kinds of limits that held it back.
+
+        Raises `SafetyError` and moves nothing when the target is not finite.
+        """
+        aim = check_vector(target.position, self.limits, "target")
+        ahead = check_vector(target.velocity, self.limits, "target velocity")
+        dt = self._begin(dt_s)
+        if dt <= 0:
+            return ()
+        limits = self.limits
+        inside = _between(aim, limits.low, limits.high)
+        # where the target was at the last tick, seen from there
+        error = inside - ahead * dt - self.position
+        distance = np.abs(error)
+        closing = np.minimum(
+            distance * (GAIN / dt), np.sqrt(2.0 * RESERVE * limits.acceleration * distance)
+        )
+        wish = ahead + np.sign(error) * closing
+        wish = np.where(np.abs(wish) < SMALLEST_RAD_S, 0.0, wish)
+        limited = {"position": np.abs(inside - aim) > _ROUNDING}
+        limited["velocity"] = np.abs(wish) > limits.velocity * (1 + _ROUNDING)
+        limited["acceleration"] = self._advance(wish, dt, *self._hull(target, inside, ahead))
+        return self._count(limited)
+
+    def follow(self, target: Target | None, dt_s: float) -> tuple[str, ...]:
+        """Step towards `target`, or brake without one."""
+        return self.brake(dt_s) if target is None else self.step(target, dt_s)
+
+    def brake(self, dt_s: float) -> tuple[str, ...]:
+        """Slow down to rest as fast as the acceleration limit allows, then stay."""
+        dt = self._begin(dt_s)
+        if dt > 0:
+            self._advance(np.zeros(self.limits.size), dt, self.limits.low, self.limits.high)
+        return ()
+
+    def restart(self, position: F64) -> None:
+        """Go on at rest from `position` [A], where the arm was measured after all."""
+        self.position = check_vector(position, self.limits, "measured position").copy()
+        self.velocity = np.zeros(self.limits.size)
+        self._mean.restart(self.position, self.velocity)
+        self._sent = self._mean.mean()
+
+    def adopt(self, limits: Limits) -> None:
+        """Go on within other limits of the same axes; what is too fast now brakes."""
+        self.limits, self._slow = limits, _gentle(limits)
+
+    def at_rest(self) -> bool:
+        """Whether the command stands still, and so does what is sent."""
+        return not (np.abs(self.velocity) > 1e-6).any() and not (
+            np.abs(self._sent[1]) > 1e-6
+        ).any()
+
+    def copy(self) -> Limiter:
+        """Return a limiter that goes on from here by itself."""
+        other = copy.copy(self)
+        other.counts = {kind: n.copy() for kind, n in self.counts.items()}
+        other._mean = self._mean.copy()
+        return other
+
+    def _begin(self, dt_s: float) -> float:
+        if dt_s > self._steps.pause:
+            self._slow_down(dt_s)
+        return min(dt_s, self._steps.longest)
+
+    def _slow_down(self, pause_s: float) -> None:
+        """Nothing was sent for `pause_s`: go on from what was, as slow as braking allows."""
+        position, velocity = self._sent
+        change = self.limits.acceleration * (pause_s - self._steps.longest)
+        self.velocity = np.sign(velocity) * np.maximum(np.abs(velocity) - change, 0.0)
+        self._mean.restart(position, self.velocity)
+        ahead = self._mean.end
+        self.position = _between(
+            ahead, np.minimum(position, self.limits.low), np.maximum(position, self.limits.high)
+        )
+
+    def _hull(self, target: Target, inside: F64, ahead: F64) -> tuple[F64, F64]:
+        """What the path ahead does not leave: a target that stands is not run past."""
+        limits, q = self.limits, self.position
+        stands = ahead == 0.0
+        low = np.where(stands, np.minimum(inside, q), limits.low)
+        high = np.where(stands, np.maximum(inside, q), limits.high)
+        if target.low is not None:
+            low = np.maximum(low, np.minimum(target.low, inside))
+        if target.high is not None:
+            high = np.minimum(high, np.maximum(target.high, inside))
+        return low, high
+
+    def _advance(self, wish: F64, dt: float, low: F64, high: F64) -> NDArray[np.bool_]:
+        limits, q, v = self.limits, self.position, self.velocity
+        a = limits.acceleration
+        up = np.minimum(_stoppable(high - q, v, a, (dt, dt)), limits.velocity)
+        down = np.minimum(_stoppable(q - low, -v, a, (dt, dt)), limits.velocity)
+        whole = (dt, self._steps.longest)
+        up = np.minimum(up, _stoppable(limits.high - q, v, a, whole))
+        down = np.minimum(down, _stoppable(q - limits.low, -v, a, whole))
+        if self._slow is not None:
+            up = np.minimum(up, _permitted(self._slow, self._slow.high - q, v, dt))
+            down = np.minimum(down, _permitted(self._slow, q - self._slow.low, -v, dt))
+        allowed = _between(wish, -down, up)
+        new = _between(allowed, v - a * dt, v + a * dt)
+        # rounding only: the braking law above already keeps inside
+        moved = _between(
+            q + 0.5 * (v + new) * dt, np.minimum(q, limits.low), np.maximum(q, limits.high)
+        )
+        self.position, self.velocity = moved, new
+        self._mean.push(dt, moved, new)
+        self._sent = self._mean.mean()
+        return np.asarray(np.abs(new - allowed) > a * dt * _ROUNDING)
+
+    def _count(self, limited: dict[str, NDArray[np.bool_]]) -> tuple[str, ...]:
+        for kind, mask in limited.items():
+            self.counts[kind] += mask
+        return tuple(kind for kind, mask in limited.items() if mask.any())
+
+
+def _gentle(limits: Limits) -> Slowdown | None:
+    """The law of permitted speeds, a little slower and no steeper than an axis can brake."""
+    if limits.slowdown is None:
+        return None
+    slow = limits.slowdown.scaled(SLOWER)
+    deceleration = np.minimum(slow.deceleration, RESERVE * limits.acceleration)
+    free = np.isinf(slow.deceleration)  # an axis without such a law: the ends lie far away
+    low, high = np.where(free, -FAR, slow.low), np.where(free, FAR, slow.high)
+    return Slowdown(low, high, slow.offset, deceleration)
+
+
+def _stoppable(distance: F64, velocity: F64, acceleration: F64, ticks: tuple[float, float]) -> F64:
+    """Largest speed [A] at the end of a tick from which `distance` [A] is enough to brake in.
+
+    `ticks`: lengths of this one and of the longest one that may follow.
+    """
+    dt, following = ticks
+    half = 0.5 * acceleration * (dt + following)
+    inside = half**2 + acceleration * (2.0 * distance - velocity * dt)
+    return np.asarray(np.maximum(np.sqrt(np.maximum(inside, 0.0)) - half, 0.0))
+
+
+def _permitted(slow: Slowdown, distance: F64, velocity: F64, dt: float) -> F64:
+    """Largest speed [A] at the end of a tick that is permitted where the tick ends."""
+    half = slow.offset + 0.5 * slow.deceleration * dt
+    inside = half**2 - slow.offset**2
+    inside += slow.deceleration * (2.0 * distance - velocity * dt)
+    return np.asarray(np.maximum(np.sqrt(np.maximum(inside, 0.0)) - half, 0.0))
+
+
+def _between(values: F64, low: F64, high: F64) -> F64:
+    """Clip; `np.clip` takes several times as long for a handful of numbers."""
+    clipped: F64 = np.minimum(np.maximum(values, low), high)
+    return clipped
