@@ -109,6 +109,9 @@ class EnginePolicy:
             info = replace(info, guided=True, prefix_length=prefix.info.prefix_length)
         return ActionChunk(actions, context.stamp_ns, spec.dt_ns, spec.action_names, info=info)
 
+    def hang_up(self) -> None:
+        """Do nothing: `cancelled` ends a chunk within a step."""
+
     def _following_on(self, context: Context, prefix: ActionChunk, steps: int) -> Velocity:
         """Return the velocity of a chunk that follows on from `prefix`."""
         if prefix.stamp_ns != context.stamp_ns:

@@ -11,7 +11,7 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 
 from arfm_ros.core.data import Observation
-from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.errors import ConfigError, SpecError
 from arfm_ros.core.history import History
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.core.sync import Input, Missing, Synced, Synchronizer
@@ -141,6 +141,14 @@ class PolicyInputs:
         observation = replace(seen[-1], earlier=tuple(seen[:-1]))
         spec.check(observation)
         return observation
+
+    def fit(self, synced: Synced[Sample], spec: PolicySpec, instruction: str) -> bool:
+        """Tell whether a set is one that `observe` takes for a policy."""
+        try:
+            self.observe(synced, spec, instruction)
+        except SpecError:
+            return False
+        return True
 
     def _earlier(self, synced: Synced[Sample], history: History) -> list[Synced[Sample]]:
         """Find the sets before `synced`, oldest first; at the start there are fewer."""
