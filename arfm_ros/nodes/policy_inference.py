@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from arfm_ros.core.data import F32, ActionChunk, Context, Observation
+from arfm_ros.core.data import F32, ActionChunk, ChunkInfo, Context, Observation
 from arfm_ros.core.errors import EngineError
 from arfm_ros.core.latency import StageLatency
 from arfm_ros.core.reuse import ContextReuse
@@ -57,7 +57,6 @@ class Inference:
         Raises `SpecError` for inputs that do not fit, `EngineError` for what the engine did and
         `Cancelled`.
         """
-        received_ns = max(sample.received_ns for sample in synced.values.values())
         observation = self._inputs.observe(synced, loaded.spec, wish.instruction)
         rng = np.random.default_rng((pacing.seed, wish.chunk_id))  # of its own for every chunk
         noise: F32 = rng.standard_normal(loaded.spec.flow_shape, dtype=np.float32)
@@ -82,13 +81,7 @@ class Inference:
             encode_ns=sample_ns - encode_ns,
             sample_ns=end_ns - sample_ns,
         )
-        marks = {
-            "sensor_to_received": received_ns - synced.stamp_ns,
-            "received_to_begin": wish.begin_ns - received_ns,
-            "decode": encode_ns - wish.begin_ns,
-            "encode": sample_ns - encode_ns,
-            "sample": end_ns - sample_ns,
-        }
+        marks = _marks(synced, info) | {"decode": encode_ns - wish.begin_ns}
         return replace(chunk, info=info), marks
 
     def note(self, chunk: ActionChunk, marks: dict[str, int]) -> dict[str, int]:
@@ -112,3 +105,14 @@ class Inference:
             if pacing.sameness.image > 0:
                 self._reuse.keep(observation, found)
         return found
+
+
+def _marks(synced: Synced[Sample], info: ChunkInfo) -> dict[str, int]:
+    """Return the stages, in ns, that the samples and the info tell of."""
+    received_ns = max(sample.received_ns for sample in synced.values.values())
+    return {
+        "sensor_to_received": received_ns - synced.stamp_ns,
+        "received_to_begin": info.inference_begin_ns - received_ns,
+        "encode": info.encode_ns,
+        "sample": info.sample_ns,
+    }
