@@ -18,10 +18,9 @@ from test_swap import driving, prove
 
 from arfm_ros.core.errors import BundleError, EngineError
 from arfm_ros.engines import load_bundle, load_policy
-from arfm_ros.engines.bundle import bundle_sha256, file_sha256
+from arfm_ros.engines.bundle import file_sha256
 from arfm_ros.engines.proof import require_pass
 from arfm_ros.engines.replay import load_reference, replay
-from arfm_ros.engines.store import read_manifest
 from arfm_ros.nodes.policy_bundle import warm_up
 
 __all__ = ["driving"]  # a fixture

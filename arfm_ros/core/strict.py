@@ -84,7 +84,8 @@ def array(raw: object, where: str) -> F32:
         found = np.asarray(raw)
         if found.dtype.kind not in "fiu" and found.size:
             raise ValueError(f"of {found.dtype}")
-        return found.astype(np.float32)
+        with np.errstate(over="ignore"):  # what float32 does not hold becomes infinite
+            return found.astype(np.float32)
     except (ValueError, TypeError, OverflowError) as error:
         raise SpecError(f"{where} is no array of numbers: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ UNREADABLE = (
     IndexError,
     AttributeError,
     SyntaxError,
+    tokenize.TokenError,
     MemoryError,
     OverflowError,
     RuntimeError,
