@@ -185,6 +185,16 @@ class Robot:
         since = len(self.health)
         self.until(lambda: any(words in message for _, message, _ in self.health[since:]))
 
+    def says(self, words: str) -> None:
+        """Wait for diagnostics whose `waiting_for` names `words`, and for silence with it."""
+        since = len(self.health)
+
+        def said() -> bool:
+            values = [one[2] for one in self.health[since:]]
+            return any(words in value.get("waiting_for", "") for value in values)
+
+        self.until(said)
+
     def hears_more_chunks(self, count: int) -> None:
         """Wait for so many chunks from now on."""
         since = len(self.chunks)
@@ -214,8 +224,9 @@ class Robot:
         for name, publisher in self._images.items():
             if name in self.silent:
                 continue
+            height, width = self.picture[name].shape[:2]
             data = array("B", self.picture[name].tobytes())
-            image = Image(height=HEIGHT, width=WIDTH, encoding="rgb8", step=3 * WIDTH, data=data)
+            image = Image(height=height, width=width, encoding="rgb8", step=3 * width, data=data)
             image.header.stamp = stamp
             self.image_stamps.setdefault(time_to_ns(stamp), set()).add(name)
             publisher.publish(image)
@@ -226,6 +237,8 @@ class Robot:
         arm = JointState(name=list(NAMES[:7]), position=self.position[:7].tolist())
         gripper = JointState(name=[NAMES[7]], position=self.position[7:].tolist())
         for publisher, message in ((self._joints, arm), (self._gripper, gripper)):
+            if publisher is self._gripper and "gripper" in self.silent:
+                continue
             message.header.stamp = ns_to_time(now_ns)
             publisher.publish(message)
 

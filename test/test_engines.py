@@ -206,7 +206,7 @@ def test_a_policy_file_that_is_broken_is_named(copy: Path) -> None:
     _rewrite(copy, lambda raw: raw["spec"].pop("horizon"))
     with pytest.raises(BundleError, match="horizon"):
         load_bundle(copy)
-    for content, says in [("{", "not JSON"), ("[]", "no 'spec'"), ('{"spec": {}}', "sha256")]:
+    for content, says in [("{", "not JSON"), ("[]", "needs a map"), ('{"spec": {}}', "sha256")]:
         (copy / "policy.json").write_text(content)
         with pytest.raises(BundleError, match=says):
             load_bundle(copy)

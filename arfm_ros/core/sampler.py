@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -78,9 +77,3 @@ class Sampler:
             clean, epsilon = signal * x - noise * output, signal * output + noise * x
         bounded = np.clip(clean, -self.clip, self.clip) if self.clip else clean
         return np.asarray(bounded, dtype=np.float32), np.asarray(epsilon, dtype=np.float32)
-
-
-def read_sampler(raw: Mapping[str, Any]) -> Sampler:
-    """Read what JSON has of a sampler; a specification without one is of a flow."""
-    alphas = np.asarray(raw.get("alphas_cumprod", ()), dtype=np.float32)
-    return Sampler(**{**raw, "alphas_cumprod": alphas})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -13,13 +12,14 @@ from arfm_ros.core.data import F32, Observation
 from arfm_ros.core.errors import SpecError
 from arfm_ros.core.history import History
 from arfm_ros.core.normalize import Affine
-from arfm_ros.core.sampler import Sampler, read_sampler
+from arfm_ros.core.sampler import Sampler
+from arfm_ros.core.spec_reading import FORMAT, read_fields
 
 RTC_MODES = ("none", "guided", "prefix")
 LANGUAGE_MODES = ("none", "hashed_words", "tokenizer")
 FILTERS = ("area", "linear", "bilinear", "bicubic")  # the last two smooth what they shrink
 PADS = ("none", "centre", "end", "start")  # where the picture lies is the opposite
-FORMAT = 1
+WIDEST = 1e6  # the largest value of an axis without limits, in its unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,20 @@ class Axis:
     unit: str = "rad"  # rad, m, 1 (gripper: 0 closed, 1 open)
     low: float = -float("inf")
     high: float = float("inf")
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise SpecError(f"axis '{self.name}' runs from {self.low} to {self.high}")
+
+    def allowed(self, tolerance: float) -> tuple[float, float]:
+        """Return the lowest and highest measured value to believe.
+
+        A measurement may lie beyond the limits by `tolerance`, a share of the axis' range.
+        """
+        low, high = max(self.low, -WIDEST), min(self.high, WIDEST)
+        span = high - low if -WIDEST < low and high < WIDEST else 1.0
+        slack = tolerance * span
+        return low - slack, high + slack
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +84,10 @@ class Language:
     pad_id: int = 0
     flat: bool = False  # underscores and line ends of the instruction become spaces
     state_bins: int = 0  # numbers that {state} is written in, -1..1 in so many; 0: no {state}
+
+    def __post_init__(self) -> None:
+        if self.mode == "hashed_words" and self.vocabulary < 2:
+            raise SpecError(f"language has {self.vocabulary} words, hashed_words needs 2 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +216,22 @@ class PolicySpec:
         if bad:
             raise SpecError(f"state is not finite: {', '.join(bad)}")
 
+    def check_limits(self, state: F32, tolerance: float) -> None:
+        """Raise `SpecError` naming the values of a measured state [S] beyond their axes' limits.
+
+        `tolerance` is the share of an axis' range that a measurement may be beyond them.
+        """
+        beyond = []
+        for axis, value in zip(self.state, state):
+            low, high = axis.allowed(tolerance)
+            if not low <= value <= high:
+                beyond.append(
+                    f"{axis.name} is {value:.4g} {axis.unit}, runs from {axis.low:.4g} "
+                    f"to {axis.high:.4g}"
+                )
+        if beyond:
+            raise SpecError(f"state is beyond its limits: {'; '.join(beyond)} (limit_tolerance)")
+
     def example(self, seed: int) -> Observation:
         """Make a random observation that passes `check`, with all of its history."""
         rng = np.random.default_rng(seed)
@@ -222,17 +256,9 @@ class PolicySpec:
     @staticmethod
     def from_json(text: str) -> PolicySpec:
         """Read what `to_json` wrote. Raises `SpecError` naming what is missing or unknown."""
-        try:
-            raw: dict[str, Any] = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise SpecError(f"policy spec is not JSON: {error}") from error
-        found = raw.pop("format", None)
-        if found != FORMAT:
-            raise SpecError(f"policy spec has format {found}, this version reads {FORMAT}")
-        try:
-            return _from_dict(raw)
-        except (KeyError, TypeError, ValueError) as error:
-            raise SpecError(f"policy spec is incomplete or malformed: {error}") from error
+        kinds = {"cameras": CameraInput, "state": Axis, "action": Axis}
+        kinds |= {"rtc": Rtc, "language": Language}
+        return PolicySpec(**read_fields(text, kinds))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PolicySpec) and self.to_json() == other.to_json()
@@ -245,29 +271,3 @@ def _array_to_list(value: object) -> object:
     if isinstance(value, np.ndarray):
         return value.tolist()
     raise TypeError(f"cannot write {type(value).__name__} to JSON")
-
-
-def _affine(raw: dict[str, Any]) -> Affine:
-    return Affine(np.asarray(raw["offset"], np.float32), np.asarray(raw["scale"], np.float32))
-
-
-def _from_dict(raw: dict[str, Any]) -> PolicySpec:
-    return PolicySpec(
-        name=raw["name"],
-        cameras=tuple(CameraInput(**c) for c in raw["cameras"]),
-        state=tuple(Axis(**a) for a in raw["state"]),
-        action=tuple(Axis(**a) for a in raw["action"]),
-        horizon=int(raw["horizon"]),
-        dt_ns=int(raw["dt_ns"]),
-        state_norm=_affine(raw["state_norm"]),
-        action_norm=_affine(raw["action_norm"]),
-        relative=tuple(bool(r) for r in raw["relative"]),
-        steps=int(raw["steps"]),
-        rtc=Rtc(**raw["rtc"]),
-        language=Language(**raw["language"]),
-        instructions=dict(raw["instructions"]),
-        flow_width=int(raw.get("flow_width", 0)),
-        past=int(raw.get("past", 0)),
-        sampler=read_sampler(raw.get("sampler", {})),
-        history=History(**raw.get("history", {})),
-    )

@@ -11,6 +11,7 @@ from typing import Any
 
 from arfm_ros.core.errors import BundleError, SpecError
 from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.strict import check_depth, table, text
 
 POLICY, PREFIX, STEP, REFERENCE, PARITY = (
     "policy.json",
@@ -21,6 +22,8 @@ POLICY, PREFIX, STEP, REFERENCE, PARITY = (
 )
 STEP_RTC = "step_rtc.onnx"  # of bundles whose chunks follow on
 WEIGHTS = "weights.safetensors"  # what the graphs refer to
+JSON_MAX = 2**24  # bytes of a JSON file
+FILES_MAX = 64  # that policy.json may name
 BLOCK = 2**24  # bytes; weights may be larger than memory
 AGAIN = "export it again or fetch the bundle again"
 
@@ -82,18 +85,28 @@ def load_bundle(path: Path | str) -> Bundle:
     folder = Path(path)
     if not folder.is_dir():
         raise BundleError(f"no bundle at {folder}: give the folder that `arfm export` wrote")
-    raw = _read_json(folder / POLICY)
-    if not isinstance(raw, dict) or not {"spec", "sha256"} <= raw.keys():
+    raw = read_json(folder / POLICY, AGAIN)
+    if not {"spec", "sha256"} <= raw.keys():
         raise BundleError(f"{folder / POLICY} has no 'spec' and 'sha256': {AGAIN}")
     try:
         spec = PolicySpec.from_json(json.dumps(raw["spec"]))
+        hashes = _hashes(raw["sha256"])
+        provenance = table(raw.get("provenance", {}), "provenance")
+        remote = table(raw["remote"], "remote") if "remote" in raw else None
     except SpecError as error:
         raise BundleError(f"{folder / POLICY}: {error}") from error
-    for name in dict.fromkeys((*_graphs(raw, spec), *raw["sha256"])):
+    for name in dict.fromkeys((*_graphs(raw, spec), *hashes)):
         if Path(name).name != name:
             raise BundleError(f"{folder / POLICY} names '{name}', which is no file of a bundle")
-        _check_hash(folder / name, str(raw["sha256"].get(name, "")))
-    return Bundle(folder, spec, bundle_sha256(raw), raw.get("provenance", {}), raw.get("remote"))
+        _check_hash(folder / name, hashes.get(name, ""))
+    return Bundle(folder, spec, bundle_sha256(raw), provenance, remote)
+
+
+def _hashes(raw: object) -> dict[str, str]:
+    given = table(raw, "sha256")
+    if len(given) > FILES_MAX:
+        raise SpecError(f"sha256 names {len(given)} files, at most {FILES_MAX} are read")
+    return {text(name, "a file"): text(value, "sha256") for name, value in given.items()}
 
 
 def _graphs(raw: Mapping[str, Any], spec: PolicySpec) -> tuple[str, ...]:
@@ -105,8 +118,7 @@ def _graphs(raw: Mapping[str, Any], spec: PolicySpec) -> tuple[str, ...]:
 def bundle_sha256(raw: Mapping[str, Any]) -> str:
     """Hash what decides the policy's behaviour: graphs, names, limits, normalisation."""
     decisive = {key: raw[key] for key in ("spec", "sha256", "remote") if key in raw}
-    text = json.dumps(decisive, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
 def file_sha256(path: Path) -> str:
@@ -118,19 +130,33 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _read_json(path: Path) -> Any:
-    if not path.is_file():
-        raise BundleError(f"{path.name} is missing in {path.parent}: {AGAIN}")
+def read_json(path: Path, again: str) -> dict[str, Any]:
+    """Read a JSON file that holds a map; `again` says how to get a better one.
+
+    Raises `BundleError` for a file that is missing, too large, nested too deeply or no such map.
+    """
     try:
-        return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BundleError(f"{path} is not JSON ({error}): {AGAIN}") from error
+        if not path.is_file():
+            raise BundleError(f"{path.name} is missing in {path.parent}: {again}")
+        size = path.stat().st_size
+        if size > JSON_MAX:
+            raise BundleError(f"{path} has {size} bytes, at most {JSON_MAX} are read: {again}")
+        raw = table(json.loads(path.read_text()), path.name)
+        check_depth(raw)
+    except (OSError, SpecError) as error:
+        raise BundleError(f"{path} cannot be read ({error}): {again}") from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path} cannot be read (not JSON: {error}): {again}") from error
+    return raw
 
 
 def _check_hash(path: Path, wanted: str) -> None:
-    if not path.is_file():
-        raise BundleError(f"{path.name} is missing in {path.parent}: {AGAIN}")
-    found = file_sha256(path)
+    try:
+        if not path.is_file():
+            raise BundleError(f"{path.name} is missing in {path.parent}: {AGAIN}")
+        found = file_sha256(path)
+    except (OSError, ValueError) as error:  # a name with a zero byte, no right to read
+        raise BundleError(f"a file of {path.parent} cannot be read ({error}): {AGAIN}") from error
     if found != wanted:
         raise BundleError(
             f"{path} was changed or is incomplete: sha256 {found[:12]}…, "

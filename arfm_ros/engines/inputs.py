@@ -107,7 +107,10 @@ def _open_tokenizer(folder: Path | None) -> Callable[[str], list[int]]:
             "this bundle needs the package 'tokenizers': install it with "
             "'.venv/bin/python -m pip install tokenizers'"
         ) from error
-    tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+    except Exception as error:  # noqa: BLE001  the library raises nothing more special
+        raise BundleError(f"{path} is no tokenizer ({error}): export the bundle again") from error
     return lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids)

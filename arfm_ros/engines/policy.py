@@ -109,6 +109,9 @@ class EnginePolicy:
             info = replace(info, guided=True, prefix_length=prefix.info.prefix_length)
         return ActionChunk(actions, context.stamp_ns, spec.dt_ns, spec.action_names, info=info)
 
+    def hang_up(self) -> None:
+        """Do nothing: `cancelled` ends a chunk within a step."""
+
     def _following_on(self, context: Context, prefix: ActionChunk, steps: int) -> Velocity:
         """Return the velocity of a chunk that follows on from `prefix`."""
         if prefix.stamp_ns != context.stamp_ns:
@@ -141,8 +144,8 @@ def _field(graph: Graph, fixed: Mapping[str, Array]) -> Velocity:
     run = graph.bind(fixed)
 
     def evaluate(x: F32, t: float) -> F32:
-        (v,) = run({"x": x[None], "t": np.asarray([t], dtype=np.float32)}).values()
-        return np.asarray(v[0], dtype=np.float32)
+        found = run({"x": x[None], "t": np.asarray([t], dtype=np.float32)})
+        return _only(found, x.shape)
 
     return evaluate
 
@@ -152,10 +155,18 @@ def _answer(graph: Graph, fixed: Mapping[str, Array]) -> Field:
     run = graph.bind(fixed)
 
     def evaluate(x: F32, t: float) -> F32:
-        (actions,) = run({}).values()
-        return np.asarray(actions[0], dtype=np.float32)
+        return _only(run({}), x.shape)
 
     return evaluate
+
+
+def _only(outputs: Mapping[str, Array], shape: tuple[int, ...]) -> F32:
+    """Return the one output, of `shape` behind its batch. Raises `EngineError` for another."""
+    shapes = [value.shape for value in outputs.values()]
+    if shapes != [(1, *shape)]:
+        raise EngineError(f"the network gives {shapes[:4]}, the policy needs one {(1, *shape)}")
+    (value,) = outputs.values()
+    return np.asarray(value[0], dtype=np.float32)
 
 
 def _deadline(clock: Clock, begin_ns: int, deadline_ns: int) -> Callable[[int], bool]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from arfm_ros.core.errors import BundleError, EngineError
-from arfm_ros.engines.bundle import PARITY, REFERENCE, Bundle, file_sha256
+from arfm_ros.engines.bundle import PARITY, REFERENCE, Bundle, file_sha256, read_json
 from arfm_ros.engines.graph import Runtime
 from arfm_ros.engines.machine import machine
 from arfm_ros.engines.policy import EnginePolicy
@@ -68,12 +68,10 @@ def require_pass(bundle: Bundle, runtime: Runtime) -> None:
     how = f"run `{command(bundle.path, runtime)}`"
     if not path.is_file():
         raise BundleError(f"{path} is missing, so nobody checked this bundle here: {how}")
-    try:
-        record = json.loads(path.read_text())
-        passed = record["passed"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{path} cannot be read ({error!r}): {how}") from error
-    if passed is not True:
+    record = read_json(path, how)
+    if "passed" not in record:
+        raise BundleError(f"{path} cannot be read (it does not say 'passed'): {how}")
+    if record["passed"] is not True:
         raise BundleError(f"{path} says that the bundle differs from its checkpoint: {how}")
     stale = _stale(record, bundle, runtime)
     if stale:
@@ -98,20 +96,21 @@ def _stale(record: Mapping[str, Any], bundle: Bundle, runtime: Runtime) -> str:
         what = f"is of other weights ({checked[:12]}…)" if checked else "names no weights"
         return f"{what}, this is {bundle.sha256[:12]}…"
     before, now = record.get("runtime", {}), runtime.as_dict()
+    if not isinstance(before, dict):
+        return "names no runtime"
     if runtime.device == "cpu":
         now.pop("version")
     for name, value in now.items():
         if before.get(name) != value:
-            return f"was made with {name} '{before.get(name, '')}', here is '{value}'"
+            return f"was made with {name} '{str(before.get(name, ''))[:80]}', here is '{value}'"
     return ""
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        raw = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return read_json(path, "")
+    except BundleError:
         return {}
-    return raw if isinstance(raw, dict) else {}
 
 
 def _write(path: Path, record: Mapping[str, Any]) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
+from socket import SHUT_RDWR
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,13 @@ class Line:
         """Hang up."""
         self._open_now.close()
         self._socket = None
+
+    def cut(self) -> None:
+        """Break the connection, so that a thread in `ask` gets its error; it closes the rest."""
+        socket = self._socket
+        if socket is not None:
+            with suppress(OSError):  # it is closed already
+                socket.socket.shutdown(SHUT_RDWR)
 
     def _open(self) -> Any:
         from websockets.sync.client import connect
@@ -231,8 +239,12 @@ class RemotePolicy:
         return actions
 
     def close(self) -> None:
-        """Hang up."""
+        """Hang up; for the thread that asks."""
         self._line.close()
+
+    def hang_up(self) -> None:
+        """Let whoever waits for the server fail at once; for any thread."""
+        self._line.cut()
 
 
 def probe(policy: RemotePolicy) -> float:

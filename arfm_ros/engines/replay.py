@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.core.data import F32, U8, Context, Observation, Policy
-from arfm_ros.core.errors import BundleError
+from arfm_ros.core.data import F32, Context, Policy
 from arfm_ros.core.flow import Velocity
 from arfm_ros.core.rtc import Guidance
 from arfm_ros.core.sampling import make_solver
 from arfm_ros.core.solver import Field, solve
 from arfm_ros.core.spec import PolicySpec
-from arfm_ros.engines.bundle import AGAIN, REFERENCE
 from arfm_ros.engines.graph import Runtime
+from arfm_ros.engines.reference import GuidedReference, Reference, load_reference
+
+__all__ = ["GuidedReference", "Reference", "load_reference", "replay"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,51 +37,6 @@ LIMITS = {
     "fp16": Limits(step=2e-2, chunk=5e-3, joint_rad=1e-3, cosine=0.9999),
     "bf16": Limits(step=3e-1, chunk=5e-2, joint_rad=1e-2, cosine=0.999),
 }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GuidedReference:
-    """What torch made of previous chunks at the reference's x_t."""
-
-    previous: F32  # [K, H, A], normalised
-    weights: F32  # [K, H]
-    clip: float
-    velocity: F32  # [K, steps, H, A]
-
-    def guidance(self, k: int) -> Guidance:
-        """Guidance number `k`."""
-        return Guidance(self.previous[k], self.weights[k], self.clip)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reference:
-    """Real observations and what torch made of them, K of each.
-
-    With a history of n observations images are [K, n, H, W, 3] and states [K, n, S], oldest first.
-    """
-
-    images: Mapping[str, U8]  # camera -> [K, H, W, 3]
-    state: F32  # [K, S], physical units
-    instructions: tuple[str, ...]  # [K]
-    noise: F32  # [K, H, A]
-    trace: F32  # [K, steps + 1, H, A], x_t, normalised
-    velocity: F32  # [K, steps, H, A], the network's output at (x_t, t)
-    chunk: F32  # [K, H, A], physical units
-    guided: GuidedReference | None = None
-
-    def observation(self, k: int) -> Observation:
-        """Observation number `k`, with those before it that the policy also sees."""
-        count = self.state.shape[1] if self.state.ndim == 3 else 1
-        states = self.state[k].reshape(count, -1)
-        images = {
-            name: pixels[k].reshape(count, *pixels.shape[-3:])
-            for name, pixels in self.images.items()
-        }
-        seen = [
-            Observation({n: p[i] for n, p in images.items()}, state, self.instructions[k], 0)
-            for i, state in enumerate(states)
-        ]
-        return replace(seen[-1], earlier=tuple(seen[:-1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,34 +71,12 @@ class RunnablePolicy(Policy, Protocol):
         ...
 
 
-def load_reference(folder: Path) -> Reference:
-    """Read reference.npz of a bundle. Raises `BundleError` if it is missing or malformed."""
-    path = folder / REFERENCE
-    if not path.is_file():
-        raise BundleError(f"{REFERENCE} is missing in {folder}: {AGAIN}")
-    try:
-        with np.load(path) as raw:
-            rows = {name: raw[name] for name in raw.files}
-        images = {n.removeprefix("image_"): rows[n] for n in rows if n.startswith("image_")}
-        arrays = {n: rows[n] for n in ("state", "noise", "trace", "velocity", "chunk")}
-        texts = tuple(str(text) for text in rows["instructions"])
-    except (OSError, ValueError, KeyError) as error:
-        raise BundleError(f"{path} is not a reference file ({error}): {AGAIN}") from error
-    guided = _guided(rows) if "guided_velocity" in rows else None
-    return Reference(images=images, instructions=texts, guided=guided, **arrays)
-
-
-def _guided(rows: Mapping[str, Any]) -> GuidedReference:
-    return GuidedReference(
-        previous=rows["guided_previous"],
-        weights=rows["guided_weights"],
-        clip=float(rows["guided_clip"]),
-        velocity=rows["guided_velocity"],
-    )
-
-
 def replay(policy: RunnablePolicy, reference: Reference) -> Parity:
-    """Run every reference observation and compare each step and the chunk."""
+    """Run every reference observation and compare each step and the chunk.
+
+    Raises `BundleError` for a reference of another policy, `EngineError` where the engine fails.
+    """
+    reference.check(policy.spec)
     spec, count, steps = policy.spec, len(reference.state), reference.velocity.shape[1]
     step, guided = np.zeros((count, steps)), np.zeros((count, steps))
     chunk, cosine = np.zeros(count), np.ones(count)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from arfm_ros.core.errors import BundleError
-from arfm_ros.engines.bundle import Bundle, file_sha256
+from arfm_ros.core.errors import BundleError, SpecError
+from arfm_ros.core.strict import integer, record, rows, table, text
+from arfm_ros.engines.bundle import Bundle, file_sha256, read_json
 from arfm_ros.engines.cuda import Gpu
 
 FOLDER, MANIFEST = "engines", "engine.json"
@@ -126,18 +127,21 @@ def _name(gpu: Gpu | None) -> str:
 def read_manifest(folder: Path, again: str) -> Build:
     """Read engine.json of `folder`; the files are not looked at. Raises `BundleError`."""
     path = folder / MANIFEST
+    raw = read_json(path, again)
     try:
-        raw = json.loads(path.read_text())
-        target = Target(**{**raw["target"], "sm": tuple(raw["target"]["sm"])})
-        files = json.dumps(raw["files"], sort_keys=True)
-        sha256 = hashlib.sha256(files.encode()).hexdigest()
+        given = dict(table(raw["target"], "target"))
+        sm = tuple(integer(one, "sm", (0, 10_000)) for one in rows(given.pop("sm"), "sm", 64))
+        target = replace(record(Target, given, "target"), sm=sm)
+        files = table(raw["files"], "files").items()
+        built = {text(name, "a file"): text(value, "a hash") for name, value in files}
+        sha256 = hashlib.sha256(json.dumps(built, sort_keys=True).encode()).hexdigest()
         return Build(folder, target, str(raw["bundle_sha256"]), sha256)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, SpecError) as error:
         raise BundleError(f"{path} cannot be read ({error!r}): {again}") from error
 
 
 def _check_files(build: Build, again: str) -> None:
-    for name, wanted in json.loads((build.path / MANIFEST).read_text())["files"].items():
+    for name, wanted in read_json(build.path / MANIFEST, again)["files"].items():
         path = build.path / Path(name).name
         if not path.is_file() or file_sha256(path) != wanted:
             raise BundleError(f"{path} is missing or not what was built: {again}")

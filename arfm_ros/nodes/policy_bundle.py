@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from arfm_ros.core.spec import PolicySpec
 from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.engines.proof import require_pass
 from arfm_ros.engines.replay import load_reference, replay
+from arfm_ros.nodes.background import in_background, one_line
 from arfm_ros.nodes.policy_inputs import camera_topics
 from arfm_ros.nodes.policy_params import PolicyParams
 from arfm_ros.nodes.policy_values import Loaded
@@ -79,7 +80,7 @@ def _check_replay(loaded: Loaded) -> None:
 
 
 class Successor:
-    """Loads a bundle in a thread of its own; the newest request counts."""
+    """Loads a bundle in a thread of its own; the newest request counts. One thread asks."""
 
     def __init__(self) -> None:
         self._loading: Future[Loaded] | None = None
@@ -87,9 +88,7 @@ class Successor:
 
     def load(self, work: Callable[[], Loaded], asked: str) -> None:
         """Begin; an earlier request that is not done yet is forgotten."""
-        pool = ThreadPoolExecutor(1, thread_name_prefix="bundle")  # a new one: it gets less polite
-        self._loading, self.asked = pool.submit(work), asked
-        pool.shutdown(wait=False)
+        self._loading, self.asked = in_background(work, "bundle"), asked
 
     def take(self) -> Loaded | str | None:
         """Give what was loaded, or why not; None while there is nothing to tell."""
@@ -101,6 +100,8 @@ class Successor:
             return loading.result()
         except ArfmError as error:
             return str(error)
+        except Exception as error:  # noqa: BLE001  thread border: a bundle may do anything
+            return one_line(error)
 
     def forget(self) -> None:
         """Let nothing take over any more."""

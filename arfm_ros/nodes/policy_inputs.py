@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 
 from arfm_ros.core.data import Observation
-from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.errors import ConfigError, SpecError
 from arfm_ros.core.history import History
+from arfm_ros.core.senses import PictureWatch, Size, Stillness
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.core.sync import Input, Missing, Synced, Synchronizer
 from arfm_ros.nodes import topics
@@ -20,6 +21,7 @@ from arfm_ros.nodes.cameras import decode, stamp_of
 from arfm_ros.nodes.convert import joint_positions
 
 NS = 1_000_000_000
+STAMP_END = 12  # of a serialized message that begins with a header: 4 of CDR, 8 of the stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,9 @@ class Wiring:
     max_age_ns: int = 300_000_000
     min_camera_hz: float = 0.0
     min_state_hz: float = 0.0
+    limit_tolerance: float = 0.05  # share of an axis' range that a state may be beyond it
+    sizes: Mapping[str, Size] = field(default_factory=dict)  # camera name -> height, width
+    stillness: Stillness = Stillness()
 
     def inputs(self) -> list[Input]:
         """List the inputs that have to come together."""
@@ -65,6 +70,18 @@ def camera_topics(entries: tuple[str, ...], compressed: bool) -> dict[str, topic
     return found
 
 
+def camera_sizes(entries: tuple[str, ...]) -> dict[str, Size]:
+    """Read `name=WIDTHxHEIGHT` entries. Raises `ConfigError` for anything else."""
+    found = {}
+    for entry in entries:
+        name, _, size = (part.strip() for part in entry.partition("="))
+        width, _, height = size.partition("x")
+        if not name or not (width.isdecimal() and height.isdecimal()) or name in found:
+            raise ConfigError(f"camera_sizes has '{entry}', needs entries like 'wrist=640x480'")
+        found[name] = (int(height), int(width))
+    return found
+
+
 class PolicyInputs:
     """Subscriptions whose callbacks only keep bytes; thread-safe.
 
@@ -77,6 +94,7 @@ class PolicyInputs:
         self._sync: Synchronizer[Sample] = Synchronizer(
             wiring.inputs(), wiring.tolerance_ns, wiring.max_age_ns
         )
+        self._watch = PictureWatch(wiring.stillness, wiring.sizes)
         self._arrived = threading.Condition()
         self._fresh = False
         rows = {**wiring.cameras, **{s: topics.JOINT_STATES.at(s) for s in wiring.states}}
@@ -132,15 +150,44 @@ class PolicyInputs:
         return values
 
     def observe(self, synced: Synced[Sample], spec: PolicySpec, instruction: str) -> Observation:
-        """Decode a set, and the earlier ones that the policy also sees.
+        """Decode a set, and the earlier ones that the policy also sees; one thread calls it.
 
-        Raises `SpecError` for an image or a state that does not fit the spec.
+        Raises `SpecError` for an image or a state that does not fit the spec, a state beyond its
+        axes' limits, a picture of another size and a camera that is frozen.
         """
         earlier = self._earlier(synced, spec.history)
         seen = [self._decode(one, spec, instruction) for one in (*earlier, synced)]
         observation = replace(seen[-1], earlier=tuple(seen[:-1]))
         spec.check(observation)
+        for one in seen:
+            spec.check_limits(one.state, self.wiring.limit_tolerance)
+        self._look(synced, observation, spec)
         return observation
+
+    def _look(self, synced: Synced[Sample], seen: Observation, spec: PolicySpec) -> None:
+        """Raise `SpecError` for a camera that no longer shows what is there."""
+        joints = seen.state[_joints(spec)]
+        troubles = []
+        for camera in spec.cameras:
+            size = seen.images[camera.name].shape[:2]
+            wanted = (camera.height, camera.width)
+            troubles.append(self._watch.size_trouble(camera.name, (size[0], size[1]), wanted))
+            stamp_ns = synced.stamps_ns[camera.name]
+            picture = synced.values[camera.name].cdr[STAMP_END:]
+            troubles.append(
+                self._watch.still_trouble(camera.name, stamp_ns, picture, joints)
+            )
+        found = [trouble for trouble in troubles if trouble]
+        if found:
+            raise SpecError("; ".join(found))
+
+    def fit(self, synced: Synced[Sample], spec: PolicySpec, instruction: str) -> bool:
+        """Tell whether a set is one that `observe` takes for a policy."""
+        try:
+            self.observe(synced, spec, instruction)
+        except SpecError:
+            return False
+        return True
 
     def _earlier(self, synced: Synced[Sample], history: History) -> list[Synced[Sample]]:
         """Find the sets before `synced`, oldest first; at the start there are fewer."""
@@ -176,3 +223,10 @@ class PolicyInputs:
                     self._arrived.notify()
 
         return keep
+
+
+def _joints(spec: PolicySpec) -> list[int]:
+    """Tell which values of the state are joints of the arm: what is commanded, in rad."""
+    commanded = set(spec.action_names)
+    axes = enumerate(spec.state)
+    return [k for k, axis in axes if axis.unit == "rad" and axis.name in commanded]

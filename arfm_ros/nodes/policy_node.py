@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import wait
 from functools import partial
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -12,8 +14,9 @@ from std_msgs.msg import String
 
 from arfm_ros.core.data import ActionChunk
 from arfm_ros.core.decision import POLICY, SETTLE
-from arfm_ros.core.errors import ArfmError, ConfigError
+from arfm_ros.core.errors import ArfmError, BundleError, ConfigError
 from arfm_ros.nodes import spin, topics
+from arfm_ros.nodes.background import end_process, in_background, one_line
 from arfm_ros.nodes.convert import chunk_to_trajectory, info_to_diagnostics
 from arfm_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Health
 from arfm_ros.nodes.lifecycle import survive_impossible_transitions
@@ -23,8 +26,10 @@ from arfm_ros.nodes.policy_inputs import PolicyInputs
 from arfm_ros.nodes.policy_params import PolicyParams
 from arfm_ros.nodes.policy_values import Loaded, Ports
 from arfm_ros.nodes.policy_worker import PolicyWorker
+from arfm_ros.nodes.verdict import diagnostics_to_verdict
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+AGAIN = "when the cause is gone: ros2 lifecycle set"
 LOOK_S = 0.1  # between two looks at whether the worker ended
 # The worker computes in Python now and then; neither it nor the executor may keep the
 # other out for the 5 ms that are Python's default.
@@ -47,11 +52,13 @@ class PolicyNode(LifecycleNode):
         self._not_swapped = ""  # why the bundle last asked for does not run
         self._inputs: PolicyInputs | None = None
         self._worker: PolicyWorker | None = None
+        self._last: PolicyWorker | None = None  # the one in use, or the one before
         self._refusal = ""  # why the node is not where it should be; latched until a good start
         self._instruction = ""
         self._drives = True  # until an arbiter says who does
         topics.subscription(self, topics.INSTRUCTION, self._on_instruction)
         topics.subscription(self, topics.AUTHORITY, self._on_authority)
+        topics.subscription(self, topics.CHUNK_RESULT, self._on_verdict)
         self._chunks = topics.publisher(self, topics.ACTION_CHUNK)
         self._infos = topics.publisher(self, topics.CHUNK_INFO)
         self._diagnostics = Diagnostics(self, self._health)
@@ -63,7 +70,7 @@ class PolicyNode(LifecycleNode):
         """Load the bundle and check it against the robot; refuse what does not fit."""
         params = self._params = read(self, PolicyParams)
         try:
-            loaded = load_checked(params)
+            loaded = self._load(params)
         except ArfmError as error:
             return self._refuse(f"cannot configure: {error}")
         self._loaded, self._refusal, self._not_swapped = loaded, "", ""
@@ -74,6 +81,8 @@ class PolicyNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Listen to the sensors and begin to infer."""
         assert self._loaded is not None  # an inactive node is configured
+        if self._last is not None and self._last.alive():  # and an engine serves one thread
+            return self._refuse("cannot activate: an inference has not ended yet, try again")
         names = tuple(camera.name for camera in self._loaded.spec.cameras)
         try:
             wiring = self._params.wiring(names)
@@ -81,9 +90,10 @@ class PolicyNode(LifecycleNode):
             return self._refuse(f"cannot activate: {error}")
         self._inputs = PolicyInputs(self, wiring)
         ports = Ports(self._publish, self._describe, self._now_ns)
-        self._worker = PolicyWorker(self._loaded, self._inputs, ports, self._params.pacing())
+        self._worker = self._last = PolicyWorker(
+            self._loaded, self._inputs, ports, self._params.pacing(), self._drives
+        )
         self._worker.instruct(self._instruction or self._params.default_instruction)
-        self._worker.chunking.in_force = self._drives
         self._refusal = ""
         return super().on_activate(state)
 
@@ -117,6 +127,19 @@ class PolicyNode(LifecycleNode):
             self._diagnostics.publish()
             raise ConfigError(self._refusal)
 
+    def _load(self, params: PolicyParams) -> Loaded:
+        """Load and check; a server that hangs does not keep the node from being stopped."""
+        loading = in_background(partial(load_checked, params), "bundle")
+        while not wait((loading,), timeout=LOOK_S).done:
+            if not self.context.ok():
+                raise ConfigError("the node was stopped while it loaded")
+        try:
+            return loading.result()
+        except ArfmError:
+            raise
+        except Exception as error:  # noqa: BLE001  thread border
+            raise BundleError(f"bundle '{params.bundle}': {one_line(error)}") from error
+
     def _refuse(self, reason: str) -> TransitionCallbackReturn:
         self._refusal = reason
         self.get_logger().error(reason)
@@ -124,8 +147,8 @@ class PolicyNode(LifecycleNode):
 
     def _stop(self) -> None:
         self._successor.forget()
-        if self._worker is not None:
-            self._worker.stop()
+        if self._worker is not None and not self._worker.stop():
+            self.get_logger().warning("the inference under way does not end: it is left alone")
         if self._inputs is not None:
             self._inputs.close()
         self._worker = self._inputs = None
@@ -146,6 +169,12 @@ class PolicyNode(LifecycleNode):
         self._drives = message.data in {POLICY, SETTLE}
         if self._worker is not None:
             self._worker.drives(self._drives)
+
+    def _on_verdict(self, message: DiagnosticArray) -> None:
+        """Let no chunk follow on from one that the arbiter refused."""
+        verdict = diagnostics_to_verdict(message)
+        if verdict is not None and self._worker is not None:
+            self._worker.judge(verdict)
 
     def _on_set(self, changes: list[Parameter]) -> None:
         """Load another bundle while the robot moves; the same name may lead to another one."""
@@ -184,7 +213,10 @@ class PolicyNode(LifecycleNode):
             return
         report = worker.report
         self.trigger_deactivate()
-        self._refuse(f"gave up after {report.failures} errors in a row: {report.engine_error}")
+        back = f"{AGAIN} {self.get_fully_qualified_name()} activate"
+        self._refuse(
+            f"gave up after {report.failures} errors in a row: {report.engine_error}; {back}"
+        )
         self._diagnostics.publish()
 
     def _now_ns(self) -> int:
@@ -211,12 +243,14 @@ class PolicyNode(LifecycleNode):
         report = worker.report
         values |= {"instruction": worker.instruction, **worker.counts()}
         values |= {**inputs.values(self._now_ns()), **worker.latency_values()}
-        chunking = worker.chunking
-        values |= {"rtc": self._rtc_mode(), "delay_ticks": chunking.delay}
+        values |= {"rtc": self._rtc_mode(), "delay_ticks": report.delay_ticks}
+        values |= {"waiting_for": report.waiting_for, "refusal": report.refusal}
         trouble = report.engine_error or report.waiting_for
-        slow = self._not_swapped or (chunking.trouble if self._params.guide else "")
-        level = ERROR if trouble else WARN if slow else OK
-        return Health(level, trouble or slow or "ok", values)
+        refused = f"the arbiter refused the last chunk: {report.refusal}"
+        minor = self._not_swapped or (refused if report.refusal and self._drives else "")
+        minor = minor or (report.too_late if self._params.guide else "")
+        level = ERROR if trouble else WARN if minor else OK
+        return Health(level, trouble or minor or "ok", values)
 
     def _rtc_mode(self) -> str:
         loaded = self._loaded
@@ -225,7 +259,7 @@ class PolicyNode(LifecycleNode):
 
 def main() -> int:
     """Run the node as a process."""
-    return spin.run(PolicyNode)
+    return end_process(spin.run(PolicyNode))
 
 
 if __name__ == "__main__":

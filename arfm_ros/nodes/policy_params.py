@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from arfm_ros.control.fr3 import JOINT_NAMES
+from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.reuse import Sameness
+from arfm_ros.core.senses import Stillness
 from arfm_ros.nodes.params import knob
-from arfm_ros.nodes.policy_inputs import Wiring, camera_topics
+from arfm_ros.nodes.policy_inputs import Wiring, camera_sizes, camera_topics
 from arfm_ros.nodes.policy_values import Pacing
 
 NS = 1_000_000_000
@@ -55,10 +57,30 @@ class PolicyParams:
     min_camera_hz: float = knob(5.0, "slowest usable camera, next configure", 0.0, live=True)
     min_state_hz: float = knob(15.0, "slowest usable joint states, next configure", 0.0, live=True)
 
+    limit_tolerance: float = knob(
+        0.05, "share of a range that a measured state may be beyond it, next activate", 0.0, 1.0,
+        live=True,
+    )
+    camera_sizes: tuple[str, ...] = knob(
+        (), "pictures' sizes as name=WIDTHxHEIGHT; else as the first, next activate", live=True
+    )
+    frozen_after_s: float = knob(
+        0.5, "longest that pictures repeat while the arm moves; 0: any, next activate", 0.0, 60.0,
+        live=True,
+    )
+    frozen_motion: float = knob(
+        0.1, "rad of a joint that count as the arm moving, next activate", 0.001, 3.0, live=True
+    )
+
     def wiring(self, names: tuple[str, ...]) -> Wiring:
         """Give the inputs of a policy that wants the cameras `names`."""
         compressed = self.transport == "compressed"
         cameras = camera_topics(self.cameras, compressed)
+        sizes = camera_sizes(self.camera_sizes)
+        unknown = [name for name in sizes if name not in cameras]
+        if unknown:
+            have = ", ".join(cameras)
+            raise ConfigError(f"camera_sizes names {', '.join(unknown)}, cameras are: {have}")
         return Wiring(
             cameras={name: cameras[name] for name in names},
             states=self.state_topics,
@@ -67,6 +89,9 @@ class PolicyParams:
             max_age_ns=int(self.max_age_s * NS),
             min_camera_hz=self.min_camera_hz,
             min_state_hz=self.min_state_hz,
+            limit_tolerance=self.limit_tolerance,
+            sizes=sizes,
+            stillness=Stillness(int(self.frozen_after_s * NS), self.frozen_motion),
         )
 
     def pacing(self) -> Pacing:

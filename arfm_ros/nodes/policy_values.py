@@ -9,6 +9,7 @@ from arfm_ros.core.data import ActionChunk
 from arfm_ros.core.reuse import Sameness
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.engines import Bundle, EnginePolicy
+from arfm_ros.engines.remote import RemotePolicy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,7 +17,7 @@ class Loaded:
     """A bundle, the policy that runs it, and how it was asked for."""
 
     bundle: Bundle
-    policy: EnginePolicy
+    policy: EnginePolicy | RemotePolicy
     asked: str  # the parameter `bundle`
 
     @property
@@ -47,7 +48,11 @@ class Report:
     engine_error: str = ""  # of the last inference, empty after a good one
     failures: int = 0  # in a row
     gave_up: bool = False
-    cancelled: int = 0  # inferences given up for a new instruction or a takeover
+    cancelled: int = 0  # inferences given up: another instruction, a takeover, a refused chunk
+    refused: int = 0  # chunks that the arbiter did not take
+    refusal: str = ""  # why not the last one; empty after one that it took
+    delay_ticks: int = 1  # that the next chunk is expected to be late
+    too_late: str = ""  # why chunks are computed one after the other at rest
 
 
 @dataclass(frozen=True, slots=True)

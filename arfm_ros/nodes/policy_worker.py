@@ -1,32 +1,40 @@
-"""The thread that runs the policy: newest observation wins, a chunk at most every period."""
+"""The thread that runs the policy: newest observation wins, a chunk at most every period.
+
+What other threads want of it goes through one queue, which it empties between two inferences, so
+that nothing is lost and nothing changes in the middle of one. Beside that they only read `report`
+and `loaded`, which are replaced whole.
+"""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from dataclasses import replace
-
-import numpy as np
+from functools import partial
+from queue import Empty, SimpleQueue
 
 from arfm_ros.core.cadence import Cadence
 from arfm_ros.core.chunking import Chunking
-from arfm_ros.core.data import F32, ActionChunk, Context, Observation
-from arfm_ros.core.errors import ArfmError, Cancelled, EngineError, SpecError
-from arfm_ros.core.latency import StageLatency
-from arfm_ros.core.reuse import ContextReuse
+from arfm_ros.core.data import ActionChunk
+from arfm_ros.core.errors import Cancelled, EngineError, SpecError
 from arfm_ros.core.sync import Missing, Synced
+from arfm_ros.nodes.background import in_background, one_line
+from arfm_ros.nodes.policy_inference import Inference, Wish
 from arfm_ros.nodes.policy_inputs import PolicyInputs, Sample
+from arfm_ros.nodes.policy_trial import Trial
 from arfm_ros.nodes.policy_values import Loaded, Pacing, Ports, Report
+from arfm_ros.nodes.verdict import Verdict
 
 WAIT_S = 0.1  # how often the thread looks up when no image comes
-STOP_S = 10.0
-TRIAL = 20  # chunks of a new policy during which the one before stays at hand
+STOP_S = 2.0
 
 
 class PolicyWorker:
-    """Encode and sample in one thread until `stop`; what goes wrong is in `report`."""
+    """Encode and sample in one thread until `stop`; what goes wrong is in `report`.
+
+    One other thread gives it orders.
+    """
 
     def __init__(
         self,
@@ -34,59 +42,77 @@ class PolicyWorker:
         inputs: PolicyInputs,
         ports: Ports,
         pacing: Pacing,
+        in_force: bool = True,
     ) -> None:
-        self.loaded = loaded  # what drives now
-        self._next: Loaded | None = None  # takes over before the next chunk
-        self._before: Loaded | None = None  # what comes back if the new one fails
-        self._trial = 0  # chunks that it may still fail on
-        self._refusal = ""
         self._inputs, self._ports, self.pacing = inputs, ports, pacing
-        self.instruction = ""
-        self.report = Report()
-        self._latency = StageLatency()
-        self._stopping, self._cadence = threading.Event(), Cadence()
-        self.chunking = Chunking(loaded.spec.rtc)
-        self._reuse = ContextReuse()
+        self.instruction, self.report = "", Report()
+        self._trial, self._inference = Trial(loaded), Inference(inputs, ports)
+        self._cadence, self._chunking = Cadence(), Chunking(loaded.spec.rtc)
+        self._chunking.in_force = self._in_force = in_force
+        self._orders: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._verdicts: SimpleQueue[Callable[[], None]] = SimpleQueue()  # also during inference
+        self._refusals: SimpleQueue[str] = SimpleQueue()  # why the policy before drives again
+        self._stopping = threading.Event()
         self._order = 0  # counts what makes the chunk being computed useless
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="policy")
-        self._running: Future[None] = self._pool.submit(self._loop)
+        self._bound_ns: int | None = None  # stamp of the chunk that binds the one being computed
+        self._running = in_background(self._loop, "policy")
+
+    @property
+    def loaded(self) -> Loaded:
+        """What drives now."""
+        return self._trial.loaded
 
     def instruct(self, instruction: str) -> None:
         """Use another instruction from the next image on, whatever the period."""
         if instruction != self.instruction:
             self.instruction = instruction
             self._order += 1
-            self._cadence.hurry()
+            self._orders.put(self._cadence.hurry)
 
     def drives(self, in_force: bool) -> None:
         """Say whether the robot follows the chunks; a takeover cancels the one being computed."""
-        if self.chunking.in_force and not in_force:
+        if self._in_force and not in_force:
             self._order += 1
-        self.chunking.in_force = in_force
+        self._in_force = in_force
+        self._orders.put(partial(setattr, self._chunking, "in_force", in_force))
 
     def swap_to(self, loaded: Loaded) -> None:
         """Let another policy compute from the next chunk on; the one before it stays at hand."""
-        if loaded is not self.loaded:
-            self._next = loaded
+        self._orders.put(partial(self._swap, loaded))
+
+    def judge(self, verdict: Verdict) -> None:
+        """Take the arbiter's word for a chunk; what follows on from a refused one is cancelled."""
+        if not verdict.accepted and verdict.stamp_ns == self._bound_ns:
+            self._order += 1
+        self._verdicts.put(partial(self._judged, verdict))
 
     def take_refusal(self) -> str:
         """Say, once, why the policy before is driving again; '' if it is not."""
-        refusal, self._refusal = self._refusal, ""
-        return refusal
+        try:
+            return self._refusals.get_nowait()
+        except Empty:
+            return ""
 
-    def stop(self) -> None:
-        """End the thread; an inference under way is finished but not published."""
+    def stop(self) -> bool:
+        """End the thread and tell whether it ended; nothing is published from now on.
+
+        An inference under way ends after its step, a server's answer is not waited for. A thread
+        that is stuck all the same is left alone: it does not keep the process from ending.
+        """
         self._stopping.set()
         self._inputs.wake()
-        self._pool.shutdown(wait=False)
-        if not wait((self._running,), timeout=STOP_S).done:
-            raise EngineError(f"the inference under way did not end within {STOP_S:g} s")
+        self.loaded.policy.hang_up()
+        return bool(wait((self._running,), timeout=STOP_S).done)
 
     def ended(self) -> bool:
         """Tell whether the thread gave up; raise the error that killed it, if one did."""
         if self._running.done():
             self._running.result()
         return self.report.gave_up
+
+    def alive(self) -> bool:
+        """Tell whether the thread is still at work."""
+        return not self._running.done()
 
     def counts(self) -> dict[str, int]:
         """Give what is counted, for diagnostics."""
@@ -95,12 +121,13 @@ class PolicyWorker:
             "chunks": report.chunks,
             "failures_in_a_row": report.failures,
             "cancelled": report.cancelled,
-            "contexts_reused": self._reuse.count,
+            "contexts_reused": self._inference.reused,
+            "chunks_refused": report.refused,
         }
 
     def latency_values(self) -> dict[str, float]:
         """Give p50, p99 and max of every stage in ms."""
-        return self._latency.values_ms()
+        return self._inference.latency_values()
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
@@ -109,13 +136,25 @@ class PolicyWorker:
                 self._step()
 
     def _step(self) -> None:
+        self._obey()
         begin_ns = self._ports.now_ns()
         synced = self._inputs.newest(begin_ns)
         trouble = str(synced) if isinstance(synced, Missing) else self._needs_instruction()
         if trouble:
-            self.report = replace(self.report, waiting_for=trouble)
+            self._tell(waiting_for=trouble)
         elif isinstance(synced, Synced) and self._is_due(synced, begin_ns):
             self._attempt(synced, begin_ns)
+
+    def _obey(self) -> None:
+        """Do what was ordered since the last time."""
+        _empty(self._orders)
+        _empty(self._verdicts)
+        chunking = self._chunking
+        if (chunking.delay, chunking.trouble) != (self.report.delay_ticks, self.report.too_late):
+            self._tell(delay_ticks=chunking.delay, too_late=chunking.trouble)
+
+    def _tell(self, **changes: object) -> None:
+        self.report = replace(self.report, **changes)  # type: ignore[arg-type]
 
     def _needs_instruction(self) -> str:
         if self.loaded.spec.language.mode == "none" or self.instruction:
@@ -123,138 +162,111 @@ class PolicyWorker:
         return "no instruction: publish one on 'instruction' or set default_instruction"
 
     def _is_due(self, synced: Synced[Sample], now_ns: int) -> bool:
-        if self.pacing.guide and not self.chunking.ready(synced.stamp_ns):
+        if self.pacing.guide and not self._chunking.ready(synced.stamp_ns):
             return False
         taken_ns, interval_ns = self._inputs.taken_ns(synced), self._inputs.interval_ns()
         return self._cadence.due(taken_ns, now_ns, self.pacing.period_ns, interval_ns)
 
-    def _swap(self) -> None:
+    def _judged(self, verdict: Verdict) -> None:
+        if verdict.accepted:
+            self._chunking.accept(verdict.stamp_ns)
+            self._tell(refusal="")
+        elif self._chunking.knows(verdict.stamp_ns):  # not another sender's
+            self._chunking.refuse(verdict.stamp_ns)
+            self._tell(refused=self.report.refused + 1, refusal=verdict.reason or "no reason")
+
+    def _swap(self, loaded: Loaded) -> None:
         """Take over between two chunks: what the robot is doing goes on binding the next one."""
-        loaded, self._next = self._next, None
-        if loaded is not None:
-            self._before, self.loaded, self._trial = self.loaded, loaded, TRIAL
+        if self._trial.begin(loaded):
             self._follow()
 
-    def _swap_back(self, error: ArfmError) -> bool:
+    def _swap_back(self, reason: str) -> bool:
         """Give the policy before the wheel again if the new one failed at its first chunks."""
-        if self._before is None:
+        if not self._trial.fail():
             return False
-        self._refusal = str(error)
-        self.loaded, self._before = self._before, None
+        self._refusals.put(reason)
         self._follow()
         return True
 
     def _follow(self) -> None:
         """Let the chunk in force bind the next one, but use no context of another network."""
-        self.chunking.follow(self.loaded.spec)
-        self._reuse = ContextReuse()
-
-    def _passed(self) -> None:
-        self._trial -= 1
-        if self._trial <= 0:
-            self._before = None
+        self._chunking.follow(self.loaded.spec)
+        self._inference.forget()
 
     def _attempt(self, synced: Synced[Sample], begin_ns: int) -> None:
-        self._swap()
-        report, order = self.report, self._order
-        instruction = self.instruction  # another one may come meanwhile
+        order, instruction = self._order, self.instruction  # another one may come meanwhile
+        wish = Wish(instruction, self.report.chunks, begin_ns, self._overtaken(order))
         try:
-            chunk, marks = self._infer(synced, begin_ns, instruction, order)
-        except Cancelled:
-            self.report = replace(report, cancelled=report.cancelled + 1)
-            return
-        except (SpecError, EngineError) as error:
-            if self._swap_back(error):
-                self._attempt(synced, begin_ns)  # the same observation: no chunk is missed
-            else:
-                self._note_failure(error)
-            return
-        self._passed()
-        self.report = Report(chunks=report.chunks + 1, cancelled=report.cancelled)
-        if not self._stopping.is_set():
-            self._ports.publish(chunk)
-            self.chunking.took_over(chunk, instruction, self._ports.now_ns())
-            stages = self._note(chunk, marks)
-            self._ports.describe(chunk, stages)
-
-    def _note_failure(self, error: SpecError | EngineError) -> None:
-        """Wait for other inputs, or count what the engine did and give up at some point."""
-        report = self.report
-        if isinstance(error, SpecError):
-            self.report = replace(report, waiting_for=str(error))
-        else:
-            failures = report.failures + 1
-            gave_up = failures >= self.pacing.max_failures
-            self.report = replace(
-                report, engine_error=str(error), failures=failures, gave_up=gave_up
+            chunk, marks = self._inference.run(
+                self.loaded, self.pacing, synced, wish, self._binds
             )
-            if gave_up:
-                self._stopping.set()
+        except Cancelled:
+            self._cancelled()
+        except SpecError as error:
+            self._note_input(error, synced, begin_ns)
+        except EngineError as error:
+            self._note_failure(str(error), synced, begin_ns)
+        except Exception as error:  # noqa: BLE001  thread border: a bundle may do anything
+            self._note_failure(one_line(error), synced, begin_ns)
+        else:
+            self._trial.passed()
+            self._send(chunk, marks, instruction)
+        self._bound_ns = None
 
-    def _infer(
-        self, synced: Synced[Sample], begin_ns: int, instruction: str, order: int
-    ) -> tuple[ActionChunk, dict[str, int]]:
-        pacing, chunk_id = self.pacing, self.report.chunks
-        received_ns = max(sample.received_ns for sample in synced.values.values())
-        observation = self._inputs.observe(synced, self.loaded.spec, instruction)
-        noise = self._noise(chunk_id)
-        encode_ns = self._ports.now_ns()
-        context = self._context(observation)
-        sample_ns = self._ports.now_ns()
-        deadline_ns = time.monotonic_ns() + pacing.deadline_ns if pacing.deadline_ns else None
-        prefix = None
-        if pacing.guide:
-            prefix = self.chunking.prefix(observation.stamp_ns, instruction)
-        chunk = self.loaded.policy.sample(
-            context, noise, prefix, pacing.steps or None, deadline_ns, self._overtaken(order)
-        )
-        end_ns = self._ports.now_ns()
-        if not np.isfinite(chunk.actions).all():
-            raise EngineError("the engine returned actions that are not finite: chunk discarded")
-        info = replace(
-            chunk.info,
-            chunk_id=chunk_id,
-            bundle_sha256=self.loaded.bundle.sha256,
-            seed=pacing.seed,
-            inference_begin_ns=begin_ns,
-            inference_end_ns=end_ns,
-            encode_ns=sample_ns - encode_ns,
-            sample_ns=end_ns - sample_ns,
-        )
-        marks = {
-            "sensor_to_received": received_ns - synced.stamp_ns,
-            "received_to_begin": begin_ns - received_ns,
-            "decode": encode_ns - begin_ns,
-            "encode": sample_ns - encode_ns,
-            "sample": end_ns - sample_ns,
-        }
-        return replace(chunk, info=info), marks
+    def _cancelled(self) -> None:
+        self._tell(cancelled=self.report.cancelled + 1)
 
-    def _context(self, observation: Observation) -> Context:
-        found = self._reuse.find(observation, self.pacing.sameness)
-        if found is None:
-            found = self.loaded.policy.encode(observation)
-            if self.pacing.sameness.image > 0:
-                self._reuse.keep(observation, found)
-        return found
+    def _binds(self, stamp_ns: int, instruction: str) -> ActionChunk | None:
+        """Give what binds the chunk of an observation, and note whose refusal would undo it."""
+        _empty(self._verdicts)
+        prefix, previous = self._chunking.prefix(stamp_ns, instruction), self._chunking.previous
+        if prefix is not None and previous is not None:
+            self._bound_ns = previous.stamp_ns
+        return prefix
 
-    def _noise(self, chunk_id: int) -> F32:
-        """Draw from a seed of its own for every chunk: a run is repeatable, chunks independent."""
-        rng = np.random.default_rng((self.pacing.seed, chunk_id))
-        return rng.standard_normal(self.loaded.spec.flow_shape, dtype=np.float32)
+    def _send(self, chunk: ActionChunk, marks: dict[str, int], instruction: str) -> None:
+        """Publish a chunk, unless the one that it follows on from was refused meanwhile."""
+        _empty(self._verdicts)
+        if self._bound_ns is not None and not self._chunking.knows(self._bound_ns):
+            self._cancelled()
+            return
+        chunks = self.report.chunks + 1
+        self._tell(chunks=chunks, waiting_for="", engine_error="", failures=0)
+        if not self._stopping.is_set():
+            # Noted first: the arbiter may answer before `publish` returns.
+            self._chunking.took_over(chunk, instruction, self._ports.now_ns())
+            self._ports.publish(chunk)
+            self._ports.describe(chunk, self._inference.note(chunk, marks))
+
+    def _note_input(self, error: SpecError, synced: Synced[Sample], begin_ns: int) -> None:
+        """Wait for other inputs; a policy on trial that alone cannot take these has failed."""
+        before = self._trial.before
+        if before is not None and self._inputs.fit(synced, before.spec, self.instruction):
+            self._swap_back(str(error))
+            self._attempt(synced, begin_ns)
+        else:
+            self._tell(waiting_for=str(error))
+
+    def _note_failure(self, error: str, synced: Synced[Sample], begin_ns: int) -> None:
+        """Go back to the policy before, or count what the engine did and give up at some point."""
+        if self._swap_back(error):
+            self._attempt(synced, begin_ns)  # the same observation: no chunk is missed
+            return
+        failures = self.report.failures + 1
+        gave_up = failures >= self.pacing.max_failures
+        self._tell(engine_error=error, waiting_for="", failures=failures, gave_up=gave_up)
+        if gave_up:
+            self._stopping.set()
 
     def _overtaken(self, order: int) -> Callable[[], bool]:
-        return lambda: self._order != order
+        return lambda: self._order != order or self._stopping.is_set()
 
-    def _note(self, chunk: ActionChunk, marks: dict[str, int]) -> dict[str, int]:
-        end_ns = self._ports.now_ns()
-        total_ns = end_ns - chunk.stamp_ns
-        stages = {
-            **marks,
-            "publish": end_ns - chunk.info.inference_end_ns,
-            "sensor_to_chunk": total_ns,
-            "overhead": total_ns - marks["encode"] - marks["sample"],
-        }
-        for stage, duration_ns in stages.items():
-            self._latency.add(stage, duration_ns)
-        return stages
+
+def _empty(orders: SimpleQueue[Callable[[], None]]) -> None:
+    """Do what was ordered, in that order."""
+    while True:
+        try:
+            order = orders.get_nowait()
+        except Empty:
+            return
+        order()
