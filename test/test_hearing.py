@@ -1,4 +1,4 @@
-"""Every input hears every publisher, whatever it offers, late or early; and names whom it cannot."""
+"""Every input hears every publisher, whatever it offers; and names those whom it cannot hear."""
 
 from __future__ import annotations
 
