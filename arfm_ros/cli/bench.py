@@ -1,4 +1,4 @@
-"""Measure a bundle, the whole stack or the training on this machine."""
+"""Measure a bundle, the whole stack, the training or discovery on this machine."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from pathlib import Path
 
 from arfm_ros.core.errors import ConfigError
 
-HELP = "measure against floors and targets: ./arfm bench BUNDLE, stack or train [EPISODES]"
+HELP = "measure against floors and targets: ./arfm bench BUNDLE, stack, discovery or train [DIR]"
 EXTRAS = ("ros", "sim")  # and "train" for that, "engine" for a bundle, see ./arfm
+GHOST_TARGET_S = 3.0  # a controller ignores a restarted arbiter for so long
 EXPERTS = {"lift": 6, "place": 6}  # episodes to train on where none are given
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `arfm bench`."""
     parser.add_argument(
-        "what", metavar="WHAT", help="stack, train, or the folder or name of a bundle"
+        "what", metavar="WHAT", help="stack, discovery, train, or a bundle's folder or name"
     )
     parser.add_argument(
         "data", nargs="*", type=Path, help="train: folders with episodes (default: it makes some)"
     )
     parser.add_argument(
-        "--seconds", type=float, default=60.0, help="train and a bundle: how long (60)"
+        "--seconds", type=float, default=60.0, help="how long, but for the stack (60)"
     )
     parser.add_argument("--batch", type=int, default=128, help="train: observations a step")
     parser.add_argument("--episodes", type=int, default=20, help="per task (default: 20)")
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure; 1 when a target was missed or a run broke."""
-    measure = {"train": _train, "stack": _stack}.get(args.what, _bundle)
+    measure = {"train": _train, "stack": _stack, "discovery": _discovery}.get(args.what, _bundle)
     return measure(args)
 
 
@@ -136,4 +137,28 @@ def _stack(args: argparse.Namespace) -> int:
     if args.json:
         results = {"targets": [line.as_dict() for line in lines], "runs": runs}
         report.save(Path(args.json), results)
+    return int(not all(line.met for line in lines))
+
+
+def _discovery(args: argparse.Namespace) -> int:
+    """Look for living processes that are taken for dead while every core computes."""
+    from arfm_ros.bringup import Setup
+    from arfm_ros.up.bench import at_most, show_lines
+    from arfm_ros.up.discovery import busy_loops, measure
+    from arfm_ros.up.report import save
+    from arfm_ros.up.session import own_domain
+
+    with own_domain(Setup(sim=True)):
+        costs = measure(args.seconds, busy_loops())
+    print(
+        f"{costs.peers} processes beside {costs.busy_loops} busy loops for {costs.seconds:g} s; "
+        f"all had found each other after {costs.found_s:.1f} s"
+    )
+    lines = [
+        at_most("living processes taken for dead", costs.false_losses, 0),
+        at_most("a killed process still counts", costs.ghost_s, GHOST_TARGET_S, "s"),
+    ]
+    show_lines(lines, "what discovery must reach")
+    if args.json:
+        save(Path(args.json), costs.as_json() | {"targets": [line.as_dict() for line in lines]})
     return int(not all(line.met for line in lines))

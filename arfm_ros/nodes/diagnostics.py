@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
+from arfm_ros.nodes.hearing import unheard
 from arfm_ros.nodes.topics import DIAGNOSTICS, publisher
 
 OK, WARN, ERROR, STALE = 0, 1, 2, 3
+LOOK_S = 0.5  # between two looks at who publishes what this node cannot hear
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ def status(name: str, health: Health, hardware_id: str = "") -> DiagnosticStatus
 class Diagnostics:
     """Publish `source()` at 1 Hz under `<node name>: <name>`, and at once on `publish()`.
 
-    The period runs on the steady clock, so that a stopped simulation clock does not silence it.
+    A publisher that the node cannot hear makes it an error. The period runs on the steady clock,
+    so that a stopped simulation clock does not silence it.
     """
 
     def __init__(
@@ -49,17 +52,27 @@ class Diagnostics:
         period_s: float = 1.0,
     ) -> None:
         self._node, self._source = node, source
+        self._unheard: list[str] = []
         self._name = f"{node.get_fully_qualified_name().lstrip('/')}: {name}"
         self._publisher = publisher(node, DIAGNOSTICS)
-        self._timer: Any = node.create_timer(
-            period_s, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer: Any = node.create_timer(period_s, self.publish, clock=steady)
+        self._look_timer: Any = node.create_timer(LOOK_S, self._look, clock=steady)
 
     def publish(self) -> None:
         """Ask for the health now and publish it."""
-        message = DiagnosticArray(status=[status(self._name, self._source())])
+        health = self._source()
+        if self._unheard:
+            said = [*self._unheard, *([health.message] if health.level != OK else [])]
+            health = replace(health, level=ERROR, message="; ".join(said))
+        message = DiagnosticArray(status=[status(self._name, health)])
         message.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(message)
+
+    def _look(self) -> None:
+        before, self._unheard = self._unheard, unheard(self._node)
+        if self._unheard != before:
+            self.publish()
 
 
 def _text(value: object) -> str:

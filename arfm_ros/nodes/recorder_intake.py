@@ -8,16 +8,19 @@ because they are the middleware's.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from rclpy.qos import QoSCompatibility, qos_check_compatible
 
 from arfm_ros.episodes.tape import Taped
+from arfm_ros.nodes.hearing import Once
 from arfm_ros.nodes.topics import Qos, Topic, interface
 
 # Messages that a reader keeps while we are away. Fast DDS holds on to the memory, so fewer images:
@@ -41,6 +44,21 @@ class DrainedGroup(CallbackGroup):
         """Nothing ever ran."""
 
 
+@dataclass(slots=True)
+class Reading:
+    """How one topic is read: as its publisher should offer it, and beside that with less."""
+
+    topic: Topic
+    asked: tuple[Qos, ...]  # strictest first
+    readers: list[Any] = field(default_factory=list)
+    once: Once = field(default_factory=Once)
+
+    @property
+    def qos(self) -> Qos:
+        """What its weakest reader asks for, which is what is known of the publishers."""
+        return self.asked[len(self.readers) - 1]
+
+
 class Intake:
     """Subscribe to topics and hand every message to `receive`, from one thread."""
 
@@ -48,7 +66,7 @@ class Intake:
         self._node, self._receive, self._period_s = node, receive, period_s
         self._group = DrainedGroup()
         self._lock = threading.Lock()  # guards the list against `adapt` while draining
-        self._rows: dict[str, tuple[Topic, Qos, Any]] = {}  # resolved name -> what and how
+        self._rows: dict[str, Reading] = {}  # by resolved name
         self._drained = threading.Condition()
         self._drained_at = 0.0
         self._stop = threading.Event()
@@ -62,11 +80,7 @@ class Intake:
 
     def qos(self, name: str) -> Qos:
         """Tell how a topic is subscribed to."""
-        return self._rows[name][1]
-
-    def publishers(self, name: str) -> int:
-        """Count who publishes a topic."""
-        return int(self._rows[name][2].get_publisher_count())
+        return self._rows[name].qos
 
     def add(self, topic: Topic) -> str:
         """Subscribe as the table says the publisher offers it; return the resolved name."""
@@ -75,25 +89,26 @@ class Intake:
         name = str(self._node.resolve_topic_name(topic.name))
         with self._lock:
             if name not in self._rows:
-                self._rows[name] = (topic, qos, self._subscribe(topic, qos))
+                self._rows[name] = Reading(topic, qos.down())
+                self._read_more(self._rows[name])
         return name
 
     def adapt(self) -> None:
-        """Subscribe anew where a publisher offers less than we ask for: it would not be heard."""
-        for name, (topic, qos, old) in list(self._rows.items()):
-            if not self._node.count_publishers(name) > old.get_publisher_count():
-                continue  # all of them are heard
-            offers = self._node.get_publishers_info_by_topic(name)
-            fitting = _fitting(qos, [offer.qos_profile for offer in offers])
-            if fitting == qos:
-                continue
-            self._node.get_logger().info(
-                f"{name}: publisher offers less, subscribing as {fitting}"
-            )
-            new = self._subscribe(topic, fitting)
-            with self._lock:
-                self._rows[name] = (topic, fitting, new)
-            self._node.destroy_subscription(old)
+        """Read with less beside it where a publisher offers less: it would not be heard."""
+        for name, row in self._rows.items():
+            while len(row.readers) < len(row.asked) and self._deaf(name, row):
+                with self._lock:
+                    self._read_more(row)
+                self._node.get_logger().info(f"{name}: a publisher offers less, reading {row.qos}")
+
+    def _deaf(self, name: str, row: Reading) -> bool:
+        """Say whether somebody publishes whom no reader hears."""
+        if self._node.count_publishers(name) <= row.readers[-1].get_publisher_count():
+            return False  # the weakest reader hears all of them
+        return any(
+            not any(_hears(reader, offer.qos_profile) for reader in row.readers)
+            for offer in self._node.get_publishers_info_by_topic(name)
+        )
 
     def start(self) -> None:
         """Begin to drain."""
@@ -112,15 +127,16 @@ class Intake:
         if self._thread.is_alive():
             self._thread.join(timeout=2.0)
 
-    def _subscribe(self, topic: Topic, qos: Qos) -> Any:
-        return self._node.create_subscription(
-            interface(topic.type_name),
-            topic.name,
+    def _read_more(self, row: Reading) -> None:
+        reader = self._node.create_subscription(
+            interface(row.topic.type_name),
+            row.topic.name,
             _never,
-            qos.profile(),
+            row.asked[len(row.readers)].profile(),
             callback_group=self._group,
             raw=True,
         )
+        row.readers.append(reader)
 
     def _run(self) -> None:
         try:
@@ -137,17 +153,24 @@ class Intake:
 
     def _drain(self) -> None:
         with self._lock:
-            for name, (topic, _, reader) in self._rows.items():
-                for cdr, info in _taken(reader):
-                    self._receive(_taped(name, topic.type_name, cdr, info))
+            for name, row in self._rows.items():
+                for cdr, info in _taken(row):
+                    self._receive(_taped(name, row.topic.type_name, cdr, info))
 
 
-def _taken(reader: Any) -> Iterator[tuple[bytes, dict[str, int]]]:
+def _taken(row: Reading) -> Iterator[tuple[bytes, dict[str, int]]]:
+    """Take what has arrived, each message once; its number counts only where one publishes."""
+    for cdr, info, publishers in itertools.chain.from_iterable(map(_emptied, row.readers)):
+        if row.once.is_new(info["source_timestamp"], info["publication_sequence_number"]):
+            if publishers > 1:
+                info["publication_sequence_number"] = 0  # each of them counts for itself
+            yield cdr, info
+
+
+def _emptied(reader: Any) -> Iterator[tuple[bytes, dict[str, int], int]]:
     with reader.handle:
         while (taken := reader.handle.take_message(reader.msg_type, True)) is not None:
-            if reader.handle.get_publisher_count() > 1:
-                taken[1]["publication_sequence_number"] = 0  # each of them counts for itself
-            yield taken
+            yield *taken, reader.handle.get_publisher_count()
 
 
 def _taped(name: str, type_name: str, cdr: bytes, info: dict[str, int]) -> Taped:
@@ -156,11 +179,8 @@ def _taped(name: str, type_name: str, cdr: bytes, info: dict[str, int]) -> Taped
     return Taped(name, type_name, cdr, received, sent, info["publication_sequence_number"] or 0)
 
 
-def _fitting(qos: Qos, offers: Sequence[Any]) -> Qos:
-    """Ask for no more than the weakest publisher offers (latched values need a latched one)."""
-    reliable = qos.reliable and all(o.reliability == ReliabilityPolicy.RELIABLE for o in offers)
-    latched = qos.latched and all(o.durability == DurabilityPolicy.TRANSIENT_LOCAL for o in offers)
-    return Qos(reliable, qos.depth, latched)
+def _hears(reader: Any, offered: Any) -> bool:
+    return bool(qos_check_compatible(offered, reader.qos_profile)[0] != QoSCompatibility.ERROR)
 
 
 def _never(message: object) -> None:

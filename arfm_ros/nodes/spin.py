@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,9 +9,11 @@ from typing import Any
 import rclpy
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 from arfm_ros.core.errors import ArfmError
 from arfm_ros.nodes.params import refuse_unknown
+from arfm_ros.nodes.stopping import Stopping
 
 try:  # rclpy keeps its C errors in a private module
     from rclpy._rclpy_pybind11 import InvalidHandle, RCLError
@@ -27,13 +28,17 @@ def run(
 ) -> int:
     """Spin the node that `make_node` makes until it is told to stop; return the exit code.
 
-    A node with a `close()` method has it called before it is destroyed. `ArfmError` becomes one
-    line on stderr and exit code 1; a callback ends the process by raising `SystemExit(code)`.
-    Other exceptions are programming errors and keep their traceback.
+    SIGINT, SIGTERM and SIGHUP call the node's `begin_stop()`, and spinning goes on until its
+    `stopped()` is true or `STOP_S` seconds have passed (see `Stopping`). Then `close()` is
+    called, which may still publish, and the node is destroyed; each of them is optional.
+    `ArfmError` becomes one line on stderr and exit code 1; a callback ends the process by raising
+    `SystemExit(code)`. Other exceptions are programming errors and keep their traceback.
     """
+    stopping = Stopping()
     try:
-        rclpy.init(args=args)
-        return _spin(make_node, executor)
+        stopping.begin()
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        return _spin(make_node, executor, stopping)
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
     except ArfmError as error:
@@ -46,19 +51,20 @@ def run(
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     finally:
+        stopping.close()
         rclpy.try_shutdown()
 
 
-def _spin(make_node: Callable[[], Node], executor: Callable[[], Executor]) -> int:
+def _spin(make_node: Callable[[], Node], executor: Callable[[], Executor], stop: Stopping) -> int:
     node = make_node()
     spinner = executor()
     try:
         refuse_unknown(node)
         spinner.add_node(node)
-        spinner.spin()
+        stop.watch(node)
+        spinner.spin_until_future_complete(stop.over)
     finally:
-        # From here on a second Ctrl-C must not interrupt the cleaning up.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        stop.leave()
         _close(node)
         spinner.shutdown(timeout_sec=1.0)
         node.destroy_node()

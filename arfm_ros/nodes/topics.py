@@ -8,6 +8,9 @@ ones (the policy, which wants the newest) alike, while a best-effort publisher g
 reader nothing at all. Drivers of real cameras and ros2_control's joint state broadcaster publish
 reliable too; where one does not, `best_effort` subscribers still hear it. Keep-last history means
 that a slow reliable reader loses old samples instead of blocking the publisher.
+
+What a row says about its reader is what it gets from a publisher that offers it. Publishers that
+offer less are heard as well: `subscription` adds readers that ask for less, see `hearing`.
 """
 
 from __future__ import annotations
@@ -25,6 +28,15 @@ class Qos:
     reliable: bool
     depth: int = 1
     latched: bool = False  # transient local: a late reader gets the last value
+
+    def down(self) -> tuple[Qos, ...]:
+        """Give this and what asks for less, strictest first: one of them hears any publisher."""
+        weaker = []
+        if self.latched:
+            weaker.append(replace(self, latched=False))
+        if self.reliable:
+            weaker.append(replace(self, latched=False, reliable=False))
+        return (self, *weaker)
 
     def profile(self) -> Any:
         """Build the `rclpy.qos.QoSProfile`."""
@@ -115,7 +127,8 @@ TELEOP_TARGET = Topic("teleop/target_joint", "sensor_msgs/msg/JointState", COMMA
 TELEOP_ENGAGED = Topic("teleop/engaged", "std_msgs/msg/Bool", COMMAND, COMMAND)
 
 # The arbiter
-ESTOP = Topic("estop", "std_msgs/msg/Bool", LATCHED, LATCHED)
+# a reader that keeps more than the last value: a release must not overwrite a press unread
+ESTOP = Topic("estop", "std_msgs/msg/Bool", LATCHED, KEPT)
 AUTHORITY = Topic("arbiter/authority", "std_msgs/msg/String", LATCHED, LATCHED)
 ARBITER_COMMAND = Topic("arbiter/command", "sensor_msgs/msg/JointState", STREAM, NEWEST)
 CHUNK_RESULT = Topic(
@@ -156,14 +169,19 @@ def subscription(
     qos: Qos | None = None,
     raw: bool = False,
 ) -> Any:
-    """Create a subscription; `raw` hands the callback serialized CDR bytes."""
-    return node.create_subscription(
-        interface(topic.type_name),
-        topic.name,
-        callback,
-        (qos or topic.reader).profile(),
-        raw=raw,
-    )
+    """Hear every publisher of a topic, each message once; `raw` gives serialized CDR bytes.
+
+    With `qos` it is one plain reader that asks for exactly that. The result has
+    `get_publisher_count()` and `destroy()`.
+    """
+    kind, asked = interface(topic.type_name), (qos or topic.reader).down()
+    if qos is not None or len(asked) == 1:
+        return node.create_subscription(kind, topic.name, callback, asked[0].profile(), raw=raw)
+    from arfm_ros.nodes.hearing import Hearing
+
+    # A latched value is sent once, so that every kind of reader has to be there before it.
+    profiles, late = [one.profile() for one in asked], not topic.reader.latched
+    return Hearing(node, (kind, topic.name), callback, profiles, raw, late)
 
 
 def service(node: Any, row: Service, callback: Callable[[Any, Any], Any]) -> Any:
