@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from arfm_ros.control.crisp_gains import TUNED
 from arfm_ros.core.errors import ConfigError
 
 PACKAGE = "arfm_ros"
 ROBOTS = ("franka",)
 TASKS = ("reach", "lift", "push", "place")
+# The simulated controller's gains are known, and nobody stands beside it: full speed
+SIMULATED_ARBITER = {"speed": 1.0, "controller_max_torque": TUNED.max_torque_nm}
 DDS_PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
@@ -84,7 +87,7 @@ def stack(setup: Setup) -> tuple[NodeProcess, ...]:
         sim: dict[str, object] = {"task": setup.task, "seed": setup.seed}
         chosen.append(("sim_node", sim | ({"view": True} if setup.view else {})))
     chosen.append(("policy_node", {"bundle": bundle}))
-    chosen.append(("arbiter_node", {}))
+    chosen.append(("arbiter_node", dict(SIMULATED_ARBITER) if setup.sim else {}))
     if setup.record:
         chosen.append(("recorder_node", {"out": str(Path(setup.out).resolve())}))
     if setup.sim:

@@ -26,12 +26,14 @@ def test_a_chunk_is_followed_at_its_due_times():
     rig.tick()
     stamp = rig.now
     assert rig.chunk(slope=0.3) == ""
+    played = rig.arbiter.player.chunk  # from rest its clock speeds up before it runs
+    assert stamp < played.stamp_ns < stamp + 5 * TICK_NS
     for k in range(5, HORIZON):
-        while rig.now < stamp + (k + 1) * DT_NS:
+        while rig.now < played.due_ns(k):
             decision = rig.tick()
         assert decision.authority == (arb.POLICY if k < HORIZON - 1 else arb.SETTLE)
         expected = make_chunk(stamp, slope=0.3).actions[k]
-        np.testing.assert_allclose(decision.command, expected, atol=2e-3)
+        np.testing.assert_allclose(decision.command, expected, atol=4e-3)
     assert decision.chunk_stamp_ns == stamp
 
 

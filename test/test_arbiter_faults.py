@@ -56,7 +56,7 @@ def test_one_late_tick_of_the_arbiter_is_not_a_stale_state():
     rig = Rig().engage()
     rig.tick()
     rig.chunk()
-    rig.now += 300 * MS
+    rig.now += 90 * MS
     assert rig.arbiter.tick(rig.now).authority == arb.POLICY
     assert rig.arbiter.fault == ""
 
@@ -75,7 +75,10 @@ def test_an_arm_that_does_not_follow_holds_and_reset_glides_back_to_it():
     rig.tick()
     stuck = HOME.copy()
     stuck[0] += 0.7
-    rig.measured = stuck
+    for moved in np.linspace(0.0, 0.7, 12):
+        rig.measured = HOME + moved * np.eye(8)[0]
+        rig.last = rig.tick()
+        rig.measured = HOME + moved * np.eye(8)[0]
     assert "does not follow its command: fr3_joint1" in rig.tick().reason
     rig.arbiter.on_state(stuck, rig.now, rig.now)
     rig.arbiter.reset()

@@ -23,24 +23,23 @@ _FLANGE_TO_TOOL = np.array([
 ])
 _COS_ALPHA = np.cos(fr3.DH_ALPHA_RAD)
 _SIN_ALPHA = np.sin(fr3.DH_ALPHA_RAD)
+_ALONG_Y, _ALONG_Z = -np.array(fr3.DH_D_M) * _SIN_ALPHA, np.array(fr3.DH_D_M) * _COS_ALPHA
 _LIMIT_MARGIN_RAD = 0.02
 
 
 def link_transforms(position_rad: F64) -> F64:
-    """Return the transforms [7, 4, 4] of the joint frames in the base frame."""
-    frames = np.empty((fr3.DOF, 4, 4))
-    total = np.eye(4)
-    for i in range(fr3.DOF):
-        c, s = cos(position_rad[i]), sin(position_rad[i])
-        ca, sa, d = _COS_ALPHA[i], _SIN_ALPHA[i], fr3.DH_D_M[i]
-        step = np.array([
-            [c, -s, 0.0, fr3.DH_A_M[i]],
-            [s * ca, c * ca, -sa, -d * sa],
-            [s * sa, c * sa, ca, d * ca],
-            [0.0, 0.0, 0.0, 1.0],
-        ])
-        total = total @ step
-        frames[i] = total
+    """Return the transforms [..., 7, 4, 4] of the joint frames in the base frame for [..., 7]."""
+    angles = np.asarray(position_rad, dtype=np.float64)
+    c, s = np.cos(angles), np.sin(angles)
+    frames = np.zeros((*angles.shape, 4, 4))
+    frames[..., 0, 0], frames[..., 0, 1], frames[..., 0, 3] = c, -s, fr3.DH_A_M
+    frames[..., 1, 0], frames[..., 1, 1] = s * _COS_ALPHA, c * _COS_ALPHA
+    frames[..., 1, 2], frames[..., 1, 3] = -_SIN_ALPHA, _ALONG_Y
+    frames[..., 2, 0], frames[..., 2, 1] = s * _SIN_ALPHA, c * _SIN_ALPHA
+    frames[..., 2, 2], frames[..., 2, 3] = _COS_ALPHA, _ALONG_Z
+    frames[..., 3, 3] = 1.0
+    for i in range(1, fr3.DOF):
+        frames[..., i, :, :] = frames[..., i - 1, :, :] @ frames[..., i, :, :]
     return frames
 
 

@@ -20,7 +20,7 @@ def fr3_limits(
     margin_rad: float = 0.02,
     velocity_scale: float = 0.9,
     acceleration_scale: float = 0.9,
-    tracking_rad: float = 0.5,
+    tracking_rad: float = 0.3,
     speed_max: Sequence[float] = (np.inf,) * fr3.DOF,
 ) -> Limits:
     """Return limits [8] of `fr3_joint1..7` and `gripper`, inside the published ones.

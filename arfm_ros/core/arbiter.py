@@ -28,12 +28,14 @@ from arfm_ros.core.limiter import Limiter
 from arfm_ros.core.player import LONG_AGO, NS, ChunkPlayer, fade_between
 from arfm_ros.core.rest import RestClock
 from arfm_ros.core.safety import F64, Target, check_chunk, check_vector
+from arfm_ros.core.space import ANYWHERE, TOUCH_M, cut
 from arfm_ros.core.start import start_of
 from arfm_ros.core.watch import StateWatch
 
 __all__ = ["Arbiter", "ArbiterConfig", "Decision"]
 
 GOING_IDLE = "going idle"
+SPACE_TICKS = 4  # between two looks at where the arm would come to rest: chunks were looked at
 
 
 class Arbiter:
@@ -46,6 +48,7 @@ class Arbiter:
         self.watch = StateWatch(config.limits, config.watch)
         self.rejections = 0  # refused inputs, and why the last one was
         self.last_rejection = ""
+        self.cut_short = ""  # why the chunk in force ends early; '' where it does not
         self._limiter: Limiter | None = None  # None: idle
         self._human = HumanTarget()
         self._resting = RestClock()
@@ -53,6 +56,7 @@ class Arbiter:
         self._fault = ""
         self._leaving = False  # brakes, then idle
         self._now_ns = self._tick_ns = LONG_AGO
+        self._ticks, self._outside = 0, ""
         self._lead_ns = config.smooth_ns // 2  # what is sent lags the limiter by as much
 
     @property
@@ -138,7 +142,7 @@ class Arbiter:
         try:
             measured = check_vector(position, self.config.limits, "joint state")
         except SafetyError as error:
-            reason = self._reject(str(error))
+            reason = self.refuse(str(error))
         else:
             reason = self.watch.see(measured, stamp_ns, now_ns)
         if reason and self.engaged:
@@ -154,14 +158,17 @@ class Arbiter:
         if limiter is None or self._leaving:
             return "not engaged"
         if self.estop.latched or self._fault or self.watch.stale:
-            return self._reject(f"holding: {self._fault or 'e-stop or stale joint state'}")
+            return self.refuse(f"holding: {self._fault or 'e-stop or stale joint state'}")
         if now_ns - chunk.stamp_ns > self.config.observation_age_max_ns:
             age_s = (now_ns - chunk.stamp_ns) / NS
-            return self._reject(f"observation is {age_s:.1f} s old: inference is too slow")
+            return self.refuse(f"observation is {age_s:.1f} s old: inference is too slow")
         try:
             actions = check_chunk(chunk, self.config.limits)
         except SafetyError as error:
-            return self._reject(str(error))
+            return self.refuse(str(error))
+        actions, outside = cut(self.config.space, actions, limiter.position)
+        if not len(actions):
+            return self.refuse(f"chunk: {outside}")
         resting = self._at_rest(limiter)
         rest_ns = self._resting.within(chunk.stamp_ns, now_ns, resting)
         at_ns = self._in_force_ns(now_ns)
@@ -174,9 +181,10 @@ class Arbiter:
         )
         usable, start = start_of(usable, chunk.stamp_ns, at_ns, resting, limiter)
         refusal = self.player.add(usable, at_ns, in_force, start)
-        if not refusal:
-            self._rest = None
-        return self._reject(refusal) if refusal else ""
+        if refusal:
+            return self.refuse(refusal)
+        self._rest, self.cut_short = None, outside
+        return ""
 
     def on_human_engaged(self, engaged: bool, now_ns: int) -> None:
         """Give the human priority, or hand back: then older observations no longer count."""
@@ -196,8 +204,12 @@ class Arbiter:
         try:
             wanted = check_vector(target, self.config.limits, "teleop target")
         except SafetyError as error:
-            return self._reject(str(error))
+            return self.refuse(str(error))
         position = np.clip(wanted, self.config.limits.low, self.config.limits.high)
+        if self._limiter is not None:
+            kept, outside = cut(self.config.space, position[None], self._limiter.position)
+            if not len(kept):
+                return self.refuse(f"teleop target: {outside}")
         self.on_human_engaged(True, now_ns)
         age_ns = now_ns - self._human.stamp_ns
         resumes = self._human.at(now_ns) is None or age_ns > self.config.human_age_max_ns
@@ -223,6 +235,9 @@ class Arbiter:
         if self.watch.stale:
             self.player.clear(now_ns)  # what comes next has to see the arm at rest
         authority, reason, target = self._choose(now_ns, limiter)
+        outside = self._leaves_space(limiter) if target is not None else ""
+        if outside:
+            authority, reason, target = HOLD, outside, None
         limited = limiter.follow(target, dt_s)
         chunk = self.player.chunk if authority in {POLICY, SETTLE} else None
         command, velocity = limiter.sent
@@ -233,7 +248,7 @@ class Arbiter:
             authority,
             reason,
             chunk.info.chunk_id if chunk else 0,
-            chunk.stamp_ns if chunk else 0,
+            self.player.observed_ns if chunk else 0,
             limited,
         )
 
@@ -290,6 +305,19 @@ class Arbiter:
             return POLICY, "", target
         arrived = np.abs(target.position - limiter.position).max() < 1e-3 and limiter.at_rest()
         return (HOLD if arrived else SETTLE), "chunk ended", target
+
+    def _leaves_space(self, limiter: Limiter) -> str:
+        """Why the arm has to brake now: where it would come to rest is outside."""
+        space = self.config.space
+        self._ticks += 1
+        if space is ANYWHERE or self._ticks % SPACE_TICKS or limiter.at_rest():
+            return "" if limiter.at_rest() else self._outside
+        way = limiter.velocity * np.abs(limiter.velocity) / (2.0 * self.config.limits.acceleration)
+        rest = limiter.position + way
+        depths = space.depth(np.stack([rest, limiter.position]))
+        leaves = depths[0] - max(depths[1], 0.0) > TOUCH_M
+        self._outside = space.describe(rest) if leaves else ""
+        return self._outside
 
     def _at_rest(self, limiter: Limiter) -> bool:
         """Whether nothing is being executed: the command stands and no path lies ahead of it."""
@@ -348,7 +376,8 @@ class Arbiter:
         if silence_ns > self.config.stall_lost_ns:
             self.fail(f"the arbiter itself was silent for {silence_ns / 1e6:.0f} ms")
 
-    def _reject(self, reason: str) -> str:
+    def refuse(self, reason: str) -> str:
+        """Count an input that cannot be used; return `reason`."""
         self.rejections += 1
         self.last_rejection = reason
         return reason

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from arfm_ros.core.data import ActionChunk
 from arfm_ros.core.rtc import left_over
@@ -17,10 +17,12 @@ KEPT = 8  # chunks that one without an answer may still be refused among
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A chunk, and the instruction that it was computed for."""
+    """A chunk as it is played, the instruction it was computed for, and how it was computed."""
 
     chunk: ActionChunk
     instruction: str
+    observed_ns: int
+    dt_ns: int
 
 
 class Chunking:
@@ -62,21 +64,32 @@ class Chunking:
     def follow(self, spec: PolicySpec) -> None:
         """Go on with another policy; a chunk that it could not have made does not bind it."""
         self._rtc = spec.rtc
-        self._keep(lambda chunk: _could_make(spec, chunk))
+        self._keep(lambda one: one.dt_ns == spec.dt_ns and _could_make(spec, one.chunk))
 
     def refuse(self, stamp_ns: int) -> None:
         """Forget the chunk of an observation: nobody follows it."""
-        self._keep(lambda chunk: chunk.stamp_ns != stamp_ns)
+        self._keep(lambda one: one.observed_ns != stamp_ns)
 
-    def accept(self, stamp_ns: int) -> None:
-        """Forget what came before the chunk of an observation: that one replaced it."""
-        if self.knows(stamp_ns):
-            while self._sent[0].chunk.stamp_ns != stamp_ns:
-                self._sent.popleft()
+    def accept(self, stamp_ns: int, begin_ns: int = 0, dt_ns: int = 0) -> None:
+        """Forget what came before the chunk of an observation: that one replaced it.
+
+        It is played from `begin_ns` on, an action every `dt_ns`; 0: as it says itself.
+        """
+        if not self.knows(stamp_ns):
+            return
+        while self._sent[0].observed_ns != stamp_ns:
+            self._sent.popleft()
+        one = self._sent[0]
+        played = replace(
+            one.chunk,
+            stamp_ns=begin_ns or one.chunk.stamp_ns,
+            dt_ns=dt_ns or one.chunk.dt_ns,
+        )
+        self._sent[0] = replace(one, chunk=played)
 
     def knows(self, stamp_ns: int) -> bool:
         """Tell whether the chunk of an observation may still be followed."""
-        return any(one.chunk.stamp_ns == stamp_ns for one in self._sent)
+        return any(one.observed_ns == stamp_ns for one in self._sent)
 
     def ready(self, stamp_ns: int) -> bool:
         """Tell whether to infer from an observation; not before the end of a chunk if too slow."""
@@ -92,23 +105,24 @@ class Chunking:
         previous = self.previous
         if previous is None or self._rtc.mode == "none" or not self.in_force or self.trouble:
             return None
-        if not previous.stamp_ns <= stamp_ns <= previous.end_ns - previous.dt_ns:
+        begin_ns = previous.stamp_ns - previous.dt_ns  # one that just starts binds already
+        if not begin_ns <= stamp_ns <= previous.end_ns - previous.dt_ns:
             return None
         delay = max(self.delay, self._rtc.delay_min)
         keep = None if instruction == self._sent[-1].instruction else delay
-        return left_over(previous, stamp_ns, delay, keep)
+        left = left_over(previous, stamp_ns, delay, keep)
+        return replace(left, dt_ns=self._sent[-1].dt_ns)  # on the network's own time line
 
     def took_over(self, chunk: ActionChunk, instruction: str, swap_ns: int) -> None:
         """Note that `chunk` replaced the previous one at `swap_ns` of the clock of its stamp."""
         if not self._cold:
             self._delays.append(max(-(-(swap_ns - chunk.stamp_ns) // chunk.dt_ns), 0))
-        self._sent.append(_Sent(chunk, instruction))
+        self._sent.append(_Sent(chunk, instruction, chunk.stamp_ns, chunk.dt_ns))
         self._cold = False
 
-    def _keep(self, fits: Callable[[ActionChunk], bool]) -> None:
-        self._sent = deque((one for one in self._sent if fits(one.chunk)), maxlen=KEPT)
+    def _keep(self, fits: Callable[[_Sent], bool]) -> None:
+        self._sent = deque((one for one in self._sent if fits(one)), maxlen=KEPT)
 
 
 def _could_make(spec: PolicySpec, chunk: ActionChunk) -> bool:
-    same = chunk.names == spec.action_names and chunk.dt_ns == spec.dt_ns
-    return same and chunk.horizon <= spec.horizon
+    return chunk.names == spec.action_names and chunk.horizon <= spec.horizon

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.limiter import Steps
 from arfm_ros.core.safety import F64, Limits
+from arfm_ros.core.space import ANYWHERE, Space
 from arfm_ros.core.watch import WatchConfig
 
 IDLE, POLICY, HUMAN = "idle", "policy", "human"
@@ -25,6 +26,7 @@ class ArbiterConfig:
     speed: float = 1.0  # chunks are played so many times as fast as planned, at most 1
     blend_ns: int = 100_000_000  # hand-over from one chunk to the next
     watch: WatchConfig = WatchConfig()
+    space: Space = ANYWHERE  # where the arm may be
     stall_max_ns: int = 100_000_000  # own silence: longer ones end what was under way
     stall_lost_ns: int = 500_000_000  # longer ones hold until a reset
     observation_age_max_ns: int = 5_000_000_000  # an arm at rest waits so long for a chunk

@@ -24,7 +24,7 @@ _ROUNDING = 1e-6  # chunks are float32
 # A remaining distance e is closed at GAIN e / dt: two equal poles at 0.41, no overshoot.
 GAIN = 0.343
 RESERVE = 0.9  # part of the deceleration that approaching a target or an end plans with
-SMALLEST_RAD_S = 1e-9
+SMALLEST_RAD_S = 1e-6
 FAR = 1e6
 SLOWER = 0.995  # of the permitted speed near an end: it is checked at ticks only
 

@@ -142,7 +142,8 @@ class ChunkPlayer:
         self._future_max_ns = future_max_ns
         self._spline: Spline | None = None
         self._fade: Fade | None = None
-        self._floor_ns = self._observed_ns = LONG_AGO
+        self._floor_ns = LONG_AGO
+        self.observed_ns = LONG_AGO  # of the chunk in force
         self.chunk: ActionChunk | None = None  # its stamp is when its clock began
 
     @property
@@ -176,7 +177,7 @@ class ChunkPlayer:
         spline = Spline(actions, first, chunk.stamp_ns, chunk.dt_ns, start.ramp_ns)
         if in_force is not None and self._blend_ns > 0:
             self._fade = fade_between(in_force, spline.at(now_ns), now_ns, self._blend_ns)
-        self._spline, self.chunk, self._observed_ns = spline, chunk, start.observed_ns
+        self._spline, self.chunk, self.observed_ns = spline, chunk, start.observed_ns
         return ""
 
     def command(self, now_ns: int) -> Target | None:
@@ -195,7 +196,7 @@ class ChunkPlayer:
         if start.observed_ns < self._floor_ns:
             age_ms = (self._floor_ns - start.observed_ns) / 1e6
             return f"observation is {age_ms:.0f} ms older than the hand-over"
-        if self.chunk is not None and start.observed_ns <= self._observed_ns:
+        if self.chunk is not None and start.observed_ns <= self.observed_ns:
             return "observation is not newer than that of the chunk in force"
         if chunk.end_ns <= now_ns:
             late_ms = (now_ns - chunk.end_ns) / 1e6

@@ -59,16 +59,18 @@ def left_over(
     """Return what `previous` still holds at an observation, on that observation's time line.
 
     Its first `delay` actions are committed (`info.prefix_length`); at most `keep` are kept, one
-    at least. Between two actions the value is interpolated. Raises `SpecError` when nothing is
-    left or the observation is the older one.
+    at least. Between two actions the value is interpolated; of a chunk that starts within a tick
+    the first one counts until it is due. Raises `SpecError` when nothing is left or the
+    observation is the older one.
     """
     shift = (stamp_ns - previous.stamp_ns) / previous.dt_ns
     last = previous.horizon - 1
-    if not 0 <= shift <= last:
+    if not -1 <= shift <= last:
         raise SpecError(
             f"observation is {shift:.1f} ticks after the previous chunk's, needs 0..{last}"
         )
     at = shift + np.arange(int(last - shift + 1e-6) + 1)[: None if keep is None else max(keep, 1)]
+    at = np.maximum(at, 0.0)
     low = np.minimum(at.astype(np.int64), last)
     high = np.minimum(low + 1, last)
     part = (at - low)[:, None]

@@ -10,7 +10,7 @@ from arfm_ros.core.data import ActionChunk
 from arfm_ros.core.limiter import Limiter
 from arfm_ros.core.player import NS, Start
 
-RAMP_MIN_NS, RAMP_MAX_NS = 20_000_000, 400_000_000
+RAMP_MIN_NS, RAMP_MAX_NS = 60_000_000, 400_000_000
 PART = 0.7  # of the acceleration limit that speeding up may take
 SEEN = 3  # actions whose speed decides how long that takes
 

@@ -10,6 +10,7 @@ from arfm_ros.core.player import LONG_AGO, NS
 from arfm_ros.core.safety import F64, Limits
 
 FOLLOWS = 0.1  # an arm that moved less than this part of its command does not move with it
+PARTED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class StateWatch:
     def see(self, position: F64, stamp_ns: int, now_ns: int) -> str:
         """Take a state [A]; return why it cannot be true, '' otherwise."""
         before, self.position = self.position, position
-        since_ns, self.seen_ns = now_ns - self.seen_ns, now_ns
+        since_ns, self.seen_ns = max(now_ns - self.seen_ns, 0), now_ns
         self.stamp_ns = min(stamp_ns, now_ns)  # one of the future would stay fresh for ever
         if not np.array_equal(before[self._checked], position[self._checked]):
             self._same_command = None
@@ -101,7 +102,9 @@ class StateWatch:
         since_ns, from_command, from_position = self._mark
         asked = np.abs(command - from_command)
         moved = np.abs(self.position - from_position)
+        parted = np.abs(self.position - command) - np.abs(from_position - from_command)
         deaf = self._checked & (asked > self._config.follow_rad) & (moved < FOLLOWS * asked)
+        deaf &= parted > PARTED * asked  # a command that comes back to the arm needs no motion
         late = now_ns - since_ns >= self._config.follow_ns
         if (late or far.any()) and deaf.any():
             self.not_following = True

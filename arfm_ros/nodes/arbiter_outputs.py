@@ -27,7 +27,10 @@ from arfm_ros.control.backends import (
 )
 from arfm_ros.core.decision import Decision
 from arfm_ros.nodes import topics
+from arfm_ros.nodes.arbiter_inputs import Moment
 from arfm_ros.nodes.convert import ns_to_duration, ns_to_time
+from arfm_ros.nodes.gripper import GripperParams
+from arfm_ros.nodes.verdict import Verdict, verdict_to_diagnostics
 
 AUTHORITY_PERIOD_NS = 1_000_000_000
 
@@ -35,8 +38,15 @@ AUTHORITY_PERIOD_NS = 1_000_000_000
 class ArbiterOutputs:
     """Publishers of the arbiter: the controller's and gripper's command, its copy, authority."""
 
-    def __init__(self, node: Node, backend: Backend, names: tuple[str, ...], topic: str) -> None:
-        self._node = node
+    def __init__(
+        self,
+        node: Node,
+        backend: Backend,
+        names: tuple[str, ...],
+        topic: str,
+        gripper: GripperParams,
+    ) -> None:
+        self._node, self._gripper_params = node, gripper
         self._backend, self._gripper_command = backend, GripperCommand()
         row = topics.Topic(
             topic or backend.topic, backend.type_name, topics.COMMAND, topics.COMMAND
@@ -45,15 +55,17 @@ class ArbiterOutputs:
         self._gripper = topics.publisher(node, topics.GRIPPER_COMMAND)
         self._sent = topics.publisher(node, topics.ARBITER_COMMAND)
         self._authority = topics.publisher(node, topics.AUTHORITY)
+        self._verdicts = topics.publisher(node, topics.CHUNK_RESULT)
         self._said = ("", 0)
         self._sent_message = JointState(name=list(names))
 
-    def publish(self, decision: Decision, now_ns: int, preview: Preview) -> None:
+    def publish(self, decision: Decision, now: Moment, preview: Preview) -> None:
         """Send what `decision` asks for, if anything."""
+        now_ns = now.steady_ns
         self._say(decision.authority, now_ns)
         if decision.command is None:
             self._gripper_command.forget()
-        stamp = ns_to_time(now_ns)
+        stamp = ns_to_time(now.ros_ns)
         command = self._backend.command(decision, now_ns, preview)
         if command is not None:
             self._command.publish(MESSAGES[type(command)](command, stamp))
@@ -61,7 +73,8 @@ class ArbiterOutputs:
             return
         opening = self._gripper_command.due(float(decision.command[fr3.DOF]), now_ns)
         if opening is not None:
-            self._gripper.publish(Float64MultiArray(data=array("d", (opening,))))
+            value = self._gripper_params.command(opening)
+            self._gripper.publish(Float64MultiArray(data=array("d", (value,))))
         self._sent_message.header.stamp = stamp
         self._sent_message.position = _doubles(decision.command)
         self._sent_message.velocity = _doubles(decision.velocity)
@@ -79,6 +92,10 @@ class ArbiterOutputs:
                 names.remove(own)  # once: another arbiter of the same name stays
             return f"{topic} has another publisher: {', '.join(names)}; stop it, then reset"
         return ""
+
+    def judged(self, verdict: Verdict) -> None:
+        """Tell what became of a chunk."""
+        self._verdicts.publish(verdict_to_diagnostics(verdict))
 
     def _say(self, authority: str, now_ns: int) -> None:
         said, at_ns = self._said

@@ -15,6 +15,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from arfm_ros.core.data import F32, ActionChunk, ChunkInfo
 from arfm_ros.core.errors import SpecError
+from arfm_ros.nodes.gripper import GripperParams
 
 NS = 1_000_000_000
 CHUNK_STATUS = "policy/chunk"  # name of the status that carries a ChunkInfo
@@ -110,11 +111,10 @@ def diagnostics_to_info(message: DiagnosticArray) -> tuple[ChunkInfo, dict[str, 
     return ChunkInfo(**known), stages  # type: ignore[arg-type]
 
 
-def joint_positions(messages: Sequence[JointState], names: Sequence[str]) -> F32:
-    """Pick positions by name [len(names)] out of one or several joint states.
+def joint_map(messages: Sequence[JointState]) -> dict[str, float]:
+    """Return the positions of one or several joint states by name; of two the first counts.
 
-    The first message that has a name gives its value. Raises `SpecError` naming what is missing
-    or has no position; values may be NaN, `PolicySpec.check` judges them.
+    Raises `SpecError` for a message with fewer positions than names.
     """
     found: dict[str, float] = {}
     for message in reversed(messages):
@@ -124,6 +124,19 @@ def joint_positions(messages: Sequence[JointState], names: Sequence[str]) -> F32
                 f"{len(message.position)} positions"
             )
         found.update(zip(message.name, message.position))
+    return found
+
+
+def joint_positions(
+    messages: Sequence[JointState], names: Sequence[str], gripper: GripperParams = GripperParams()
+) -> F32:
+    """Pick positions by name [len(names)] out of one or several joint states.
+
+    The first message that has a name gives its value; `gripper` says how the gripper is named
+    and scaled there. Raises `SpecError` naming what is missing or has no position; values may be
+    NaN, `PolicySpec.check` judges them.
+    """
+    found = gripper.named(joint_map(messages))
     missing = [name for name in names if name not in found]
     if missing:
         raise SpecError(

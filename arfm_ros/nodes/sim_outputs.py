@@ -19,6 +19,8 @@ from arfm_ros.nodes import topics
 from arfm_ros.nodes.diagnostics import Health, status
 from arfm_ros.sim.robot import RobotState
 
+GRIPPER_JOINT = "gripper_joint"  # as CRISP's Franka hand adapter has it
+
 
 class RobotOutputs:
     """Publishes robot states; messages are reused, for this runs hundreds of times a second."""
@@ -31,7 +33,7 @@ class RobotOutputs:
         self._task = topics.publisher(node, topics.TASK_STATE)
         self._joint_message = JointState(name=list(fr3.JOINT_NAMES))
         self._joint_message.header.frame_id = fr3.BASE_FRAME
-        self._gripper_message = JointState(name=[fr3.GRIPPER_NAME])
+        self._gripper_message = JointState(name=[GRIPPER_JOINT])
         self._pose_message, self._twist_message = PoseStamped(), TwistStamped()
         self._pose_message.header.frame_id = fr3.BASE_FRAME
         self._twist_message.header.frame_id = fr3.BASE_FRAME
@@ -49,6 +51,7 @@ class RobotOutputs:
         """Publish the gripper's opening, 0 closed .. 1 open."""
         self._gripper_message.header.stamp = stamp
         self._gripper_message.position = array("d", (state.gripper,))
+        self._gripper_message.effort = array("d", (0.0,))
         self._gripper.publish(self._gripper_message)
 
     def tool(self, pose: tuple[NDArray[Any], NDArray[Any]], twist: NDArray[Any], at: Time) -> None:

@@ -136,6 +136,7 @@ CHUNK_RESULT = Topic(
 )
 ARBITER_ENGAGE = Service("arbiter/engage", "std_srvs/srv/SetBool")
 ARBITER_RESET = Service("arbiter/reset", "std_srvs/srv/Trigger")
+ESTOP_PRESS = Service("estop", "std_srvs/srv/SetBool")
 
 # The recorder and the episodes
 RECORDER_STATE = Topic("recorder/state", "diagnostic_msgs/msg/DiagnosticArray", STREAM, COMMAND)

@@ -11,21 +11,29 @@ from arfm_ros.nodes.convert import ns_to_time, time_to_ns
 from arfm_ros.nodes.diagnostics import OK, WARN
 
 STATUS = "arbiter/chunk"
+NUMBERS = ("chunk_id", "begin_ns", "dt_ns")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Accepted, or refused for a reason; the observation's stamp says which chunk."""
+    """Accepted, or refused for a reason; the observation's stamp says which chunk.
+
+    An accepted one is played from `begin_ns` on, of the clock of the stamp, an action every
+    `dt_ns`; 0: as the chunk says. Then a reason says why it ends early.
+    """
 
     stamp_ns: int
     accepted: bool
     reason: str = ""
     chunk_id: int = 0
+    begin_ns: int = 0
+    dt_ns: int = 0
 
 
 def verdict_to_diagnostics(verdict: Verdict) -> DiagnosticArray:
     """Write a verdict; header.stamp is that of the chunk's observation."""
-    values = {"accepted": str(verdict.accepted).lower(), "chunk_id": str(verdict.chunk_id)}
+    numbers = {name: str(getattr(verdict, name)) for name in NUMBERS}
+    values = {"accepted": str(verdict.accepted).lower(), **numbers}
     status = DiagnosticStatus(
         level=bytes([OK if verdict.accepted else WARN]),
         name=STATUS,
@@ -41,12 +49,13 @@ def diagnostics_to_verdict(message: DiagnosticArray) -> Verdict | None:
     if status is None:
         return None
     pairs = {pair.key: pair.value for pair in status.values}
-    accepted, number = pairs.get("accepted", "").lower(), pairs.get("chunk_id", "")
+    accepted = pairs.get("accepted", "").lower()
+    numbers = {name: pairs.get(name, "") for name in NUMBERS}
     if accepted not in {"true", "false"}:
         return None
     return Verdict(
         stamp_ns=time_to_ns(message.header.stamp),
         accepted=accepted == "true",
         reason=status.message,
-        chunk_id=int(number) if number.isdecimal() else 0,
+        **{name: int(text) if text.isdecimal() else 0 for name, text in numbers.items()},
     )

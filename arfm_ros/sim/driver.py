@@ -93,7 +93,7 @@ class PolicyDriver:
             self.observe()
         while self._pending and self._pending[0][0] <= now:
             executed = self._disturbance.on(self._pending.pop(0)[1])
-            self.chunks += not self._arbiter.on_chunk(executed, now)
+            self.chunks += self._follows(executed, now)
             if self.on_chunk is not None:
                 self.on_chunk(executed)
         self._arbiter.on_state(self.measured(), now, now)
@@ -104,7 +104,19 @@ class PolicyDriver:
         """Tell whether an observation is to be taken at this tick."""
         now = self._world.time_ns
         fresh = now != self._taken_ns and now % (self.config.period_ms * MS) == 0
-        return fresh and self._chunking.ready(now)
+        # nothing moves before the first chunk has come, and one computed meanwhile knew nothing
+        first_comes = bool(self._pending) and self._arbiter.player.path is None
+        return fresh and not first_comes and self._chunking.ready(now)
+
+    def _follows(self, chunk: ActionChunk, now_ns: int) -> bool:
+        """Hand a chunk to the arbiter and note what it makes of it, as the nodes do."""
+        if self._arbiter.on_chunk(chunk, now_ns):
+            self._chunking.refuse(chunk.stamp_ns)
+            return False
+        played = self._arbiter.player.chunk
+        if played is not None:
+            self._chunking.accept(chunk.stamp_ns, played.stamp_ns, played.dt_ns)
+        return True
 
     def take(self, chunk: ActionChunk) -> None:
         """Take the chunk of this tick's observation; it arrives when the latency has passed."""

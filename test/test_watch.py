@@ -1,0 +1,86 @@
+"""Joint states that cannot be true, and arms that do not do what they are told."""
+
+import numpy as np
+from arbiter_rig import HOME, MS, TICK_NS, Rig
+
+from arfm_ros.core import decision as arb
+
+
+def drive(rig, ticks, measure):
+    """Tick with `measure(command, k)` as the robot's state."""
+    for k in range(ticks):
+        rig.now += TICK_NS
+        rig.arbiter.on_state(measure(rig.last.command, k), rig.now, rig.now)
+        rig.last = rig.arbiter.tick(rig.now)
+    return rig.last
+
+
+def started(slope=0.6):
+    rig = Rig().engage()
+    rig.tick(3)
+    rig.chunk(slope=slope)
+    rig.tick(1)
+    return rig
+
+
+def test_states_that_repeat_while_the_arm_is_to_move_are_a_fault_by_name():
+    rig = started()
+    stuck = rig.measured.copy()
+    decision = drive(rig, 40, lambda command, k: stuck)
+    assert decision.authority == arb.HOLD and "repeat to the last bit" in decision.reason
+
+
+def test_an_arm_that_ignores_its_commands_is_named_within_half_a_second():
+    rig, rng = started(), np.random.default_rng(0)
+    stuck, begin = rig.measured.copy(), rig.now
+    while rig.arbiter.fault == "" and rig.now < begin + 600 * MS:
+        drive(rig, 1, lambda command, k: stuck + rng.normal(0, 1e-4, 8))
+    assert "ignored by the controller" in rig.arbiter.fault
+
+
+def test_when_following_begins_again_the_command_starts_at_the_measured_position():
+    rig, rng = started(), np.random.default_rng(0)
+    stuck = rig.measured.copy()
+    drive(rig, 60, lambda command, k: stuck + rng.normal(0, 1e-4, 8))
+    assert np.abs(rig.last.command - stuck).max() > 0.05
+    rig.arbiter.reset()
+    decision = drive(rig, 1, lambda command, k: stuck)
+    np.testing.assert_allclose(decision.command[:7], stuck[:7], atol=1e-3)
+    assert rig.arbiter.fault == "" and np.abs(decision.velocity).max() < 1e-2
+
+
+def test_an_offset_that_appears_is_a_jump():
+    for size in (0.3, 0.45):
+        rig = started(slope=0.0)
+        decision = drive(rig, 5, lambda command, k: command + size * np.eye(8)[2])
+        assert decision.authority == arb.HOLD and "jumped: fr3_joint3" in decision.reason
+
+
+def test_an_offset_from_the_start_shows_when_the_arm_moves():
+    rig = started(slope=0.9)
+    true = rig.measured.copy()
+
+    def lagging(command, k):  # moves at a third of its speed
+        return true + (command - HOME) / 3
+
+    drive(rig, 70, lagging)
+    assert "does not follow its command" in rig.arbiter.fault
+
+
+def test_noise_small_moves_and_a_gripper_that_holds_are_no_faults():
+    rig, rng = started(slope=0.02), np.random.default_rng(1)
+    held = np.append(np.ones(7), 0.0)
+
+    def noisy(command, k):
+        return command * held + rng.normal(0, 5e-4, 8) * held + 0.4 * (1 - held)
+
+    for _ in range(10):
+        drive(rig, 60, noisy)
+        rig.arbiter.on_chunk(rig_chunk(rig), rig.now)
+    assert rig.arbiter.fault == ""
+
+
+def rig_chunk(rig):
+    from arbiter_rig import make_chunk
+
+    return make_chunk(rig.now, slope=0.02)
