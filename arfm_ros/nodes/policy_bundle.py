@@ -12,9 +12,11 @@ from arfm_ros.core.data import Policy
 from arfm_ros.core.errors import ArfmError, BundleError
 from arfm_ros.core.rtc import left_over
 from arfm_ros.core.spec import PolicySpec
-from arfm_ros.engines import load_bundle, load_policy
+from arfm_ros.engines import EnginePolicy, load_bundle, load_policy
 from arfm_ros.engines.proof import require_pass
+from arfm_ros.engines.remote import RemotePolicy, open_remote
 from arfm_ros.engines.replay import load_reference, replay
+from arfm_ros.engines.trust import Access
 from arfm_ros.nodes.background import in_background, one_line
 from arfm_ros.nodes.policy_inputs import camera_topics
 from arfm_ros.nodes.policy_params import PolicyParams
@@ -35,14 +37,17 @@ def load_checked(params: PolicyParams) -> Loaded:
     bundle = load_bundle(folder)
     cameras = tuple(camera_topics(params.cameras, compressed=False))
     bundle.check_robot(params.joints, cameras, params.dt_s)
-    policy = load_policy(
-        folder,
-        engine=params.engine,
-        precision=params.precision,
-        threads=params.threads,
-        providers=params.providers,
-    )
-    if bundle.remote is None:  # a server runs the network itself: nothing was exported
+    policy: EnginePolicy | RemotePolicy
+    if bundle.remote is not None:  # a server runs the network itself: nothing was exported
+        policy = open_remote(bundle, access=Access(params.key_variable, params.allow_plain))
+    else:
+        policy = load_policy(
+            folder,
+            engine=params.engine,
+            precision=params.precision,
+            threads=params.threads,
+            providers=params.providers,
+        )
         require_pass(bundle, policy.runtime)
     warm_up(policy, bundle.spec)
     return Loaded(bundle, policy, params.bundle)
