@@ -11,7 +11,7 @@ import rclpy
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
-from arfm_ros.core.errors import ArfmError
+from arfm_ros.core.errors import ArfmError, ConfigError
 from arfm_ros.nodes.params import refuse_unknown
 
 try:  # rclpy keeps its C errors in a private module
@@ -32,7 +32,7 @@ def run(
     Other exceptions are programming errors and keep their traceback.
     """
     try:
-        rclpy.init(args=args)
+        _start(args)
         return _spin(make_node, executor)
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
@@ -47,6 +47,14 @@ def run(
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     finally:
         rclpy.try_shutdown()
+
+
+def _start(args: Sequence[str] | None) -> None:
+    """Begin; what keeps ROS from it (arguments, a missing enclave) is a `ConfigError`."""
+    try:
+        rclpy.init(args=args)
+    except RCLError as error:
+        raise ConfigError(f"ROS does not start: {error}") from error
 
 
 def _spin(make_node: Callable[[], Node], executor: Callable[[], Executor]) -> int:
