@@ -94,6 +94,15 @@ def test_a_node_without_an_enclave_does_not_start_where_security_is_enforced(
     assert "error: ROS does not start" in done.stderr and "SECURITY ERROR" in done.stderr
 
 
+def test_where_the_plugin_is_missing_an_enclave_does_not_start_either_and_says_so(
+    tmp_path: Path, ros_domain: int
+) -> None:
+    (tmp_path / "enclaves" / "arfm").mkdir(parents=True)  # without keys: refused in any case
+    done = run(["-m", "arfm_ros.nodes.policy_node"], secured(tmp_path, "/arfm"))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "does not start" in done.stderr
+
+
 @pytest.fixture
 def keystore(tmp_path: Path) -> Path:
     """Make a keystore of the shipped policy, as docs/security.md says."""

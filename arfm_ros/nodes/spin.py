@@ -57,8 +57,17 @@ def _start(args: Sequence[str] | None) -> None:
         raise ConfigError(f"ROS does not start: {error}") from error
 
 
+def _made(make_node: Callable[[], Node]) -> Node:
+    try:
+        return make_node()
+    except RCLError as error:
+        if not rclpy.ok():
+            raise  # it is being shut down already
+        raise ConfigError(f"the node does not start: {error}") from error
+
+
 def _spin(make_node: Callable[[], Node], executor: Callable[[], Executor]) -> int:
-    node = make_node()
+    node = _made(make_node)
     spinner = executor()
     try:
         refuse_unknown(node)
