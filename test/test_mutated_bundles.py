@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from policy_rig import write_bundle
-from test_swap import driving, prove
+from policy_rig import Robot, write_bundle
+from test_swap import ask_for, check_motion_went_on, driving, hashes, parameter, prove
 
 from arfm_ros.core.errors import BundleError, EngineError
 from arfm_ros.engines import load_bundle, load_policy
@@ -170,7 +170,7 @@ def change_size(folder: Path, name: str, rng: random.Random) -> str:
 
 def hash_again(folder: Path, _: str, rng: random.Random) -> str:
     """Make the hashes right, as somebody who means it would; the graph is another one."""
-    name = rng.choice(("prefix.onnx", "step.onnx", "step_rtc.onnx"))
+    name = rng.choice(sorted(path.name for path in folder.glob("*.onnx")))
     said = change_bytes(folder, name, rng)
     raw = json.loads((folder / "policy.json").read_text())
     raw["sha256"][name] = file_sha256(folder / name)
@@ -244,3 +244,33 @@ def test_thousands_of_mutations_are_bundle_errors_or_harmless(
     bundle: Path, tmp_path: Path
 ) -> None:
     assert try_many(bundle, tmp_path / "mutated", range(FEW, FEW + MANY)) == []
+
+
+def test_a_running_node_survives_every_mutated_bundle_that_it_is_told_to_swap_to(
+    driving: tuple[Robot, Path], tmp_path: Path
+) -> None:
+    robot, good = driving
+    old = load_bundle(good).sha256
+    seeds = [seed for seed in range(60) if is_refused(good, tmp_path / f"{seed}", seed)][:12]
+    for seed in seeds:
+        folder = tmp_path / f"{seed}"
+        ask_for(robot, folder)
+        robot.hears(f"bundle '{folder}' refused: ")
+    assert parameter(robot) == str(good)
+    robot.hears_more_chunks(3)
+    assert set(hashes(robot)) == {old}
+    check_motion_went_on(robot)
+
+
+def is_refused(good: Path, folder: Path, seed: int) -> bool:
+    """Mutate a bundle and tell whether a node has to refuse it; some mutations do no harm.
+
+    Nor does another reference: the node runs these very weights, and does not check them again.
+    """
+    if "reference" in mutate(good, folder, seed):
+        return False
+    try:
+        use(folder)
+    except BundleError:
+        return True
+    return False

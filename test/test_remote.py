@@ -17,7 +17,8 @@ from arfm_ros.core.data import ActionChunk
 from arfm_ros.core.errors import BundleError, Cancelled, ConfigError, EngineError, SpecError
 from arfm_ros.doctor.policy import check_policy
 from arfm_ros.engines import load_bundle, load_policy
-from arfm_ros.engines.remote import RemotePolicy
+from arfm_ros.engines.remote import RemotePolicy, open_remote
+from arfm_ros.engines.trust import Access
 from arfm_ros.engines.wire import pack, unpack
 from arfm_ros.export.interface import read_interface
 
@@ -57,11 +58,11 @@ def interface(tmp_path: Path) -> Path:
     return path
 
 
-def exported(server: PolicyServer, interface: Path, more: str = "") -> Path:
+def exported(server: PolicyServer, interface: Path, more: str = "", *options: str) -> Path:
     if more:
         interface.write_text(FILE + more)
     bundle = interface.with_name("bundle")
-    words = ["--out", str(bundle), "--interface", str(interface)]
+    words = ["--out", str(bundle), "--interface", str(interface), *options]
     assert main(["export", f"remote:{server.uri}", *words]) == 0
     return bundle
 
@@ -99,9 +100,10 @@ def test_the_server_gets_the_observation_and_its_actions_become_a_chunk(
     server: PolicyServer, interface: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RIG_KEY", "secret")
-    bundle = exported(server, interface, "extra: {key_variable: RIG_KEY}\n")
-    assert "secret" not in (bundle / "policy.json").read_text()
-    policy = load_policy(bundle)
+    bundle = exported(server, interface, "", "--key-variable", "RIG_KEY")
+    written = (bundle / "policy.json").read_text()
+    assert "secret" not in written and "RIG_KEY" not in written
+    policy = open_remote(load_bundle(bundle), access=Access("RIG_KEY"))
     assert isinstance(policy, RemotePolicy) and policy.spec.horizon == 10
     seen = policy.spec.example(1)
     chunk = ask(policy)
@@ -192,8 +194,10 @@ def test_the_export_says_what_keeps_it(
         assert "cannot be reached" in refused(nobody, *file)
     server.infer = lambda request: {"actions": np.zeros((10, 32))}
     assert "needs [H, 8]" in refused(server.uri, *file)
-    interface.write_text(FILE + "extra: {key_variable: RIG_KEY_UNSET}\n")
-    assert "set RIG_KEY_UNSET to the API key" in refused(server.uri, *file)
+    key = ("--key-variable", "RIG_KEY_UNSET")
+    assert "set RIG_KEY_UNSET to the API key" in refused(server.uri, *file, *key)
+    interface.write_text(FILE + "extra: {key_variable: RIG_KEY}\n")
+    assert "give --key-variable instead" in refused(server.uri, *file)
     assert not interface.with_name("other").exists()
 
 

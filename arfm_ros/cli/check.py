@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from arfm_ros.cli._access import add_access, granted
+
+if TYPE_CHECKING:
+    from arfm_ros.engines import Bundle
 
 HELP = "replay a bundle's reference on this machine and engine; parity.json keeps the result"
 EXTRAS = ()
@@ -31,16 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", metavar="FILE", help="write the record here too (-: print it)")
+    add_access(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Replay, keep and print the differences; 1 if they are too large."""
     from arfm_ros.bringup import find_bundle
-    from arfm_ros.engines import load_bundle, load_policy
+    from arfm_ros.engines import EnginePolicy, load_bundle, load_policy
     from arfm_ros.engines.proof import proof_path, prove
-    from arfm_ros.engines.remote import RemotePolicy, probe
 
     folder = find_bundle(args.bundle)
+    bundle = load_bundle(folder)
+    if bundle.remote is not None:
+        return _ask(bundle, args)
     policy = load_policy(
         folder,
         engine=args.engine,
@@ -48,12 +56,8 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads,
         providers=args.providers,
     )
-    if isinstance(policy, RemotePolicy):
-        answer = f"{policy.runtime.device} answered within {probe(policy):.0f} ms"
-        print(f"{policy.spec.name}: {answer}")
-        print("its network is on the server: there is nothing to compare")
-        return 0
-    record = prove(load_bundle(folder), policy)
+    assert isinstance(policy, EnginePolicy)  # it is not on a server
+    record = prove(bundle, policy)
     text = json.dumps(record, indent=1) + "\n"
     if args.json == "-":
         print(text, end="")
@@ -64,6 +68,18 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             Path(args.json).write_text(text)
     return 0 if record["passed"] else 1
+
+
+def _ask(bundle: Bundle, args: argparse.Namespace) -> int:
+    """Ask a policy's server for one chunk; there is nothing to compare it with."""
+    from arfm_ros.engines.remote import open_remote, probe
+
+    uri = str((bundle.remote or {}).get("uri"))
+    policy = open_remote(bundle, access=granted(args, uri))
+    answer = f"{policy.runtime.device} answered within {probe(policy):.0f} ms"
+    print(f"{policy.spec.name}: {answer}")
+    print("its network is on the server: there is nothing to compare")
+    return 0
 
 
 def describe(record: dict[str, Any]) -> str:

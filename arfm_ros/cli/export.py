@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from arfm_ros.cli._access import add_access, granted
+
 HELP = "export a training run as a policy bundle; build its engine for a GPU"
 EXTRAS = ("train",)  # for a run; what else other sources need, see `arfm`
 LIBRARIES = ("transformers", "lerobot")  # whose checkpoints are exported
@@ -48,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tensorrt_rtx: compute capabilities to build for, 89 for 8.9 "
         "(default: this machine's GPU; without one 86 89 120)",
     )
+    add_access(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -86,12 +89,13 @@ def _own(source: str) -> Path:
 
 def _export_remote(args: argparse.Namespace) -> int:
     from arfm_ros.core.errors import ConfigError
-    from arfm_ros.export.remote import export_remote
+    from arfm_ros.export.remote import KIND, export_remote
 
     if args.out is None:
         raise ConfigError(f"{args.source} needs --out")
     name = args.name or args.out.name
-    spec = export_remote(args.source, args.interface, args.out, name)
+    access = granted(args, args.source.removeprefix(KIND))
+    spec = export_remote(args.source, args.interface, args.out, name, access)
     print(f"{args.out}: {spec.horizon} actions of {len(spec.action)} from {args.source[7:]}")
     return 0
 

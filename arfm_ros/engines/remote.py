@@ -6,11 +6,10 @@ noise and its own normalisation; the network's delay adds to that of the inferen
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from socket import SHUT_RDWR
 from typing import Any
 
@@ -24,54 +23,11 @@ from arfm_ros.core.spec import PolicySpec
 from arfm_ros.engines.bundle import Bundle
 from arfm_ros.engines.graph import Runtime
 from arfm_ros.engines.resample import fit_image
+from arfm_ros.engines.server import Server
+from arfm_ros.engines.trust import NOTHING, Access, is_loopback, require_trust
 
 MAX_BYTES = 2**26  # of an answer
 CONNECT_S, CLOSE_S = 5.0, 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where the server is, and what it calls the robot's inputs."""
-
-    uri: str  # ws://host:port
-    images: Mapping[str, str]  # the server's name -> the robot's camera
-    state: Mapping[str, tuple[str, ...]]  # the server's name -> state axes, in its order
-    prompt: str = "prompt"
-    actions: str = "actions"
-    timeout_s: float = 10.0  # for an answer
-    key_variable: str = ""  # environment variable that holds the server's API key
-
-    def __post_init__(self) -> None:
-        if not self.uri.startswith(("ws://", "wss://")):
-            raise BundleError(f"server '{self.uri}', needs ws://HOST:PORT or wss://HOST:PORT")
-        if not self.timeout_s > 0:
-            raise BundleError(f"timeout_s is {self.timeout_s}, needs to be positive")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values; `from_json` reads them back equal."""
-        return asdict(self)
-
-    @staticmethod
-    def from_json(raw: Mapping[str, Any]) -> Server:
-        """Read what `to_json` wrote. Raises `BundleError` naming what does not fit."""
-        try:
-            state = {name: tuple(axes) for name, axes in raw["state"].items()}
-            return Server(**{**raw, "state": state})
-        except (KeyError, TypeError, AttributeError) as error:
-            raise BundleError(f"'remote' in policy.json is incomplete: {error!r}") from error
-
-    def check(self, spec: PolicySpec) -> None:
-        """Raise `BundleError` unless every input is one that `spec` knows."""
-        cameras = [camera.name for camera in spec.cameras]
-        axes = [axis for names in self.state.values() for axis in names]
-        for kind, asked, known in (
-            ("camera", list(self.images.values()), cameras),
-            ("state", axes, list(spec.state_names)),
-        ):
-            unknown = [name for name in asked if name not in known]
-            if unknown:
-                have = ", ".join(known)
-                raise BundleError(f"the server wants {kind} {', '.join(unknown)}, spec has {have}")
 
 
 @dataclass
@@ -79,6 +35,7 @@ class Line:
     """The connection: opened when it is needed, closed after whatever goes wrong."""
 
     server: Server
+    access: Access = NOTHING
     greeting: Mapping[str, Any] = field(default_factory=dict)  # what the server says of itself
     _socket: Any = None
     _open_now: ExitStack = field(default_factory=ExitStack)
@@ -128,18 +85,19 @@ class Line:
 
         from arfm_ros.engines.wire import unpack
 
-        variable = self.server.key_variable
-        if variable and variable not in os.environ:
-            raise EngineError(f"set {variable} to the API key of {self.server.uri}")
-        key = {"Authorization": f"Api-Key {os.environ[variable]}"} if variable else None
+        uri = self.server.uri
+        key = self.access.key(uri)
+        # A proxy of the environment is for other machines: what is for this one stays on it.
+        direct: dict[str, Any] = {"proxy": None} if is_loopback(uri) else {}
         line = connect(
-            self.server.uri,
-            additional_headers=key,
+            uri,
+            additional_headers={"Authorization": f"Api-Key {key}"} if key else None,
             compression=None,
             max_size=MAX_BYTES,
             open_timeout=CONNECT_S,
             close_timeout=CLOSE_S,
             ping_interval=None,  # a server that computes does not answer pings
+            **direct,
         )
         self._socket = self._open_now.enter_context(line)
         self.greeting = unpack(self._socket.recv(timeout=CONNECT_S))
@@ -150,10 +108,15 @@ class RemotePolicy:
     """`core.data.Policy` on a server; one thread at a time may use it."""
 
     def __init__(
-        self, spec: PolicySpec, server: Server, sha256: str, clock: Clock = time.monotonic_ns
+        self,
+        spec: PolicySpec,
+        server: Server,
+        sha256: str,
+        clock: Clock = time.monotonic_ns,
+        access: Access = NOTHING,
     ) -> None:
         server.check(spec)
-        self.spec, self._line = spec, Line(server)
+        self.spec, self._line = spec, Line(server, access)
         self.runtime = Runtime("remote", "openpi", server.uri, "of the server")
         self._sha256, self._clock = sha256, clock
         self._chunk_id = 0
@@ -260,13 +223,19 @@ def probe(policy: RemotePolicy) -> float:
     return 1e-6 * chunk.info.sample_ns
 
 
-def open_remote(bundle: Bundle, clock: Clock = time.monotonic_ns) -> RemotePolicy:
+def open_remote(
+    bundle: Bundle, clock: Clock = time.monotonic_ns, access: Access = NOTHING
+) -> RemotePolicy:
     """Make the policy of a bundle whose network is on a server; connects at the first chunk.
 
-    Raises `BundleError` if the bundle says nothing of a server, or this machine has no client.
+    Raises `BundleError` if the bundle says nothing of a server, the operator did not allow it
+    (`engines.trust`), or this machine has no client.
     """
     if bundle.remote is None:
         raise BundleError(f"{bundle.path} names no server: it is a bundle with graphs")
+    server = Server.from_json(bundle.remote, access)
+    require_trust(server.uri, access, bundle.path)
+    access.key(server.uri)  # here, not at the first chunk
     try:
         import msgpack  # noqa: F401
         import websockets  # noqa: F401
@@ -275,4 +244,4 @@ def open_remote(bundle: Bundle, clock: Clock = time.monotonic_ns) -> RemotePolic
             f"a policy on a server needs the package '{error.name}': install both with "
             "'.venv/bin/python -m pip install msgpack websockets'"
         ) from error
-    return RemotePolicy(bundle.spec, Server.from_json(bundle.remote), bundle.sha256, clock)
+    return RemotePolicy(bundle.spec, server, bundle.sha256, clock, access)

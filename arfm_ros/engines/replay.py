@@ -87,11 +87,7 @@ def replay(policy: RunnablePolicy, reference: Reference) -> Parity:
         solver = make_solver(spec.sampler, steps, reference.noise[k])
         at = (solver.times, reference.trace[k])
         step[k] = _differences(field, at, reference.velocity[k])
-        if spec.rtc.mode != "none" and reference.guided is not None:
-            wanted, given = reference.guided.velocity[k], reference.guided.guidance(k)
-            exact = policy.guided_velocity(context, given)
-            scale = max(1.0, float(np.abs(wanted).max()))
-            guided[k] = _differences(exact, at, wanted) / scale
+        guided[k] = _guided_error(policy, context, at, reference, k)
         x = solve(solver, field, reference.noise[k]).sample
         wanted = reference.trace[k, -1]
         chunk[k] = np.abs(x - wanted).max()
@@ -115,6 +111,21 @@ def replay(policy: RunnablePolicy, reference: Reference) -> Parity:
         step_errors=tuple(float(e) for e in step.max(axis=0)),
         max_guided_error=float(guided.max()),
     )
+
+
+def _guided_error(
+    policy: RunnablePolicy,
+    context: Context,
+    at: tuple[Sequence[float], F32],
+    reference: Reference,
+    k: int,
+) -> NDArray[np.float64] | float:
+    """Largest differences [steps] of the guided step, over max |v|; 0 without one."""
+    if policy.spec.rtc.mode == "none" or reference.guided is None:
+        return 0.0
+    wanted, given = reference.guided.velocity[k], reference.guided.guidance(k)
+    scale = max(1.0, float(np.abs(wanted).max()))
+    return _differences(policy.guided_velocity(context, given), at, wanted) / scale
 
 
 def _worst_joint(spec: PolicySpec, errors: NDArray[np.float64]) -> tuple[str, float]:

@@ -12,9 +12,11 @@ from arfm_ros.core.data import Policy
 from arfm_ros.core.errors import ArfmError, BundleError
 from arfm_ros.core.rtc import left_over
 from arfm_ros.core.spec import PolicySpec
-from arfm_ros.engines import load_bundle, load_policy
+from arfm_ros.engines import EnginePolicy, load_bundle, load_policy
 from arfm_ros.engines.proof import require_pass
-from arfm_ros.engines.replay import load_reference, replay
+from arfm_ros.engines.remote import RemotePolicy, open_remote
+from arfm_ros.engines.trial import Engine, require_proof
+from arfm_ros.engines.trust import Access
 from arfm_ros.nodes.background import in_background, one_line
 from arfm_ros.nodes.policy_inputs import camera_topics
 from arfm_ros.nodes.policy_params import PolicyParams
@@ -35,14 +37,17 @@ def load_checked(params: PolicyParams) -> Loaded:
     bundle = load_bundle(folder)
     cameras = tuple(camera_topics(params.cameras, compressed=False))
     bundle.check_robot(params.joints, cameras, params.dt_s)
-    policy = load_policy(
-        folder,
-        engine=params.engine,
-        precision=params.precision,
-        threads=params.threads,
-        providers=params.providers,
-    )
-    if bundle.remote is None:  # a server runs the network itself: nothing was exported
+    policy: EnginePolicy | RemotePolicy
+    if bundle.remote is not None:  # a server runs the network itself: nothing was exported
+        policy = open_remote(bundle, access=Access(params.key_variable, params.allow_plain))
+    else:
+        policy = load_policy(
+            folder,
+            engine=params.engine,
+            precision=params.precision,
+            threads=params.threads,
+            providers=params.providers,
+        )
         require_pass(bundle, policy.runtime)
     warm_up(policy, bundle.spec)
     return Loaded(bundle, policy, params.bundle)
@@ -51,32 +56,29 @@ def load_checked(params: PolicyParams) -> Loaded:
 def load_successor(params: PolicyParams, running: Loaded) -> Loaded:
     """Load what is to take over from `running` in motion: it has to prove itself on this machine.
 
-    Raises `ArfmError` naming what does not fit.
+    In a process of its own first, so that nothing that it does there ends this one. Raises
+    `ArfmError` naming what does not fit.
     """
-    loaded = load_checked(params)
-    if loaded.bundle.sha256 == running.bundle.sha256:
+    from arfm_ros.bringup import find_bundle
+
+    folder = find_bundle(params.bundle)
+    bundle = load_bundle(folder)
+    if bundle.sha256 == running.bundle.sha256:
+        require_pass(bundle, running.policy.runtime)
         return running
-    names = [[camera.name for camera in one.spec.cameras] for one in (running, loaded)]
+    names = [[camera.name for camera in one.spec.cameras] for one in (running, bundle)]
     if sorted(names[0]) != sorted(names[1]):
         raise BundleError(
-            f"policy '{loaded.bundle.name}' wants the cameras {', '.join(names[1])}, the node "
+            f"policy '{bundle.name}' wants the cameras {', '.join(names[1])}, the node "
             f"listens to {', '.join(names[0])}: deactivate, configure and activate instead"
         )
-    make_way()  # the rest is work of this thread only, beside a policy that drives
-    if loaded.bundle.remote is None:
-        _check_replay(loaded)
+    make_way()  # this is work of this thread only, beside a policy that drives
+    if bundle.remote is None:
+        on = Engine(params.engine, params.precision, params.threads, params.providers)
+        require_proof(folder, on, params.swap_timeout_s)
+    loaded = load_checked(params)
     _check_speed(loaded)
     return loaded
-
-
-def _check_replay(loaded: Loaded) -> None:
-    """Raise `BundleError` if the policy computes something else here than where it was made."""
-    parity = replay(loaded.policy, load_reference(loaded.bundle.path))
-    if not parity.passed:
-        raise BundleError(
-            f"policy '{loaded.bundle.name}' differs from its reference on this machine by "
-            f"{parity.max_chunk_error:.1e} per chunk: run `arfm check`"
-        )
 
 
 class Successor:

@@ -216,8 +216,12 @@ class PolicyInputs:
 
         def keep(cdr: bytes) -> None:
             sample = Sample(cdr, self._clock.now().nanoseconds)
+            try:
+                stamp_ns = stamp_of(cdr)
+            except SpecError:  # no message of this type: as if it had not come
+                return
             with self._arrived:
-                self._sync.add(name, stamp_of(cdr), sample)
+                self._sync.add(name, stamp_ns, sample)
                 if wakes:
                     self._fresh = True
                     self._arrived.notify()

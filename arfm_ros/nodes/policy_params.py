@@ -57,6 +57,15 @@ class PolicyParams:
     min_camera_hz: float = knob(5.0, "slowest usable camera, next configure", 0.0, live=True)
     min_state_hz: float = knob(15.0, "slowest usable joint states, next configure", 0.0, live=True)
 
+    swap_timeout_s: float = knob(
+        120.0, "time in which a bundle to swap to has to prove itself", 1.0, 3600.0, live=True
+    )
+    key_variable: str = knob(
+        "", "environment variable with the key of a policy's server, next configure", live=True
+    )
+    allow_plain: bool = knob(
+        False, "ws:// to a policy's server on another machine, next configure", live=True
+    )
     limit_tolerance: float = knob(
         0.05, "share of a range that a measured state may be beyond it, next activate", 0.0, 1.0,
         live=True,

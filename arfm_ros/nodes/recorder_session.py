@@ -67,8 +67,9 @@ class Session:
                 self._task_state = message
             if latched:
                 self._latched[message.topic] = message
-        if self._tape is not None and self._tape.failure:
-            self.failure = self._tape.failure
+            # Inside: the next start would keep the failure of the tape before.
+            if self._tape is not None and self._tape.failure:
+                self.failure = self._tape.failure
 
     def start(self, folder: Path, qos: Mapping[str, Qos]) -> None:
         """Begin an episode. Raises `EpisodeError` when one is running or the folder cannot be."""

@@ -11,7 +11,7 @@ from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedE
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from arfm_ros.core.errors import ArfmError
+from arfm_ros.core.errors import ArfmError, ConfigError
 from arfm_ros.nodes.params import refuse_unknown
 from arfm_ros.nodes.stopping import Stopping
 
@@ -37,7 +37,7 @@ def run(
     stopping = Stopping()
     try:
         stopping.begin()
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        _start(args)
         return _spin(make_node, executor, stopping)
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
@@ -55,8 +55,25 @@ def run(
         rclpy.try_shutdown()
 
 
+def _start(args: Sequence[str] | None) -> None:
+    """Begin; what keeps ROS from it (arguments, a missing enclave) is a `ConfigError`."""
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except RCLError as error:
+        raise ConfigError(f"ROS does not start: {error}") from error
+
+
+def _made(make_node: Callable[[], Node]) -> Node:
+    try:
+        return make_node()
+    except RCLError as error:
+        if not rclpy.ok():
+            raise  # it is being shut down already
+        raise ConfigError(f"the node does not start: {error}") from error
+
+
 def _spin(make_node: Callable[[], Node], executor: Callable[[], Executor], stop: Stopping) -> int:
-    node = make_node()
+    node = _made(make_node)
     spinner = executor()
     try:
         refuse_unknown(node)
