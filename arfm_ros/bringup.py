@@ -6,13 +6,16 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from arfm_ros.control.crisp_gains import TUNED
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.nodes import topics
 
 PACKAGE = "arfm_ros"
+FAILURE, END = "failure", "end"  # what the end of a process means for the stack
+RANGE_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 ROBOTS = ("franka",)
 TASKS = ("reach", "lift", "push", "place")
 # The simulated controller's gains are known, and nobody stands beside it: full speed
@@ -47,7 +50,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class NodeProcess:
-    """One node as one process."""
+    """One node as one process, and how whoever starts it watches and stops it."""
 
     name: str
     parameters: Mapping[str, object] = field(default_factory=dict)
@@ -55,6 +58,12 @@ class NodeProcess:
     env: Mapping[str, str] = field(default_factory=dict)
     namespace: str = ""
     config: str = ""  # parameter file read before `parameters`
+    ready: str = ""  # topic or service (name of its row) that shows that the node is ready
+    stop_rank: int = 0  # the lowest stops first
+    stop_s: float = 4.0  # how long an orderly stop may take, before it is forced
+    # FAILURE: its end breaks the stack. END: status 0 is the end of the run, and it starts when
+    # the others are ready.
+    on_exit: str = FAILURE
 
     @property
     def module(self) -> str:
@@ -82,22 +91,36 @@ class NodeProcess:
 def stack(setup: Setup) -> tuple[NodeProcess, ...]:
     """Return the processes of the stack in the order in which they start."""
     bundle = str(find_bundle(setup.policy, setup.task))
-    chosen: list[tuple[str, dict[str, object]]] = []
+    parameters: dict[str, dict[str, object]] = {}
     if setup.sim:
         sim: dict[str, object] = {"task": setup.task, "seed": setup.seed}
-        chosen.append(("sim_node", sim | ({"view": True} if setup.view else {})))
-    chosen.append(("policy_node", {"bundle": bundle}))
-    chosen.append(("arbiter_node", dict(SIMULATED_ARBITER) if setup.sim else {}))
+        parameters["sim_node"] = sim | ({"view": True} if setup.view else {})
+    parameters["policy_node"] = {"bundle": bundle}
+    parameters["arbiter_node"] = dict(SIMULATED_ARBITER) if setup.sim else {}
     if setup.record:
-        chosen.append(("recorder_node", {"out": str(Path(setup.out).resolve())}))
+        parameters["recorder_node"] = {"out": str(Path(setup.out).resolve())}
     if setup.sim:
-        chosen.append(("rollout_node", _rollout(setup)))
-    config = str(share("config", f"{setup.robot}.yaml"))
-    env = environment()
+        parameters["rollout_node"] = _rollout(setup)
+    config, env = str(share("config", f"{setup.robot}.yaml")), environment(setup.sim)
+    common = {"env": env, "namespace": setup.namespace, "config": config}
     return tuple(
-        NodeProcess(name, parameters, env=env, namespace=setup.namespace, config=config)
-        for name, parameters in chosen
+        replace(NODES[name], parameters=given, **common)  # type: ignore[arg-type]
+        for name, given in parameters.items()
     )
+
+
+# The recorder closes its bag before the topics that it records go away; the arbiter brakes before
+# it ends, so the simulated robot has to follow it until then.
+NODES = {
+    node.name: node
+    for node in (
+        NodeProcess("sim_node", ready=topics.CAMERA_INFO.name, stop_rank=4),
+        NodeProcess("policy_node", ready=topics.POLICY_STATE.name, stop_rank=2),
+        NodeProcess("arbiter_node", ready=topics.AUTHORITY.name, stop_rank=3),
+        NodeProcess("recorder_node", ready=topics.RECORDER_STATE.name, stop_rank=1, stop_s=10.0),
+        NodeProcess("rollout_node", stop_rank=0, on_exit=END),
+    )
+}
 
 
 def _rollout(setup: Setup) -> dict[str, object]:
@@ -157,12 +180,17 @@ def _tasks_of(bundle: Path) -> Mapping[str, str]:
         return {}  # whoever loads it says what is wrong
 
 
-def environment() -> dict[str, str]:
-    """Return the variables every process of the stack needs; what the user set stays."""
+def environment(sim: bool = False) -> dict[str, str]:
+    """Return the variables every process of the stack needs; what the user set stays.
+
+    A simulation finds and is found on this machine only: nobody else's robot shall follow it.
+    """
     wanted = {name: str(share("config", "fastdds.xml")) for name in DDS_PROFILE_VARIABLES}
     wanted["PYTHONUNBUFFERED"] = "1"
     if Path(sys.prefix, "share", "ament_index").is_dir():  # ROS 2 as wheels in this environment
         wanted["AMENT_PREFIX_PATH"] = sys.prefix
+    if sim:
+        wanted[RANGE_VARIABLE] = "LOCALHOST"
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         wanted["MUJOCO_GL"] = "egl"
     return {name: os.environ.get(name) or value for name, value in wanted.items()}

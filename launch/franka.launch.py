@@ -6,9 +6,9 @@ ros2 launch arfm_ros franka.launch.py [sim:=true] [task:=lift] [policy:=FOLDER] 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
 
-from arfm_ros.bringup import PACKAGE, TASKS, Setup, stack
+from arfm_ros.bringup import TASKS, Setup, stack
+from arfm_ros.up.launched import actions
 
 ARGUMENTS = (
     DeclareLaunchArgument(
@@ -37,19 +37,7 @@ def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         record=given["record"] == "true",
         namespace=given["namespace"],
     )
-    return [
-        Node(
-            package=PACKAGE,
-            executable=node.name,
-            name=node.name,
-            namespace=node.namespace,
-            parameters=[node.config, dict(node.parameters)],
-            remappings=list(node.remaps.items()),
-            additional_env=dict(node.env),
-            output="screen",
-        )
-        for node in stack(setup)
-    ]
+    return actions(stack(setup))
 
 
 def generate_launch_description() -> LaunchDescription:

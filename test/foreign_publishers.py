@@ -2,8 +2,8 @@
 
 Usage: foreign_publishers.py RATE_HZ TOPIC=TYPE=RELIABILITY=DURABILITY ...
 
-Strings are numbered `<topic> 0`, `<topic> 1`, ...; other messages are empty. At a rate of 0 each
-publisher sends once and stays.
+Strings are numbered `<topic> 0`, `<topic> 1`, ..., a Bool is true; other messages are empty. At a
+rate of 0 each publisher sends once and stays.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def main() -> None:
             message = message_type()
             if hasattr(message, "data") and isinstance(message.data, str):
                 message.data = f"{topic} {number}"
+            if hasattr(message, "data") and isinstance(message.data, bool):
+                message.data = True
             publisher.publish(message)
         if number == 0:
             print("ready", flush=True)

@@ -9,7 +9,15 @@ import pytest
 import yaml
 
 from arfm_ros import bringup
-from arfm_ros.bringup import NodeProcess, Setup, find_bundle, share, stack
+from arfm_ros.bringup import (
+    END,
+    RANGE_VARIABLE,
+    NodeProcess,
+    Setup,
+    find_bundle,
+    share,
+    stack,
+)
 from arfm_ros.core.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,6 +75,32 @@ def test_every_process_names_a_module_that_exists_and_a_console_script(bundle: s
 def test_the_namespace_reaches_every_process(bundle: str) -> None:
     for node in stack(Setup(sim=True, policy=bundle, namespace="left")):
         assert "__ns:=/left" in node.ros_arguments()
+
+
+def test_the_recorder_stops_before_what_it_records_and_the_robot_last(bundle: str) -> None:
+    nodes = sorted(stack(Setup(sim=True, policy=bundle)), key=lambda node: node.stop_rank)
+    order = ["rollout_node", "recorder_node", "policy_node", "arbiter_node", "sim_node"]
+    assert names(tuple(nodes)) == order
+
+
+def test_only_the_end_of_the_rollout_is_no_failure_and_all_others_show_that_they_are_ready(
+    bundle: str,
+) -> None:
+    for node in stack(Setup(sim=True, policy=bundle)):
+        last = node.name == "rollout_node"
+        assert (node.on_exit == END) is last
+        assert bool(node.ready) is not last
+
+
+def test_a_simulation_stays_on_this_machine_and_a_robot_does_not(
+    bundle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(RANGE_VARIABLE, raising=False)
+    for sim in (True, False):
+        ranges = {n.env.get(RANGE_VARIABLE) for n in stack(Setup(sim=sim, policy=bundle))}
+        assert ranges == ({"LOCALHOST"} if sim else {None})
+    monkeypatch.setenv(RANGE_VARIABLE, "SUBNET")
+    assert bringup.environment(sim=True)[RANGE_VARIABLE] == "SUBNET"
 
 
 def test_parameter_values_keep_their_type_on_the_command_line() -> None:

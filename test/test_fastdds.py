@@ -79,3 +79,20 @@ def test_every_vga_frame_at_60_hz_arrives_in_another_process(ros_domain: int) ->
 
 def test_the_profile_has_a_segment_that_holds_a_second_of_images() -> None:
     assert segment_sizes(share("config", "fastdds.xml")) == [64 * 2**20]
+
+
+def test_a_killed_process_is_forgotten_and_a_living_one_is_not(ros_domain: int) -> None:
+    pytest.importorskip("rclpy")
+    from arfm_ros.up.discovery import measure
+
+    costs = measure(seconds=4.0, loops=2, peers=3)
+    assert costs.false_losses == 0
+    assert costs.ghost_s <= 3.0
+
+
+@pytest.mark.slow
+def test_no_living_process_is_lost_in_minutes_on_a_busy_machine(ros_domain: int) -> None:
+    pytest.importorskip("rclpy")
+    from arfm_ros.up.discovery import busy_loops, measure
+
+    assert measure(seconds=180.0, loops=2 * busy_loops()).false_losses == 0

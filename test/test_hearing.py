@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,14 +12,13 @@ import pytest
 rclpy = pytest.importorskip("rclpy")
 
 from client_rig import Client  # noqa: E402
+from foreign_rig import Foreigners  # noqa: E402
 
 from arfm_ros.nodes import topics  # noqa: E402
 from arfm_ros.nodes.diagnostics import Diagnostics, Health  # noqa: E402
 from arfm_ros.nodes.hearing import REMEMBERED, Once, unheard  # noqa: E402
 from arfm_ros.nodes.topics import Topic  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[1]
-FOREIGN = ROOT / "test" / "foreign_publishers.py"
 ROWS = [row for row in vars(topics).values() if isinstance(row, Topic)]
 OFFERS = list(itertools.product(("RELIABLE", "BEST_EFFORT"), ("VOLATILE", "TRANSIENT_LOCAL")))
 
@@ -34,26 +29,6 @@ def variants(when: str) -> Iterator[tuple[Topic, str]]:
         plain = row.of("scene").name.strip("/")
         name = f"{plain}/{reliability}/{durability}/{when}".lower()
         yield row.at(name), f"{name}={row.type_name}={reliability}={durability}"
-
-
-class Foreigners:
-    """Publishers in a process of their own, which is killed in the end."""
-
-    def __init__(self) -> None:
-        self._processes: list[subprocess.Popen[str]] = []
-
-    def publish(self, rate_hz: float, *words: str) -> None:
-        """Start publishers; return when each has sent once."""
-        command = [sys.executable, str(FOREIGN), str(rate_hz), *words]
-        process = subprocess.Popen(command, env=dict(os.environ), stdout=-1, text=True)
-        self._processes.append(process)
-        assert process.stdout is not None
-        assert "ready\n" in iter(process.stdout.readline, "")
-
-    def close(self) -> None:
-        for process in self._processes:
-            process.kill()
-            process.communicate()
 
 
 @pytest.fixture
@@ -111,7 +86,7 @@ def test_no_message_is_delivered_twice_though_several_readers_got_it(
     assert readers.get_publisher_count() == 1
     assert len(heard) == len(set(heard))
     numbers = [int(text.split()[1]) for text in heard]
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert numbers == sorted(numbers)
 
 
 def test_a_weak_publisher_of_a_fast_topic_costs_the_strong_ones_no_message(
@@ -120,16 +95,15 @@ def test_a_weak_publisher_of_a_fast_topic_costs_the_strong_ones_no_message(
     row = topics.EPISODE_LABEL
     heard: list[str] = []
     topics.subscription(client.node, row, lambda message: heard.append(message.data))
-    foreigners.publish(50, f"{row.name}={row.type_name}=RELIABLE=VOLATILE")
+    foreigners.publish(10, f"{row.name}={row.type_name}=RELIABLE=VOLATILE")
     client.until(lambda: len(heard) > 5)
-    weak = f"{row.name}={row.type_name}=BEST_EFFORT=VOLATILE"
-    foreigners.publish(50, weak)
+    foreigners.publish(10, f"{row.name}={row.type_name}=BEST_EFFORT=VOLATILE")
     client.until(lambda: max(Counter(heard).values()) > 1)  # both number from 0
     begun = len(heard)
-    client.until(lambda: len(heard) > begun + 100)
-    strong = [int(text.split()[1]) for text in heard]
-    assert max(Counter(strong).values()) == 2
-    assert set(range(strong[0], max(strong) - 5)) <= set(strong)
+    client.until(lambda: len(heard) > begun + 40)
+    numbers = [int(text.split()[1]) for text in heard]
+    assert max(Counter(numbers).values()) == 2
+    assert set(range(numbers[0], max(numbers) - 5)) <= set(numbers)
 
 
 def test_a_copy_is_recognised_among_all_that_the_readers_keep() -> None:

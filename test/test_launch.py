@@ -47,5 +47,6 @@ def test_the_launch_file_starts_the_same_processes_as_arfm_up(tmp_path: Path) ->
     context = LaunchContext()
     given = {"sim": "true", "policy": str(tmp_path), "task": "lift", "record": "true"}
     context.launch_configurations.update(given | {"namespace": ""})
-    started = [node._Node__node_executable for node in module.nodes(context)]
+    actions = [one for one in module.nodes(context) if hasattr(one, "node_executable")]
+    started = [node.node_executable for node in actions]
     assert started == [node.name for node in stack(Setup(sim=True, policy=str(tmp_path)))]

@@ -10,12 +10,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from arfm_ros.bringup import NodeProcess, environment
+from arfm_ros.bringup import NODES, RANGE_VARIABLE, NodeProcess, Setup, environment
 from arfm_ros.up import domain
 from arfm_ros.up.frames import FrameCount, count_bags
 from arfm_ros.up.readings import CommandStep, EpisodeResult, MotionWatch, Readings, StreamGap
@@ -27,6 +28,7 @@ from std_msgs.msg import String  # noqa: E402
 
 from arfm_ros.nodes import topics  # noqa: E402
 from arfm_ros.up.observer import Observer  # noqa: E402
+from arfm_ros.up.session import own_domain  # noqa: E402
 from arfm_ros.up.supervisor import NodeDied, Supervisor, Watched  # noqa: E402
 
 
@@ -34,8 +36,8 @@ def recorder_and_arbiter(out: Path) -> tuple[NodeProcess, ...]:
     """Two real nodes that start quickly and need neither OpenGL nor a policy."""
     env = environment()
     return (
-        NodeProcess("recorder_node", {"out": str(out)}, env=env),
-        NodeProcess("arbiter_node", env=env),
+        replace(NODES["recorder_node"], parameters={"out": str(out)}, env=env),
+        replace(NODES["arbiter_node"], env=env),
     )
 
 
@@ -156,6 +158,19 @@ def test_the_domain_that_the_user_set_is_kept(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("ROS_DOMAIN_ID", "my robot")
     with pytest.raises(domain.ConfigError, match="needs a number"):
         domain.reserve_domain()
+
+
+def test_a_simulation_has_a_domain_on_this_machine_only_and_gives_it_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("ROS_DOMAIN_ID", RANGE_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    before = dict(os.environ)
+    with own_domain(Setup(sim=True)):
+        assert os.environ["ROS_DOMAIN_ID"] and os.environ[RANGE_VARIABLE] == "LOCALHOST"
+    with own_domain(Setup(sim=False)):
+        assert dict(os.environ) == before
+    assert dict(os.environ) == before
 
 
 def test_a_domain_with_a_listener_counts_as_in_use() -> None:

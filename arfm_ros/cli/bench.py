@@ -58,9 +58,7 @@ def _bundle(args: argparse.Namespace) -> int:
 
     if args.data:
         raise ConfigError(f"{args.data[0]}: one bundle at a time; episodes are for bench train")
-    choice = Choice(
-        args.engine, args.precision, tuple(args.providers), args.threads, args.seconds
-    )
+    choice = Choice(args.engine, args.precision, tuple(args.providers), args.threads, args.seconds)
     results = bench_bundle(find_bundle(args.what), choice, print)
     table.show(results)
     if args.json:

@@ -1,7 +1,8 @@
 """Run episodes in simulation: reset, instruct, record, let the policy drive, label, report.
 
 The procedure runs on a thread of its own, so that it reads top to bottom; the executor's thread
-only fills in what was received. An error of the procedure is raised again by a timer.
+only fills in what was received. An error of the procedure is raised again by a timer. The other
+nodes may start in any order and at any time: each is waited for.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import json
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,22 +19,26 @@ from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.task import Future
 from rclpy.time import Time
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
-from arfm_ros.core.errors import ArfmError, ConfigError
+from arfm_ros.core.errors import ConfigError
 from arfm_ros.nodes import topics
 from arfm_ros.nodes.params import declare, knob
+from arfm_ros.nodes.patience import Asking, Patience, values_of
 from arfm_ros.nodes.spin import run
 
 CHECK_PERIOD_S = 0.02
 SIM_PARAMETERS = topics.Service("sim_node/set_parameters", "rcl_interfaces/srv/SetParameters")
-# a server may drop its first answer while it has not discovered the reader yet: these, which do
-# no harm twice, are asked again
-REPEATABLE = (SIM_PARAMETERS, topics.SIM_RESET, topics.ARBITER_ENGAGE)
-ANSWER_S = 5.0
+CALLED = (
+    SIM_PARAMETERS,
+    topics.SIM_RESET,
+    topics.ARBITER_ENGAGE,
+    topics.RECORDER_START,
+    topics.RECORDER_LABEL,
+    topics.RECORDER_STOP,
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class RolloutParams:
     time_limit: float = knob(20.0, "an episode fails after this many seconds of its task", 1.0)
     hold: float = knob(0.3, "success counts when it lasted this many seconds", 0.0, 10.0)
     record: bool = knob(True, "record every episode")
-    patience: float = knob(60.0, "seconds to wait for a service, a chunk or the task", 1.0)
+    patience: float = knob(120.0, "seconds to wait for a service, a chunk or the task", 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,65 +80,50 @@ class SuccessHold:
         return True if state.elapsed_s - self._since_s >= self._hold_s else None
 
 
-class Stopped(ArfmError):
-    """The process is shutting down: leave the procedure."""
-
-
 class RolloutNode(Node):
     """Run `episodes` episodes and end the process with status 0."""
 
     def __init__(self) -> None:
         super().__init__("rollout_node")
         self._params = declare(self, RolloutParams)
-        self._changed = threading.Condition()
-        self._stopping = False
+        self._patience = Patience(self, self._params.patience)
+        self._asking = Asking(self, CALLED, self._patience)
         self._state: TaskState | None = None
+        self._recorder: Mapping[str, str] = {}
         self._chunk_stamp_ns = 0
         self._outcome: BaseException | None = None
-        self._called = {
-            row: topics.client(self, row)
-            for row in (
-                SIM_PARAMETERS,
-                topics.SIM_RESET,
-                topics.ARBITER_ENGAGE,
-                topics.RECORDER_START,
-                topics.RECORDER_LABEL,
-                topics.RECORDER_STOP,
-            )
-        }
         self._instruction = topics.publisher(self, topics.INSTRUCTION)
         self._label = topics.publisher(self, topics.EPISODE_LABEL)
         self._result = topics.publisher(self, topics.EPISODE_RESULT)
         topics.subscription(self, topics.TASK_STATE, self._on_task_state)
         topics.subscription(self, topics.ACTION_CHUNK, self._on_chunk)
+        topics.subscription(self, topics.RECORDER_STATE, self._on_recorder)
         self._thread = threading.Thread(target=self._procedure, name="episodes", daemon=True)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._check_timer = self.create_timer(CHECK_PERIOD_S, self._check, clock=steady)
 
     def close(self) -> None:
         """Make the procedure leave at its next wait."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
+        self._patience.stop()
         if self._thread.is_alive():
             self._thread.join(timeout=1.0)
 
     def _on_task_state(self, message: Any) -> None:
-        for status in message.status:
-            values = {pair.key: pair.value for pair in status.values}
-            state = TaskState(
-                int(values.get("seed", "0")),
-                values.get("success", "").lower() in {"true", "1"},
-                float(values.get("elapsed_s", "0")),
-            )
-            with self._changed:
-                self._state = state
-                self._changed.notify_all()
+        values = values_of(message)
+        self._state = TaskState(
+            int(values.get("seed", "0")),
+            values.get("success", "").lower() in {"true", "1"},
+            float(values.get("elapsed_s", "0")),
+        )
+        self._patience.note()
 
     def _on_chunk(self, message: Any) -> None:
-        with self._changed:
-            self._chunk_stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
-            self._changed.notify_all()
+        self._chunk_stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
+        self._patience.note()
+
+    def _on_recorder(self, message: Any) -> None:
+        self._recorder = values_of(message)
+        self._patience.note()
 
     def _check(self) -> None:
         if not self._thread.is_alive() and self._thread.ident is None:
@@ -163,8 +152,9 @@ class RolloutNode(Node):
         begin_ns = self.get_clock().now().nanoseconds
         about = self._reset(self._params.seed + index)
         self._instruction.publish(String(data=str(about.get("instruction", ""))))
-        self._wait(lambda: self._chunk_stamp_ns >= begin_ns, "chunk of policy_node")
-        bag = self._call(topics.RECORDER_START) if self._params.record else ""
+        what = "chunk of policy_node: see its message in /diagnostics"
+        self._patience.wait(lambda: self._chunk_stamp_ns >= begin_ns, what)
+        bag = self._record() if self._params.record else ""
         self._engage(True)
         success, seconds = self._drive(int(about.get("seed", 0)))
         label = {
@@ -181,22 +171,38 @@ class RolloutNode(Node):
         verdict = "success" if success else "failure"
         self.get_logger().info(f"episode {index}: {label['task']} {verdict} in {seconds:.1f} s")
 
+    def _record(self) -> str:
+        """Start an episode; return its folder."""
+        before = self._recorder.get("folder")
+
+        def begun() -> bool:
+            state = self._recorder
+            return state.get("recording") == "true" and state.get("folder") != before
+
+        return self._call(topics.RECORDER_START, Trigger.Request(), begun)
+
     def _label_and_stop(self, label: Mapping[str, object]) -> str:
         self._label.publish(String(data=json.dumps(label)))
         self._call(topics.RECORDER_LABEL, SetBool.Request(data=bool(label["success"])))
-        return self._call(topics.RECORDER_STOP)
+        return self._call(
+            topics.RECORDER_STOP,
+            Trigger.Request(),
+            lambda: self._recorder.get("recording") == "false",
+        )
 
     def _engage(self, driving: bool) -> None:
-        self._call(topics.ARBITER_ENGAGE, SetBool.Request(data=driving))
+        """Let the arbiter drive or idle; what refuses while the stack starts may soon be over."""
+        request = SetBool.Request(data=driving)
+        self._asking.ask(topics.ARBITER_ENGAGE, request, passes=True)
 
     def _reset(self, seed: int) -> Mapping[str, Any]:
         """Set the task up anew; return what the simulator says about it."""
         wanted = (Parameter("task", value=self._params.task), Parameter("seed", value=seed))
         request = SetParameters.Request(parameters=[p.to_parameter_msg() for p in wanted])
-        for result in self._ask(SIM_PARAMETERS, request).results:
+        for result in self._asking.ask(SIM_PARAMETERS, request).results:
             if not result.successful:
                 raise ConfigError(f"sim_node refuses the task or seed: {result.reason}")
-        answer = self._call(topics.SIM_RESET)
+        answer = self._call(topics.SIM_RESET, Trigger.Request())
         self._state = None
         try:
             about: Mapping[str, Any] = json.loads(answer)
@@ -208,9 +214,8 @@ class RolloutNode(Node):
         """Wait for the end of the episode; return (success, seconds of the task)."""
         watch = SuccessHold(self._params.hold, self._params.time_limit)
         while True:
-            with self._changed:
-                self._state = None
-            self._wait(lambda: self._state is not None, "task/state of sim_node")
+            self._state = None
+            self._patience.wait(lambda: self._state is not None, "task/state of sim_node")
             state = self._state
             if state is None or state.seed != seed:
                 continue  # a message from before the reset
@@ -218,51 +223,19 @@ class RolloutNode(Node):
             if verdict is not None:
                 return verdict, state.elapsed_s
 
-    def _wait(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait until `condition`; raise `ConfigError` naming `what` never came."""
-        with self._changed:
-            done = self._changed.wait_for(
-                lambda: self._stopping or condition(), self._params.patience
-            )
-        if self._stopping:
-            raise Stopped("shutting down")
-        if not done:
-            raise ConfigError(
-                f"no {what} within {self._params.patience:g} s: is that node running? "
-                "(waiting time: parameter 'patience')"
-            )
+    def _call(
+        self, row: topics.Service, request: Any, done: Callable[[], bool] = lambda: False
+    ) -> str:
+        """Call a service and return its message; raise `ConfigError` when it refuses.
 
-    def _call(self, row: topics.Service, request: Any = None) -> str:
-        """Call a service and return its message; raise `ConfigError` when it refuses."""
-        answer = self._ask(row, request or Trigger.Request())
+        Where the answer is lost although the recorder is `done`, it is the recorder's folder.
+        """
+        answer = self._asking.ask(row, request, done)
+        if answer is None:
+            return self._recorder.get("folder", "")
         if not answer.success:
             raise ConfigError(f"service {row.name} refused: {answer.message}")
         return str(answer.message)
-
-    def _ask(self, row: topics.Service, request: Any) -> Any:
-        """Call a service and return its answer."""
-        client = self._called[row]
-        until = time.monotonic() + self._params.patience
-        while not client.wait_for_service(timeout_sec=0.2):
-            if self._stopping:
-                raise Stopped("shutting down")
-            if time.monotonic() > until:
-                raise ConfigError(f"service {row.name} is not there: is its node running?")
-        asked: list[tuple[float, Future]] = []
-
-        def answered() -> bool:
-            now = time.monotonic()
-            if not asked or (row in REPEATABLE and now - asked[-1][0] > ANSWER_S):
-                asked.append((now, client.call_async(request)))
-                asked[-1][1].add_done_callback(lambda _: self._wake())
-            return any(future.done() for _, future in asked)
-
-        self._wait(answered, f"answer of service {row.name}")
-        return next(future.result() for _, future in asked if future.done())
-
-    def _wake(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
 
 
 def main() -> int:

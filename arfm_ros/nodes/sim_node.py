@@ -44,10 +44,15 @@ TICK_NS = STEPS_PER_TICK * STEP_NS
 TASK_STATE_HZ = 20.0
 # A Python thread that computes may keep the interpreter this long from the physics thread.
 SWITCH_INTERVAL_S = 0.0005
+# A launch-wide Ctrl-C reaches the robot and the arbiter at once. A robot does not vanish: it
+# follows until nobody has commanded it for so long, and whoever commands it can brake.
+SILENCE_NS = 1_000_000_000
 
 
 class SimNode(Node):
     """Simulated robot, cameras and task as one ROS 2 node."""
+
+    STOP_S = 3.5  # longest time to follow commands after a signal; launch forces it later
 
     def __init__(self) -> None:
         super().__init__("sim_node")
@@ -76,6 +81,7 @@ class SimNode(Node):
         )
         self._failure: Exception | None = None
         self._stopping = threading.Event()
+        self._commanded_ns = 0  # steady time of the last command, and of the signal to stop
         self._pace = Pace(TICK_NS, time.monotonic_ns())
         self._timeline = Timeline(self._pace, params.lookahead_ms * 1_000_000)
         self._seen = (0, time.monotonic_ns(), 0)  # ticks, time, overruns at the last diagnostics
@@ -84,6 +90,16 @@ class SimNode(Node):
         self.create_timer(0.1, self._raise_failures, clock=steady)
         self._physics = threading.Thread(target=self._run, name="physics", daemon=True)
         self._physics.start()
+
+    def begin_stop(self) -> None:
+        """Go on until nobody commands the robot any more."""
+        self._commanded_ns = time.monotonic_ns()
+
+    def stopped(self) -> bool:
+        """Say whether the commands have ended; without a publisher there are none to wait for."""
+        silent = time.monotonic_ns() - self._commanded_ns > SILENCE_NS
+        rows = (topics.TARGET_JOINT, topics.TARGET_POSE)
+        return silent or not any(map(self._publisher_count, rows))
 
     def close(self) -> None:
         """Stop the threads; `spin.run` calls it before the node is destroyed."""
@@ -120,11 +136,13 @@ class SimNode(Node):
 
     def _on_joints(self, message: JointState) -> None:
         publishers = self._publisher_count(topics.TARGET_JOINT)
+        self._commanded_ns = time.monotonic_ns()
         with self._lock:
             self._crisp.joints(message.position, message.velocity, publishers)
 
     def _on_pose(self, message: PoseStamped) -> None:
         publishers = self._publisher_count(topics.TARGET_POSE)
+        self._commanded_ns = time.monotonic_ns()
         at, turn = message.pose.position, message.pose.orientation
         with self._lock:
             self._crisp.pose((at.x, at.y, at.z), (turn.x, turn.y, turn.z, turn.w), publishers)

@@ -61,11 +61,13 @@ class Stopping:
         """Say that the executor spins no more; what follows is cleaning up, never interrupted."""
         self._interrupts = False
         self._left.set()
+        for number in SIGNALS:  # also while the interpreter ends, which restores the default
+            signal.signal(number, signal.SIG_IGN)
 
     def close(self) -> None:
         """End the thread. The signals stay without effect: the process is about to end."""
-        signal.set_wakeup_fd(-1)
         self.leave()
+        signal.set_wakeup_fd(-1)
         self._mouth.close()
         self._thread.join(timeout=1.0)
         self._ear.close()

@@ -120,6 +120,7 @@ SIM_RESET = Service("sim/reset", "std_srvs/srv/Trigger")
 ACTION_CHUNK = Topic(
     "policy/action_chunk", "trajectory_msgs/msg/JointTrajectory", COMMAND, COMMAND
 )
+POLICY_STATE = Service("policy_node/get_state", "lifecycle_msgs/srv/GetState")
 CHUNK_INFO = Topic("policy/chunk_info", "diagnostic_msgs/msg/DiagnosticArray", STREAM, STREAM)
 
 # The human

@@ -19,7 +19,6 @@ from arfm_ros.nodes.real_time import make_way
 from arfm_ros.up.readings import CommandStep, EpisodeResult, MotionWatch, Readings, StreamGap
 
 ACTIVE = 3  # lifecycle_msgs/msg/State.PRIMARY_STATE_ACTIVE
-GET_STATE = topics.Service("policy_node/get_state", "lifecycle_msgs/srv/GetState")
 POLL_PERIOD_S = 0.2
 ANSWER_S = 2.0  # without an answer it is asked again
 HEAR_OUT_S = 5.0
@@ -45,8 +44,8 @@ class Observer:
         self._node = rclpy.create_node(
             "arfm_up", namespace=namespace, context=self._context, start_parameter_services=False
         )
-        self._get_state = topics.client(self._node, GET_STATE)
-        self._state_request = topics.interface(GET_STATE.type_name).Request()
+        self._get_state = topics.client(self._node, topics.POLICY_STATE)
+        self._state_request = topics.interface(topics.POLICY_STATE.type_name).Request()
         self._joint_state = topics.interface(topics.JOINT_STATES.type_name)
         self._listen(cameras)
         self._node.create_timer(POLL_PERIOD_S, self._ask_policy)
@@ -128,7 +127,7 @@ class Observer:
             self.readings.task = {"task": status.name} | {p.key: p.value for p in status.values}
 
     def _on_recorder(self, message: Any) -> None:
-        self.readings.heard.add("recorder_node")
+        self.readings.heard.add(topics.RECORDER_STATE.name)
         for status in message.status:
             values = {pair.key: pair.value for pair in status.values}
             self.readings.recorder = values
@@ -136,7 +135,7 @@ class Observer:
                 self.readings.bags[values["folder"]] = values
 
     def _on_authority(self, message: Any) -> None:
-        self.readings.heard.add("arbiter_node")
+        self.readings.heard.add(topics.AUTHORITY.name)
         self._driven_once = self._driven_once or message.data in DRIVEN
         if message.data not in DRIVEN:
             self.steps.forget()
@@ -160,7 +159,7 @@ class Observer:
 
     def _frame_counter(self, camera: str) -> Any:
         def count(cdr: bytes) -> None:
-            self.readings.heard.add("sim_node")
+            self.readings.heard.add(topics.CAMERA_INFO.name)
             self.readings.frames[camera].add(stamp_of(cdr))
 
         return count
@@ -170,7 +169,8 @@ class Observer:
 
         Asked again where no answer comes: a server drops the one whose reader it has not found.
         """
-        if "policy_node" in self.readings.heard or not self._get_state.service_is_ready():
+        ready = self._get_state.service_is_ready()
+        if topics.POLICY_STATE.name in self.readings.heard or not ready:
             return
         now_s = time.monotonic()
         if self._asked is None or self._asked.done() or now_s - self._asked_s > ANSWER_S:
@@ -181,4 +181,4 @@ class Observer:
         answer = future.result()
         if answer is not None and answer.current_state.id == ACTIVE:
             with self.lock:
-                self.readings.heard.add("policy_node")
+                self.readings.heard.add(topics.POLICY_STATE.name)

@@ -12,13 +12,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arfm_ros.bringup import NodeProcess
+from arfm_ros.core.errors import ArfmError
 from arfm_ros.up.child import SUPERVISOR_VARIABLE
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # Fast DDS says so when a node that was killed before left a file in /dev/shm; it takes another.
 NOISE = "open_and_lock_file failed"
-# Asked nicely, asked firmly, ended: (signal, seconds to wait after it).
-STOP_LADDER = ((signal.SIGINT, 4.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
+# Asked nicely, asked firmly, ended.
+STOP_LADDER = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+# After a death the robot still comes to rest at its chunk's end and the recorder writes it down.
+GRACE_S = 1.0
+FORCED_S = 2.0  # after each signal but the first, whose time the node's description says
+
+
+class NodeDied(ArfmError):
+    """A node ended that should not have."""
+
+
+def how_it_ended(status: int) -> str:
+    """Describe an exit status, or minus the number of a signal."""
+    return f"exit status {status}" if status >= 0 else f"signal {signal.Signals(-status).name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +89,7 @@ class Child:
 
     def death(self) -> Death:
         """Describe how it ended; only after `status` gave one."""
-        status = self._process.returncode
-        how = f"exit status {status}" if status >= 0 else f"signal {signal.Signals(-status).name}"
+        how = how_it_ended(self._process.returncode)
         return Death(self.name, how, self.last_lines(), self.log)
 
     def send(self, number: int) -> None:
@@ -100,10 +112,10 @@ def stop_all(children: Sequence[Child]) -> list[str]:
     """Stop `children` in order, each asked before the next; return who had to be forced."""
     forced = []
     for child in children:
-        for number, patience_s in STOP_LADDER:
+        for number in STOP_LADDER:
             if child.status() is None:
                 child.send(number)
-            if child.wait(patience_s):
+            if child.wait(child.node.stop_s if number == signal.SIGINT else FORCED_S):
                 break
             forced.append(f"{child.name} did not stop on {signal.Signals(number).name}")
         child.send(signal.SIGKILL)  # what it may have started itself

@@ -99,7 +99,7 @@ class CommandStep:
 class Readings:
     """Everything observed so far."""
 
-    heard: set[str] = field(default_factory=set)  # nodes that were heard of
+    heard: set[str] = field(default_factory=set)  # topics and services that show a node is ready
     authority: str = ""
     latency_ms: dict[str, dict[str, float]] = field(default_factory=dict)
     health: dict[str, dict[str, str]] = field(default_factory=dict)  # node -> values

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from arfm_ros.bringup import TASKS, Setup, find_bundle, stack
+from arfm_ros.bringup import RANGE_VARIABLE, TASKS, Setup, environment, find_bundle, stack
 from arfm_ros.control import fr3
 from arfm_ros.core.errors import ArfmError, ConfigError
 from arfm_ros.up import domain, report, table
@@ -68,17 +68,23 @@ def run(setup: Setup, begin_s: float | None = None) -> dict[str, Any]:
 
 @contextmanager
 def own_domain(setup: Setup) -> Generator[None, None, None]:
-    """Give a simulation a free ROS domain of its own; a robot is in the domain it is in."""
-    before = os.environ.get("ROS_DOMAIN_ID")
-    if not setup.sim or before:
+    """Give a simulation a free ROS domain of its own, on this machine only.
+
+    What the user set stays, and a robot is in the domain it is in.
+    """
+    if not setup.sim:
         yield
         return
     number, reservation = domain.reserve_domain()
-    os.environ["ROS_DOMAIN_ID"] = str(number)
+    given = {"ROS_DOMAIN_ID": str(number), RANGE_VARIABLE: environment(True)[RANGE_VARIABLE]}
+    before = {name: os.environ[name] for name in given if name in os.environ}
+    os.environ |= given
     try:
         yield
     finally:
-        del os.environ["ROS_DOMAIN_ID"]
+        for name in given:
+            del os.environ[name]
+        os.environ |= before
         if reservation is not None:
             reservation.close()
 

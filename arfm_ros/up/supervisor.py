@@ -14,23 +14,14 @@ from typing import Any
 
 import psutil
 
-from arfm_ros.bringup import NodeProcess
+from arfm_ros.bringup import END, NodeProcess
 from arfm_ros.core.errors import ArfmError
-from arfm_ros.up.process import Child, Death, stop_all
+from arfm_ros.up.process import GRACE_S, Child, Death, NodeDied, stop_all
 from arfm_ros.up.readings import Readings
 
 LOOP_PERIOD_S = 0.1
 READY_TIMEOUT_S = 90.0
-# After a death the robot still comes to rest at its chunk's end and the recorder writes it down.
-GRACE_S = 1.0
 MEMORY_PERIOD_S = 1.0
-# Who ends first: the recorder closes its bag before the topics that it records go away.
-STOP_ORDER = ("rollout_node", "recorder_node", "policy_node", "arbiter_node", "sim_node")
-LAST = "rollout_node"  # starts when the others are ready, and its end is the end of the run
-
-
-class NodeDied(ArfmError):
-    """A node ended that should not have."""
 
 
 class NotReady(ArfmError):
@@ -74,9 +65,9 @@ class Supervisor:
         complaints: list[str] = []
         with terminate_is_interrupt():
             try:
-                self._start(node for node in self._nodes if node.name != LAST)
+                self._start(node for node in self._nodes if node.on_exit != END)
                 self._until(self._all_ready, READY_TIMEOUT_S)
-                self._start(node for node in self._nodes if node.name == LAST)
+                self._start(node for node in self._nodes if node.on_exit == END)
                 self._until(self._done)
             except KeyboardInterrupt:
                 self.watched.interrupted = True
@@ -94,8 +85,7 @@ class Supervisor:
             self.watched.states[node.name] = "starting"
 
     def _in_stop_order(self) -> list[Child]:
-        names = sorted(self._children, key=STOP_ORDER.index)
-        return [self._children[name] for name in names]
+        return sorted(self._children.values(), key=lambda child: child.node.stop_rank)
 
     def _until(self, condition: Callable[[], bool], timeout_s: float | None = None) -> None:
         until_s = None if timeout_s is None else time.monotonic() + timeout_s
@@ -109,24 +99,24 @@ class Supervisor:
         self._look(self.watched)
 
     def _all_ready(self) -> bool:
-        for name in self._children:
-            if name in self._readings.heard and name not in self.watched.ready_s:
+        for name, child in self._children.items():
+            if child.node.ready in self._readings.heard and name not in self.watched.ready_s:
                 self.watched.states[name] = "ready"
                 self.watched.ready_s[name] = round(time.monotonic() - self._begin_s, 2)
         return all(name in self.watched.ready_s for name in self._children)
 
     def _done(self) -> bool:
-        last = self._children.get(LAST)
-        if last is None:
-            return False
-        status = last.status()
-        self.watched.states[LAST] = "running" if status is None else "done"
-        return status == 0
+        for child in self._children.values():
+            if child.node.on_exit == END:
+                status = child.status()
+                self.watched.states[child.name] = "running" if status is None else "done"
+                return status == 0
+        return False
 
     def _raise_on_death(self) -> None:
         for child in self._children.values():
             status = child.status()
-            if status is None or (child.name == LAST and status == 0):
+            if status is None or (child.node.on_exit == END and status == 0):
                 continue
             death: Death = child.death()
             self.watched.states[child.name] = f"dead: {death.how}"
