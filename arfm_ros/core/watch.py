@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from arfm_ros.core.safety import F64, Limits
 
 FOLLOWS = 0.1  # an arm that moved less than this part of its command does not move with it
 PARTED = 0.5
+KEPT = 64  # commands, more than joint states may be late
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class StateWatch:
         self._same_ns = LONG_AGO  # since when the state has been the same to the last bit
         self._same_command: F64 | None = None
         self._mark: tuple[int, F64, F64] | None = None  # time, command, measured
+        self._commands: deque[tuple[int, F64]] = deque(maxlen=KEPT)  # time, command; newest last
 
     @property
     def stale(self) -> bool:
@@ -57,6 +60,7 @@ class StateWatch:
         """Forget what was held against the robot."""
         self._stale_ticks, self._armed, self.not_following = 0, False, False
         self._same_command = self._mark = None
+        self._commands.clear()
 
     def see(self, position: F64, stamp_ns: int, now_ns: int) -> str:
         """Take a state [A]; return why it cannot be true, '' otherwise."""
@@ -81,13 +85,24 @@ class StateWatch:
         self._stale_ticks = self._stale_ticks + 1 if old else 0
         if self.stale and age_ns > self._config.lost_ns:
             return f"joint state is stale: {age_ns / 1e6:.0f} ms old"
-        return self._frozen(now_ns, command) or self._follows(now_ns, command)
+        self._commands.append((now_ns, command))
+        then = self._command_at(self.stamp_ns)
+        return self._frozen(now_ns, command) or self._follows(now_ns, then)
+
+    def _command_at(self, stamp_ns: int) -> F64:
+        """Return the command that was in force when the state was measured: it may come late."""
+        for at_ns, command in reversed(self._commands):
+            if at_ns <= stamp_ns:
+                return command
+        return self._commands[0][1]
 
     def _frozen(self, now_ns: int, command: F64) -> str:
         if self._same_command is None:
             self._same_command, self._same_ns = command, now_ns
             return ""
-        moved = self._checked & (np.abs(command - self._same_command) > self._config.frozen_rad)
+        asked, left = np.abs(command - self._same_command), np.abs(self.position - command)
+        parted = left - np.abs(self.position - self._same_command)
+        moved = self._checked & (asked > self._config.frozen_rad) & (parted > PARTED * asked)
         if now_ns - self._same_ns <= self._config.frozen_ns or not moved.any() or self.stale:
             return ""
         return (

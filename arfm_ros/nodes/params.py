@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -144,7 +145,7 @@ def _declare_one(node: Node, prefix: str, one: dataclasses.Field[Any], hint: obj
     needs = TYPES[hint][1] + _range_text(about)
     given = node._parameter_overrides.get(name)
     try:
-        node.declare_parameter(name, _default(one.default), _descriptor(about, hint))
+        node.declare_parameter(name, _default(one.default, hint), _descriptor(about, hint))
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
         shown = repr(given.value) if given is not None else repr(one.default)
         raise ConfigError(
@@ -152,8 +153,10 @@ def _declare_one(node: Node, prefix: str, one: dataclasses.Field[Any], hint: obj
         ) from error
 
 
-def _default(value: Any) -> Any:
-    # An empty list has no type for ROS: [''] stands for it and is dropped again by `_value`.
+def _default(value: Any, hint: object) -> Any:
+    if isinstance(value, tuple) and not value and hint == tuple[float, ...]:
+        return [math.nan]
+    # An empty list has no type for ROS: [''] and [nan] stand for it, and `_value` drops them.
     return (list(value) or [""]) if isinstance(value, tuple) else value
 
 
@@ -163,7 +166,7 @@ def _value(node: Node, name: str) -> Any:
     except ParameterUninitializedException:  # what ROS makes of `[]` in a file
         return ()
     if isinstance(value, (list, tuple)) or hasattr(value, "typecode"):
-        return tuple(v for v in value if not (isinstance(v, str) and not v))
+        return tuple(v for v in value if v != "" and v == v)  # noqa: PLC1901 PLR0124 - nan
     return value
 
 
