@@ -76,16 +76,16 @@ def test_a_far_target_for_all_joints_at_once_is_reached_and_the_arm_comes_to_res
     world.reset()
     target = np.array(fr3.HOME) + 0.3 * np.array([1, -1, 1, 1, 1, 1, 1])
     world.command_joints(target)
-    world.step(2000)
+    world.step(3500)
     state = world.robot_state()
     assert np.abs(state.position - target).max() < 1e-3
     assert np.abs(state.velocity).max() < 1e-3
 
 
 @pytest.mark.parametrize("joint", range(fr3.DOF))
-def test_a_ramp_lags_less_than_60_ms_and_not_at_all_with_its_velocity(world, joint):
+def test_a_ramp_lags_by_d_over_k_and_not_at_all_with_its_velocity(world, joint):
     rate = 0.5
-    for with_velocity, limit_s in ((False, 0.06), (True, 0.01)):
+    for with_velocity, limit_s in ((False, 0.12), (True, 0.015)):
         world.reset()
         target, speed = np.array(fr3.HOME), np.zeros(fr3.DOF)
         speed[joint] = rate

@@ -20,6 +20,8 @@ DISPLACEMENT_MAX_RAD: Final = 0.1
 KNEE: Final = 0.8  # part of it that the velocity field alone may make
 FALL: Final = 0.28  # above the knee the field falls: the arm lags and has more way to brake in
 
+FOLLOWED: Final = 0.9  # part of the torque that commanded accelerations may take
+
 
 @dataclass(frozen=True, slots=True)
 class JointGains:
@@ -46,8 +48,19 @@ class JointGains:
 
         sqrt(2 d tau / m), with the largest inertia m of the joint over all postures.
         """
+        return np.asarray(np.sqrt(2.0 * DISPLACEMENT_MAX_RAD * self._braking()))
+
+    def acceleration_max(self) -> F64:
+        """Return the joint acceleration [7] rad/s^2 that the arm can follow in every posture.
+
+        Beyond it the arm trails its command, and runs past it later.
+        """
+        return np.asarray(FOLLOWED * self._braking())
+
+    def _braking(self) -> F64:
+        """Deceleration [7] that the clamped torque makes of the largest inertia."""
         torque = np.minimum(self.max_torque_nm, fr3.TORQUE_MAX_NM)
-        return np.asarray(np.sqrt(2.0 * DISPLACEMENT_MAX_RAD * torque / fr3.INERTIA_MAX_KG_M2))
+        return np.asarray(torque / np.array(fr3.INERTIA_MAX_KG_M2))
 
 
 PUBLISHED: Final = JointGains()

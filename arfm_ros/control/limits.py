@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from arfm_ros.control import fr3
+from arfm_ros.control.crisp_gains import JointGains
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.safety import Limits, Slowdown
 
@@ -21,24 +20,26 @@ def fr3_limits(
     velocity_scale: float = 0.9,
     acceleration_scale: float = 0.9,
     tracking_rad: float = 0.3,
-    speed_max: Sequence[float] = (np.inf,) * fr3.DOF,
+    controller: JointGains | None = None,
 ) -> Limits:
     """Return limits [8] of `fr3_joint1..7` and `gripper`, inside the published ones.
 
-    `speed_max` [7] rad/s: what else bounds the joints' speed, such as the controller's torque.
+    With a `controller` joints are no faster than its clamped torque can brake and accelerate.
     """
     for name, scale in (("velocity", velocity_scale), ("acceleration", acceleration_scale)):
         if not 0.0 < scale <= 1.0:
             raise ConfigError(f"{name}_scale is {scale}, needs to be in (0, 1]")
-    speeds = np.minimum(np.asarray(fr3.VELOCITY_MAX_RAD_S) * velocity_scale, speed_max)
+    speeds = np.asarray(fr3.VELOCITY_MAX_RAD_S) * velocity_scale
+    accelerations = np.asarray(fr3.ACCELERATION_MAX_RAD_S2) * acceleration_scale
+    if controller is not None:
+        speeds = np.minimum(speeds, controller.speed_max())
+        accelerations = np.minimum(accelerations, controller.acceleration_max())
     return Limits(
         names=ACTION_NAMES,
         low=np.append(np.asarray(fr3.POSITION_MIN_RAD) + margin_rad, 0.0),
         high=np.append(np.asarray(fr3.POSITION_MAX_RAD) - margin_rad, 1.0),
         velocity=np.append(speeds, GRIPPER_VELOCITY),
-        acceleration=np.append(
-            np.asarray(fr3.ACCELERATION_MAX_RAD_S2) * acceleration_scale, GRIPPER_ACCELERATION
-        ),
+        acceleration=np.append(accelerations, GRIPPER_ACCELERATION),
         tracking=np.append(np.full(fr3.DOF, tracking_rad), np.inf),
         chunk_tolerance=np.append(np.full(fr3.DOF, 0.1), 0.5),
         slowdown=Slowdown(

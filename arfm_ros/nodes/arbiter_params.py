@@ -85,15 +85,12 @@ class ArbiterParams:
 
     def config(self) -> ArbiterConfig:
         """Return what the core needs."""
-        speed_max = [self.speed * v for v in fr3_limits().velocity[:7]]
-        if self.backend == "crisp_joint":
-            speed_max = [min(pair) for pair in zip(speed_max, self.gains().speed_max())]
         limits = fr3_limits(
             self.margin_rad,
-            self.velocity_scale,
+            self.velocity_scale * self.speed,
             self.acceleration_scale,
             self.tracking_rad,
-            speed_max,
+            self.gains() if self.backend == "crisp_joint" else None,
         )
         period_ns = round(NS / self.rate_hz)
         return ArbiterConfig(

@@ -64,7 +64,7 @@ class PolicyDriver:
         cameras = tuple(c.name for c in spec.cameras)
         size = (self.config.height, self.config.width)
         self._renderer = Renderer(world.model, *size, cameras)
-        self.limits = fr3_limits(speed_max=TUNED.speed_max())
+        self.limits = fr3_limits(controller=TUNED)
         joints = (*fr3.JOINT_NAMES, fr3.GRIPPER_NAME)
         self._numbers = tuple(name for name in spec.state_names if name not in joints)
         self._objects = sorted({object_of(name)[0] for name in self._numbers})
