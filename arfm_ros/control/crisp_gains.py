@@ -20,7 +20,9 @@ DISPLACEMENT_MAX_RAD: Final = 0.1
 KNEE: Final = 0.8  # part of it that the velocity field alone may make
 FALL: Final = 0.28  # above the knee the field falls: the arm lags and has more way to brake in
 
-FOLLOWED: Final = 0.9  # part of the torque that commanded accelerations may take
+# Parts of the clamped torque that a planned stop and commanded accelerations may take
+BRAKED: Final = 0.95
+FOLLOWED: Final = 0.65
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class JointGains:
 
         sqrt(2 d tau / m), with the largest inertia m of the joint over all postures.
         """
-        return np.asarray(np.sqrt(2.0 * DISPLACEMENT_MAX_RAD * self._braking()))
+        return np.asarray(np.sqrt(2.0 * DISPLACEMENT_MAX_RAD * BRAKED * self._braking()))
 
     def acceleration_max(self) -> F64:
         """Return the joint acceleration [7] rad/s^2 that the arm can follow in every posture.

@@ -97,10 +97,14 @@ class Chunking:
         waits = self.trouble and self.in_force and previous is not None
         return not waits or previous is None or not previous.stamp_ns <= stamp_ns < previous.end_ns
 
-    def prefix(self, stamp_ns: int, instruction: str) -> ActionChunk | None:
+    def prefix(
+        self, stamp_ns: int, instruction: str, period_ns: int = 0
+    ) -> ActionChunk | None:
         """Return what binds the chunk of an observation, None if nothing does.
 
-        Under another instruction only what will have been executed does, not the old intention.
+        What is executed before the next chunk, `period_ns` later, can replace it binds as well as
+        what is executed before this one comes: without a delay too a chunk follows on. Under
+        another instruction only what will have been executed does, not the old intention.
         """
         previous = self.previous
         if previous is None or self._rtc.mode == "none" or not self.in_force or self.trouble:
@@ -108,7 +112,8 @@ class Chunking:
         begin_ns = previous.stamp_ns - previous.dt_ns  # one that just starts binds already
         if not begin_ns <= stamp_ns <= previous.end_ns - previous.dt_ns:
             return None
-        delay = max(self.delay, self._rtc.delay_min)
+        until_next = min(-(-period_ns // previous.dt_ns), self._rtc.delay_max)
+        delay = max(self.delay, self._rtc.delay_min, until_next)
         keep = None if instruction == self._sent[-1].instruction else delay
         left = left_over(previous, stamp_ns, delay, keep)
         return replace(left, dt_ns=self._sent[-1].dt_ns)  # on the network's own time line

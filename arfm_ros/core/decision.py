@@ -22,9 +22,9 @@ class ArbiterConfig:
     limits: Limits
     period_ns: int = 10_000_000
     step_max_ns: int = 20_000_000  # a later tick moves no farther than one of this length
-    smooth_ns: int = 20_000_000  # what is sent is the mean over so long: bounds the jerk
+    smooth_ns: int = 40_000_000  # what is sent is the mean over so long: bounds the jerk
     speed: float = 1.0  # chunks are played so many times as fast as planned, at most 1
-    blend_ns: int = 100_000_000  # hand-over from one chunk to the next
+    blend_ns: int = 200_000_000  # hand-over from one chunk to the next
     watch: WatchConfig = WatchConfig()
     space: Space = ANYWHERE  # where the arm may be
     stall_max_ns: int = 100_000_000  # own silence: longer ones end what was under way

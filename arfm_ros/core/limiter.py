@@ -35,7 +35,7 @@ class Steps:
 
     longest: float = 0.02  # a later tick counts as one of this length
     pause: float = 0.1  # after a longer one the axes slowed down meanwhile
-    smooth: float = 0.02  # window of the mean that is sent
+    smooth: float = 0.04  # window of the mean that is sent
 
     def __post_init__(self) -> None:
         if not 0.0 < self.smooth or not 0.0 < self.longest:
@@ -172,7 +172,9 @@ class Limiter:
         )
         self.position, self.velocity = moved, new
         self._mean.push(dt, moved, new)
-        self._sent = self._mean.mean()
+        mean, rate = self._mean.mean()
+        # a controller keeps the last velocity for ever: at rest it is exactly 0
+        self._sent = mean, np.where(np.abs(rate) < SMALLEST_RAD_S, 0.0, rate)
         return np.asarray(np.abs(new - allowed) > a * dt * _ROUNDING)
 
     def _count(self, limited: dict[str, NDArray[np.bool_]]) -> tuple[str, ...]:

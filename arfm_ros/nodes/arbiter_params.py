@@ -35,7 +35,7 @@ class ArbiterParams:
     margin_rad: float = knob(0.02, "distance kept to the joint limits", 0.0, 0.5)
     velocity_scale: float = knob(0.9, "part of the joints' velocity limits in use", 0.01, 1.0)
     acceleration_scale: float = knob(0.9, "part of the acceleration limits in use", 0.01, 1.0)
-    smooth: float = knob(0.02, "what is sent is the mean over so long", 0.004, 0.2)
+    smooth: float = knob(0.04, "what is sent is the mean over so long", 0.004, 0.2)
     controller_stiffness: tuple[float, ...] = knob(
         PUBLISHED.stiffness, "CRISP's nullspace.stiffness times its weights, per joint"
     )
@@ -58,7 +58,7 @@ class ArbiterParams:
         0.01, "least distance of the hand and the forearm from the rest of the arm", -1.0, 0.2
     )
     tracking_rad: float = knob(0.3, "hold when the arm is farther from its command", 0.01, 3.0)
-    blend: float = knob(0.1, "hand-over from one chunk to the next", 0.0, 1.0)
+    blend: float = knob(0.2, "hand-over from one chunk to the next", 0.0, 1.0)
     state_gap_max: float = knob(0.1, "hold while no joint state came for longer", 0.01, 2.0)
     state_age_max: float = knob(0.25, "hold while its stamp is older", 0.01, 2.0)
     state_lost: float = knob(0.5, "hold until a reset when it is older than this", 0.05, 10.0)

@@ -216,10 +216,13 @@ class PolicyWorker:
     def _cancelled(self) -> None:
         self._tell(cancelled=self.report.cancelled + 1)
 
+    def _prefix(self, stamp_ns: int, instruction: str) -> ActionChunk | None:
+        return self._chunking.prefix(stamp_ns, instruction, self.pacing.period_ns)
+
     def _binds(self, stamp_ns: int, instruction: str) -> ActionChunk | None:
         """Give what binds the chunk of an observation, and note whose refusal would undo it."""
         _empty(self._verdicts)
-        prefix, previous = self._chunking.prefix(stamp_ns, instruction), self._chunking.previous
+        prefix, previous = self._prefix(stamp_ns, instruction), self._chunking.previous
         if prefix is not None and previous is not None:
             self._bound_ns = previous.stamp_ns
         return prefix
