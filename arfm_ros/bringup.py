@@ -114,7 +114,7 @@ def stack(setup: Setup) -> tuple[NodeProcess, ...]:
 NODES = {
     node.name: node
     for node in (
-        NodeProcess("sim_node", ready=topics.CAMERA_INFO.name, stop_rank=4),
+        NodeProcess("sim_node", ready=topics.CAMERA_INFO.name, stop_rank=4, stop_s=6.0),
         NodeProcess("policy_node", ready=topics.POLICY_STATE.name, stop_rank=2),
         NodeProcess("arbiter_node", ready=topics.AUTHORITY.name, stop_rank=3),
         NodeProcess("recorder_node", ready=topics.RECORDER_STATE.name, stop_rank=1, stop_s=10.0),

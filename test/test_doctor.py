@@ -11,7 +11,7 @@ from arfm_ros.bringup import share
 from arfm_ros.cli.__main__ import main
 from arfm_ros.doctor import FAIL, OK, WARN, examine, machine
 from arfm_ros.doctor.finding import Finding
-from arfm_ros.doctor.ros import check_dds_profile, check_domain, segment_sizes
+from arfm_ros.doctor.ros import check_dds_profile, check_domain, lease, segment_sizes
 
 
 def test_every_check_reports_and_everything_that_is_not_ok_says_its_fix(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_broken_opengl_is_found_without_breaking_the_doctor(
     assert found.level == FAIL and "libegl1" in found.fix
 
 
-def test_a_profile_without_a_large_segment_is_warned_about(
+def test_a_profile_without_a_large_segment_or_with_a_long_lease_is_warned_about(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     small = tmp_path / "small.xml"
@@ -64,6 +64,9 @@ def test_a_profile_without_a_large_segment_is_warned_about(
     for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
         monkeypatch.setenv(name, str(small))
     assert check_dds_profile().level == WARN
+    small.write_text("<profiles><segment_size>67108864</segment_size></profiles>")
+    assert check_dds_profile().level == WARN
+    assert "killed node counts as there for 20 s" in check_dds_profile().found
     small.write_text("not a profile")
     assert check_dds_profile().level == FAIL
     monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE")
@@ -71,6 +74,7 @@ def test_a_profile_without_a_large_segment_is_warned_about(
 
 
 def test_the_shipped_profile_is_read() -> None:
+    assert lease(share("config", "fastdds.xml")) == 2.5
     assert segment_sizes(share("config", "fastdds.xml")) == [64 * 2**20]
 
 

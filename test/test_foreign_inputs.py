@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +18,10 @@ pytest.importorskip("rclpy")
 
 from client_rig import Client  # noqa: E402
 from foreign_rig import Foreigners  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
 
 from arfm_ros.nodes import topics  # noqa: E402
+from arfm_ros.nodes.patience import Asking, Patience  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 ESTOP = "estop=std_msgs/msg/Bool"
@@ -117,3 +120,26 @@ def test_a_restarted_arbiter_is_soon_the_only_publisher(listener: Listener) -> N
     listener.until(lambda: count() == 2 or time.monotonic() - begin_s > 3.0, timeout_s=5.0)
     listener.until(lambda: count() == 1)
     assert time.monotonic() - begin_s < 4.0
+
+
+def test_a_restarted_recorder_answers_though_its_dead_twin_still_counts(
+    listener: Listener, tmp_path: Path
+) -> None:
+    rows = (topics.RECORDER_START, topics.RECORDER_STOP)
+    asking = Asking(listener.node, rows, Patience(listener.node, seconds=20.0))
+    answers: list[Any] = []
+    ask = lambda row: answers.append(asking.ask(row, Trigger.Request()))  # noqa: E731
+
+    def asked(row: topics.Service) -> str:
+        """Ask on a thread, as the rollout node does, while this one spins."""
+        answers.clear()
+        thread = threading.Thread(target=ask, args=(row,))
+        thread.start()
+        listener.until(lambda: not thread.is_alive(), timeout_s=30.0)
+        assert answers and answers[0].success, answers
+        return str(answers[0].message)
+
+    for _ in range(2):
+        recorder = listener.start("recorder_node", "-p", f"out:={tmp_path}")
+        assert asked(topics.RECORDER_START) == asked(topics.RECORDER_STOP)
+        recorder.kill(), recorder.wait()

@@ -33,7 +33,7 @@ class Others(Client):
         super().__init__(domain)
         self.refusals: list[str] = []  # what the arbiter still answers before it agrees
         self.engaged: list[bool] = []
-        self.starts, self.recording = 0, False
+        self.starts, self.recording, self.disk_full = 0, False, False
         self.results: list[dict[str, Any]] = []
         self.sim = rclpy.create_node("sim_node", context=self.context)
         self.sim.declare_parameter("task", "reach"), self.sim.declare_parameter("seed", 0)
@@ -76,6 +76,8 @@ class Others(Client):
 
     def _stop(self, request: Any, response: Any) -> Any:
         self.recording = False
+        if self.disk_full:
+            return self._answer(response, False, "the disk is full")
         return self._answer(response, True, "bag")
 
     def _on_result(self, message: String) -> None:
@@ -137,6 +139,15 @@ def test_a_refusal_that_stays_ends_the_run_with_its_words(others: Others, rollou
     said = process.communicate()[1]
     assert process.returncode == 1
     assert "arbiter/engage" in said and "no joint state" in said and "'patience'" in said
+
+
+def test_a_recorder_that_fails_is_believed(others: Others, rollout: Any) -> None:
+    others.disk_full = True
+    others.serve()
+    process = rollout()
+    others.until(lambda: process.poll() is not None, timeout_s=40.0)
+    assert process.returncode == 1
+    assert "recorder/stop refused: the disk is full" in process.communicate()[1]
 
 
 def test_services_that_come_late_are_waited_for(others: Others, rollout: Any) -> None:

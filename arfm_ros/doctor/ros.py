@@ -15,6 +15,7 @@ from arfm_ros.up.domain import in_use
 GROUP = "239.255.0.1"  # DDS discovery (RTPS 9.6.1.4)
 RMW_WANTED = "rmw_fastrtps_cpp"
 SHM_SEGMENT_MIN = 32 * 2**20
+LEASE_MAX_S, LEASE_DEFAULT_S = 3.0, 20.0  # the latter is Fast DDS's own
 
 
 def check_ros() -> Finding:
@@ -38,7 +39,7 @@ def check_ros() -> Finding:
 
 
 def check_dds_profile() -> Finding:
-    """Check that Fast DDS gets a shared-memory segment that holds camera images."""
+    """Check that Fast DDS has room for camera images and forgets who was killed."""
     name, ours = "DDS profile", share("config", "fastdds.xml")
     fix = f"export {' '.join(f'{v}={ours}' for v in DDS_PROFILE_VARIABLES)}"
     profiles = {os.environ.get(variable, "") for variable in DDS_PROFILE_VARIABLES}
@@ -46,18 +47,31 @@ def check_dds_profile() -> Finding:
         return Finding(name, FAIL, f"set differently: {', '.join(sorted(profiles))}", fix)
     path = next(iter(profiles))
     try:
-        sizes = segment_sizes(Path(path))
+        sizes, lease_s = segment_sizes(Path(path)), lease(Path(path))
     except (OSError, ElementTree.ParseError, ValueError) as error:
         return Finding(name, FAIL, f"{path} is not readable: {error}", fix)
     if max(sizes, default=0) < SHM_SEGMENT_MIN:
         return Finding(name, WARN, f"{path} has no large segment: images get lost", fix)
-    return Finding(name, OK, f"{path}, segment of {max(sizes) // 2**20} MiB")
+    if lease_s > LEASE_MAX_S:
+        found = f"{path}: a killed node counts as there for {lease_s:g} s"
+        return Finding(name, WARN, found, fix)
+    text = f"{path}, segment of {max(sizes) // 2**20} MiB, lease of {lease_s:g} s"
+    return Finding(name, OK, text)
 
 
 def segment_sizes(path: Path) -> list[int]:
     """Read the sizes of the shared-memory segments in a Fast DDS profile."""
     tags = ElementTree.parse(path).iter()
     return [int(tag.text or 0) for tag in tags if tag.tag.rpartition("}")[2] == "segment_size"]
+
+
+def lease(path: Path) -> float:
+    """Read a participant's lease in seconds from a Fast DDS profile, the default without one."""
+    for tag in ElementTree.parse(path).iter():
+        if tag.tag.rpartition("}")[2] == "leaseDuration":
+            parts = {part.tag.rpartition("}")[2]: float(part.text or 0) for part in tag}
+            return parts.get("sec", 0.0) + 1e-9 * parts.get("nanosec", 0.0)
+    return LEASE_DEFAULT_S
 
 
 def check_domain() -> Finding:

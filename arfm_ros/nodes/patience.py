@@ -129,8 +129,8 @@ class _Call:
         """Return the best answer, None without one."""
         answers = self._answers()
         good = [answer for answer in answers if _agreed(answer)]
-        if not good and self._done():
-            return None  # a repeated question may be refused since the first one was heard
+        if not good and len(self._asked) > 1 and self._done():
+            return None  # the repeated question is refused because the first one was heard
         return next(iter([*good, *answers]), None)
 
     def _answers(self) -> list[Any]:

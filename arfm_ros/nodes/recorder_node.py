@@ -114,11 +114,10 @@ class RecorderNode(Node):
         """Finish a running episode, labelled as interrupted."""
         if self._session.recording:
             self._session.label({"interrupted": True, "reason": "recorder was stopped"})
-            # Not to the logger: after a signal its publisher is gone already.
             try:
-                print(f"interrupted episode kept: {self._stop()}", file=sys.stderr, flush=True)
+                self.get_logger().warning(f"interrupted episode kept: {self._stop()}")
             except ArfmError as error:
-                print(f"error: {error}", file=sys.stderr, flush=True)
+                self.get_logger().error(str(error))
         self._intake.close()
 
     def _on_start(self, request: Any, response: Any) -> Any:
