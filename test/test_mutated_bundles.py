@@ -21,6 +21,7 @@ from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.engines.bundle import file_sha256
 from arfm_ros.engines.proof import require_pass
 from arfm_ros.engines.replay import load_reference, replay
+from arfm_ros.engines.store import Target, read_manifest, write_manifest
 from arfm_ros.nodes.policy_bundle import warm_up
 
 __all__ = ["driving"]  # a fixture
@@ -244,6 +245,25 @@ def test_thousands_of_mutations_are_bundle_errors_or_harmless(
     bundle: Path, tmp_path: Path
 ) -> None:
     assert try_many(bundle, tmp_path / "mutated", range(FEW, FEW + MANY)) == []
+
+
+def test_a_mutated_manifest_of_a_built_engine_is_a_bundle_error(
+    bundle: Path, tmp_path: Path
+) -> None:
+    good = tmp_path / "onnx-fp16"
+    good.mkdir()
+    (good / "step.onnx").write_bytes(b"built")
+    write_manifest(good, Target("onnx", "1", "fp16", (89,)), load_bundle(bundle), {})
+    assert read_manifest(good, "again").target.sm == (89,)
+    for seed in range(200):
+        folder = tmp_path / "mutated"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(good, folder)
+        change_json(folder, "engine.json", random.Random(seed))
+        try:
+            read_manifest(folder, "again")
+        except BundleError:
+            pass
 
 
 def test_a_running_node_survives_every_mutated_bundle_that_it_is_told_to_swap_to(

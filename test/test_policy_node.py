@@ -121,7 +121,7 @@ def check_repeatable(bundle: Path, robot: Robot) -> None:
 def test_a_poisoned_network_is_silenced_and_gives_up_for_a_reason(
     bundle: Path, tmp_path: Path, start: Start, robot: Robot
 ) -> None:
-    start(poison(bundle, tmp_path / "poisoned", "poison"), "max_failures:=3")
+    start(poison(bundle, tmp_path / "poisoned", "poison"), "max_failures:=3", "patience_s:=0.0")
     robot.instruct(TEXT)
     robot.hears_more_chunks(1)
     robot.instruct("poison")

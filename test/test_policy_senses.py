@@ -82,9 +82,8 @@ def test_a_first_picture_that_is_too_small_is_refused_and_so_is_one_that_is_not_
 def test_after_giving_up_the_node_says_how_it_goes_on_and_does(
     bundle: Path, tmp_path: Path, ros_domain: int
 ) -> None:
-    with served(
-        poison(bundle, tmp_path / "bad", "poison"), ros_domain, "max_failures:=2"
-    ) as robot:
+    bad = poison(bundle, tmp_path / "bad", "poison")
+    with served(bad, ros_domain, "max_failures:=2", "patience_s:=0.0") as robot:
         robot.instruct("poison")
         robot.hears("gave up after 2 errors in a row")
         assert "ros2 lifecycle set /policy_node activate" in robot.health[-1][1]

@@ -281,3 +281,18 @@ def test_a_policy_node_serves_a_policy_on_a_server(
         first = np.array(robot.chunks[-1].points[0].positions[:7])
     assert server.requests[-1]["prompt"] == "push the cube"
     np.testing.assert_allclose(first, 1.01 * STATE[:7], rtol=1e-4)
+
+
+def test_a_server_that_comes_back_within_the_patience_is_used_again_without_being_asked(
+    server: PolicyServer, interface: Path, ros_domain: int
+) -> None:
+    bundle = exported(server, interface)
+    with served(bundle, ros_domain, "max_failures:=2", "patience_s:=30.0") as robot:
+        robot.instruct("push the cube")
+        robot.hears_more_chunks(2)
+        server.close()
+        robot.hears("cannot be reached")
+        again = PolicyServer(actions, server.port)
+        robot.hears_more_chunks(3)
+        assert robot.health[-1][2]["state"] == "active"
+    again.close()

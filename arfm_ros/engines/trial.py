@@ -23,6 +23,7 @@ from arfm_ros.engines.replay import replay
 from arfm_ros.workers import end_with_parent
 
 MODULE = "arfm_ros.engines.trial"
+PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 POLITENESS = 10
 WORDS_MAX = 2000
 
@@ -43,11 +44,13 @@ def require_proof(folder: Path, on: Engine, timeout_s: float) -> None:
     Raises `BundleError` for whatever keeps it from passing.
     """
     words = [str(folder), on.engine, on.precision, str(on.threads), *on.providers]
+    paths = [str(PACKAGE_PARENT), os.environ.get("PYTHONPATH", "")]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
     try:
         done = subprocess.run(
             [sys.executable, "-m", MODULE, "--", str(os.getpid()), *words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            env=env,
+            capture_output=True,
             timeout=timeout_s,
             check=False,
         )
@@ -59,7 +62,8 @@ def require_proof(folder: Path, on: Engine, timeout_s: float) -> None:
         name = signal.Signals(-done.returncode).name
         raise BundleError(f"bundle {folder} ended the process that tried it: {name}")
     if done.returncode != 0:
-        said = done.stdout.decode(errors="replace").strip().splitlines()[-1:]
+        words_said = done.stdout or done.stderr  # ours, or the last line of a traceback
+        said = words_said.decode(errors="replace").strip().splitlines()[-1:]
         raise BundleError(said[0][:WORDS_MAX] if said else f"bundle {folder} cannot be tried")
 
 

@@ -245,7 +245,7 @@ class PolicyNode(LifecycleNode):
         values |= {**inputs.values(self._now_ns()), **worker.latency_values()}
         values |= {"rtc": self._rtc_mode(), "delay_ticks": report.delay_ticks}
         values |= {"waiting_for": report.waiting_for, "refusal": report.refusal}
-        trouble = report.engine_error or report.waiting_for
+        trouble = report.waiting_for or report.engine_error  # the first is the newer one
         refused = f"the arbiter refused the last chunk: {report.refusal}"
         minor = self._not_swapped or (refused if report.refusal and self._drives else "")
         minor = minor or (report.too_late if self._params.guide else "")

@@ -34,6 +34,9 @@ class PolicyParams:
     reuse: float = knob(0.0, "grey levels within which a context is reused", 0, 255, live=True)
     seed: int = knob(0, "seed of the noise, with the number of a chunk that nothing bound", 0, 2**31 - 1, live=True)
     max_failures: int = knob(10, "engine errors in a row before giving up", 1, 1000, live=True)
+    patience_s: float = knob(
+        3.0, "shortest time that engine errors last before giving up", 0.0, 3600.0, live=True
+    )
     default_instruction: str = knob("", "used until one is published", live=True)
     cameras: tuple[str, ...] = knob(
         ("scene", "wrist"), "cameras as name or name=topic, next configure", live=True
@@ -113,4 +116,5 @@ class PolicyParams:
             max_failures=self.max_failures,
             guide=self.guide,
             sameness=Sameness(image=self.reuse),
+            patience_ns=int(self.patience_s * NS),
         )

@@ -37,6 +37,7 @@ class Pacing:
     max_failures: int
     guide: bool = True  # chunks follow on from the previous one where the policy can
     sameness: Sameness = Sameness()  # of observations that share a context
+    patience_ns: int = 0  # that errors have to last before giving up
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ and `loaded`, which are replaced whole.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import wait
 from dataclasses import replace
@@ -54,6 +55,7 @@ class PolicyWorker:
         self._refusals: SimpleQueue[str] = SimpleQueue()  # why the policy before drives again
         self._stopping = threading.Event()
         self._order = 0  # counts what makes the chunk being computed useless
+        self._failing_since_ns = 0  # of the steady clock
         self._bound_ns: int | None = None  # stamp of the chunk that binds the one being computed
         self._running = in_background(self._loop, "policy")
 
@@ -255,8 +257,11 @@ class PolicyWorker:
         if self._swap_back(error):
             self._attempt(synced, begin_ns)  # the same observation: no chunk is missed
             return
-        failures = self.report.failures + 1
-        gave_up = failures >= self.pacing.max_failures
+        failures, now_ns = self.report.failures + 1, time.monotonic_ns()
+        if failures == 1:
+            self._failing_since_ns = now_ns
+        lasted = now_ns - self._failing_since_ns >= self.pacing.patience_ns
+        gave_up = failures >= self.pacing.max_failures and lasted
         self._tell(engine_error=error, waiting_for="", failures=failures, gave_up=gave_up)
         if gave_up:
             self._stopping.set()
