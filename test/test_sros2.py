@@ -47,8 +47,9 @@ def allowed(kind: str, how: str) -> set[str]:
     """Give the names that the enclaves of the shipped policy allow."""
     root = ElementTree.parse(policy()).getroot()
     return {
-        str(one.text)
-        for rows in root.iter(f"{kind}s")
+        str(one.text).replace("~", str(profile.get("node")))
+        for profile in root.iter("profile")
+        for rows in profile.iter(f"{kind}s")
         if rows.get(how) == "ALLOW"
         for one in rows.iter(kind)
     }
