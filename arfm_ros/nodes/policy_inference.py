@@ -79,7 +79,7 @@ class Inference:
             chunk_id=wish.chunk_id,
             bundle_sha256=loaded.bundle.sha256,
             seed=pacing.seed,
-            noise_id=self._noise.drawn_for,
+            noise_id=self._noise.began_with,
             inference_begin_ns=wish.begin_ns,
             inference_end_ns=end_ns,
             encode_ns=sample_ns - encode_ns,
