@@ -17,7 +17,7 @@ from arfm_ros.control import fr3
 F64 = NDArray[np.float64]
 # How far an arm may come to rest from the last target when the sender dies at any speed
 DISPLACEMENT_MAX_RAD: Final = 0.1
-KNEE: Final = 0.8  # part of it that the velocity field alone may make
+KNEE: Final = 0.75  # part of it that the velocity field alone may make
 FALL: Final = 0.28  # above the knee the field falls: the arm lags and has more way to brake in
 
 # Parts of the clamped torque that a planned stop and commanded accelerations may take
@@ -45,6 +45,17 @@ class JointGains:
         sent = np.minimum(speed, np.maximum(knee - FALL * (speed - knee), 0.0))
         return np.asarray(np.sign(velocity) * sent)
 
+    def lead(self, velocity: F64) -> F64:
+        """Return by how many seconds [A] the arm trails a target at `velocity` [A]; grippers 0.
+
+        At a steady speed K (q_ref - q) = D (dq - sent): the arm is D (1 - sent / v) / K behind.
+        """
+        speed = np.abs(velocity[: fr3.DOF])
+        part = 1.0 - self.field(speed) / np.maximum(speed, 1e-6)
+        late = np.zeros(velocity.size)
+        late[: fr3.DOF] = np.array(self.damping) / np.array(self.stiffness) * part
+        return late
+
     def speed_max(self) -> F64:
         """Return the joint speed [7] rad/s that the clamped torque can brake within 0.1 rad.
 
@@ -66,9 +77,12 @@ class JointGains:
 
 
 PUBLISHED: Final = JointGains()
-# `nullspace.max_tau` raised: 5 Nm cannot brake a stretched arm that is faster than 0.5 rad/s.
-# config/crisp_fr3.yaml holds it for a real robot; the simulated controller has it.
-TUNED: Final = JointGains(max_torque_nm=40.0)
+# For work at full speed (config/crisp_fr3.yaml; the simulated controller has it): `stiffness` 8,
+# `max_tau` 40, `max_delta_tau` 1. With the published 5 Nm a stretched arm cannot brake from more
+# than 0.5 rad/s; with the published 0.5 Nm a cycle an arm that was thrown swings for seconds.
+TUNED: Final = JointGains(
+    stiffness=(1200.0, 1200.0, 1200.0, 1200.0, 400.0, 240.0, 80.0), max_torque_nm=40.0
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +104,6 @@ class TorqueLimits:
     joint_limit_max_nm: float = 5.0
     max_delta_nm: float = 0.5  # per control cycle of 1 ms
     torque_max_nm: tuple[float, ...] = fr3.TORQUE_MAX_NM
+
+
+TUNED_TORQUE: Final = TorqueLimits(max_delta_nm=1.0)  # libfranka's own limit: 1000 Nm/s

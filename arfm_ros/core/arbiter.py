@@ -43,7 +43,7 @@ class Arbiter:
 
     def __init__(self, config: ArbiterConfig) -> None:
         self.config = config
-        self.player = ChunkPlayer(config.blend_ns)
+        self.player = ChunkPlayer(config.blend_ns, lead=config.lead)
         self.estop = EStop(config.estop_silence_ns)
         self.watch = StateWatch(config.limits, config.watch)
         self.rejections = 0  # refused inputs, and why the last one was

@@ -34,7 +34,6 @@ class ChunkInfo:
     chunk_id: int = 0
     bundle_sha256: str = ""
     seed: int = 0
-    noise_id: int = 0  # chunk with which the process of noise began, see core.noise
     steps: int = 0
     prefix_length: int = 0  # committed actions taken over from the previous chunk
     guided: bool = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.limiter import Steps
 from arfm_ros.core.safety import F64, Limits
+from arfm_ros.core.player import Lead
 from arfm_ros.core.space import ANYWHERE, Space
 from arfm_ros.core.watch import WatchConfig
 
@@ -22,11 +23,12 @@ class ArbiterConfig:
     limits: Limits
     period_ns: int = 10_000_000
     step_max_ns: int = 20_000_000  # a later tick moves no farther than one of this length
-    smooth_ns: int = 40_000_000  # what is sent is the mean over so long: bounds the jerk
+    smooth_ns: int = 100_000_000  # what is sent is the mean over so long: bounds the jerk
     speed: float = 1.0  # chunks are played so many times as fast as planned, at most 1
     blend_ns: int = 200_000_000  # hand-over from one chunk to the next
     watch: WatchConfig = WatchConfig()
     space: Space = ANYWHERE  # where the arm may be
+    lead: Lead | None = None  # makes up for what the controller lags behind
     stall_max_ns: int = 100_000_000  # own silence: longer ones end what was under way
     stall_lost_ns: int = 500_000_000  # longer ones hold until a reset
     observation_age_max_ns: int = 5_000_000_000  # an arm at rest waits so long for a chunk

@@ -35,7 +35,7 @@ class Steps:
 
     longest: float = 0.02  # a later tick counts as one of this length
     pause: float = 0.1  # after a longer one the axes slowed down meanwhile
-    smooth: float = 0.04  # window of the mean that is sent
+    smooth: float = 0.1  # window of the mean that is sent
 
     def __post_init__(self) -> None:
         if not 0.0 < self.smooth or not 0.0 < self.longest:

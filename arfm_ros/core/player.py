@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from arfm_ros.core.safety import F64, Target
 
 NS = 1_000_000_000
 LONG_AGO = -(2**62)
+Lead = Callable[[F64], F64]  # velocity [A] -> s [A] by which an axis is to be ahead
 
 
 def monotone_slopes(knots: F64, dt_s: float) -> F64:
@@ -53,8 +55,11 @@ class Spline:
         """Time of the last action."""
         return self.stamp_ns + (len(self.knots) - 1) * self.dt_ns
 
-    def at(self, now_ns: int) -> Target:
-        """Position, velocity and hull of the path ahead at `now_ns`; at rest outside its span."""
+    def at(self, now_ns: int, lead: Lead | None = None) -> Target:
+        """Position, velocity and hull of the path ahead at `now_ns`; at rest outside its span.
+
+        With a `lead` each axis is where the path is that much later.
+        """
         last = len(self.knots) - 1
         if now_ns >= self.end_ns:
             end = self.knots[last]
@@ -63,9 +68,20 @@ class Spline:
         k, into_ns = divmod(elapsed_ns, self.dt_ns)
         dt = self.dt_ns / NS
         position, velocity = _hermite(self.knots, self.slopes, k, into_ns / self.dt_ns, dt)
-        velocity = velocity * rate
+        if lead is not None:
+            further = elapsed_ns / self.dt_ns + rate * lead(velocity * rate) / dt
+            position, velocity = self._each(np.minimum(further, float(last)))
         low = np.minimum(position, self._low[k + 1])
-        return Target(position, velocity, low, np.maximum(position, self._high[k + 1]))
+        high = np.maximum(position, self._high[k + 1])
+        return Target(position, velocity * rate, low, high)
+
+    def _each(self, places: F64) -> tuple[F64, F64]:
+        """Position and velocity [A] with each axis at its own place [A], counted in actions."""
+        k = np.minimum(places.astype(np.int64), len(self.knots) - 2)
+        axis, dt = np.arange(places.size), self.dt_ns / NS
+        knots = np.stack([self.knots[k, axis], self.knots[k + 1, axis]])
+        slopes = np.stack([self.slopes[k, axis], self.slopes[k + 1, axis]])
+        return _hermite(knots, slopes, 0, places - k, dt)
 
     def _clock(self, now_ns: int) -> tuple[int, float]:
         """Time on the path at `now_ns`, and how fast it passes: 0 before the start."""
@@ -79,7 +95,7 @@ class Spline:
         return into_ns**2 // (2 * self._ramp_ns), into_ns / self._ramp_ns
 
 
-def _hermite(knots: F64, slopes: F64, k: int, s: float, dt_s: float) -> tuple[F64, F64]:
+def _hermite(knots: F64, slopes: F64, k: int, s: float | F64, dt_s: float) -> tuple[F64, F64]:
     """Value and time derivative of the cubic between knots k and k + 1 at s in 0..1."""
     p0, p1, m0, m1 = knots[k], knots[k + 1], slopes[k] * dt_s, slopes[k + 1] * dt_s
     rise = p1 - p0
@@ -137,8 +153,13 @@ class ChunkPlayer:
     The difference between the command in force and a new chunk fades out over `blend_ns` (C1).
     """
 
-    def __init__(self, blend_ns: int = 100_000_000, future_max_ns: int = 100_000_000) -> None:
-        self._blend_ns = blend_ns
+    def __init__(
+        self,
+        blend_ns: int = 100_000_000,
+        future_max_ns: int = 100_000_000,
+        lead: Lead | None = None,
+    ) -> None:
+        self._blend_ns, self._lead = blend_ns, lead
         self._future_max_ns = future_max_ns
         self._spline: Spline | None = None
         self._fade: Fade | None = None
@@ -176,7 +197,8 @@ class ChunkPlayer:
             first = self._spline.at(chunk.stamp_ns).position
         spline = Spline(actions, first, chunk.stamp_ns, chunk.dt_ns, start.ramp_ns)
         if in_force is not None and self._blend_ns > 0:
-            self._fade = fade_between(in_force, spline.at(now_ns), now_ns, self._blend_ns)
+            new = spline.at(now_ns, self._lead)
+            self._fade = fade_between(in_force, new, now_ns, self._blend_ns)
         self._spline, self.chunk, self.observed_ns = spline, chunk, start.observed_ns
         return ""
 
@@ -184,7 +206,7 @@ class ChunkPlayer:
         """Return where the chunk in force is at `now_ns`, its end when over; None without one."""
         if self._spline is None:
             return None
-        target = self._spline.at(now_ns)
+        target = self._spline.at(now_ns, self._lead)
         return target if self._fade is None else self._fade.add_to(target, now_ns)
 
     def clear(self, floor_ns: int) -> None:

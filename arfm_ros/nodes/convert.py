@@ -19,7 +19,6 @@ from arfm_ros.nodes.gripper import GripperParams
 
 NS = 1_000_000_000
 CHUNK_STATUS = "policy/chunk"  # name of the status that carries a ChunkInfo
-LATER = ("noise_id",)  # fields that older recordings do not have
 STAGE = "latency_ms."  # prefix of the keys that carry stage latencies
 
 
@@ -105,11 +104,7 @@ def diagnostics_to_info(message: DiagnosticArray) -> tuple[ChunkInfo, dict[str, 
         raise SpecError(f"chunk info has no status '{CHUNK_STATUS}', it has {names}")
     pairs = {pair.key: pair.value for pair in status.values}
     try:
-        known = {
-            f.name: _parse(pairs[f.name], f.default)
-            for f in dataclasses.fields(ChunkInfo)
-            if f.name in pairs or f.name not in LATER
-        }
+        known = {f.name: _parse(pairs[f.name], f.default) for f in dataclasses.fields(ChunkInfo)}
         stages = {k.removeprefix(STAGE): float(v) for k, v in pairs.items() if k.startswith(STAGE)}
     except (KeyError, ValueError) as error:
         raise SpecError(f"chunk info is incomplete or malformed: {error}") from error

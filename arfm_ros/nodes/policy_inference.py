@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from arfm_ros.core.data import ActionChunk, ChunkInfo, Context, Observation
+from arfm_ros.core.data import F32, ActionChunk, ChunkInfo, Context, Observation
 from arfm_ros.core.errors import EngineError
 from arfm_ros.core.latency import StageLatency
-from arfm_ros.core.noise import ChunkNoise
 from arfm_ros.core.reuse import ContextReuse
 from arfm_ros.core.sync import Synced
 from arfm_ros.nodes.policy_inputs import PolicyInputs, Sample
@@ -36,7 +35,6 @@ class Inference:
     def __init__(self, inputs: PolicyInputs, ports: Ports) -> None:
         self._inputs, self._ports = inputs, ports
         self._latency, self._reuse = StageLatency(), ContextReuse()
-        self._noise = ChunkNoise()
 
     @property
     def reused(self) -> int:
@@ -60,14 +58,13 @@ class Inference:
         `Cancelled`.
         """
         observation = self._inputs.observe(synced, loaded.spec, wish.instruction)
+        rng = np.random.default_rng((pacing.seed, wish.chunk_id))  # of its own for every chunk
+        noise: F32 = rng.standard_normal(loaded.spec.flow_shape, dtype=np.float32)
         encode_ns = self._ports.now_ns()
         context = self._context(loaded, pacing, observation)
         sample_ns = self._ports.now_ns()
         deadline_ns = time.monotonic_ns() + pacing.deadline_ns if pacing.deadline_ns else None
         prefix = binds(observation.stamp_ns, wish.instruction) if pacing.guide else None
-        noise = self._noise.draw(
-            pacing.seed, wish.chunk_id, prefix is not None, loaded.spec.flow_shape
-        )
         chunk = loaded.policy.sample(
             context, noise, prefix, pacing.steps or None, deadline_ns, wish.cancelled
         )
@@ -79,7 +76,6 @@ class Inference:
             chunk_id=wish.chunk_id,
             bundle_sha256=loaded.bundle.sha256,
             seed=pacing.seed,
-            noise_id=self._noise.began_with,
             inference_begin_ns=wish.begin_ns,
             inference_end_ns=end_ns,
             encode_ns=sample_ns - encode_ns,

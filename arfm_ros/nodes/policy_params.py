@@ -32,7 +32,7 @@ class PolicyParams:
     deadline_s: float = knob(0.0, "cut the steps short after this; 0: never", 0.0, 10.0, live=True)
     guide: bool = knob(True, "follow on from the previous chunk if the policy can", live=True)
     reuse: float = knob(0.0, "grey levels within which a context is reused", 0, 255, live=True)
-    seed: int = knob(0, "seed of the noise, with the number of a chunk that nothing bound", 0, 2**31 - 1, live=True)
+    seed: int = knob(0, "seed of the noise; chunk k uses (seed, k)", 0, 2**31 - 1, live=True)
     max_failures: int = knob(10, "engine errors in a row before giving up", 1, 1000, live=True)
     patience_s: float = knob(
         3.0, "shortest time that engine errors last before giving up", 0.0, 3600.0, live=True

@@ -22,7 +22,6 @@ from arfm_ros.core.data import F32, U8, ActionChunk, Observation, Policy
 from arfm_ros.core.decision import POLICY, Decision
 from arfm_ros.core.errors import EngineError
 from arfm_ros.core.history import Recent
-from arfm_ros.core.noise import ChunkNoise
 from arfm_ros.core.seams import Tick
 from arfm_ros.core.spec import PolicySpec, Rtc
 from arfm_ros.sim.noise import ActionNoise
@@ -74,10 +73,10 @@ class PolicyDriver:
     def start(self, instruction: str, seed: int) -> None:
         """Begin an episode in the state the world is in; `seed` decides all noise."""
         self.instruction = instruction
-        self._noise, self._seed, self._drawn = ChunkNoise(), seed, 0
+        self._noise = np.random.default_rng([seed, 1])
         std = self.config.action_noise
         self._disturbance = ActionNoise(std, self._spec, self.limits, seed)
-        self._arbiter = Arbiter(ArbiterConfig(self.limits))
+        self._arbiter = Arbiter(ArbiterConfig(self.limits, lead=TUNED.lead))
         self._arbiter.engage(self._world.time_ns, self.measured())
         self._chunking = Chunking(self._spec.rtc if self.config.guide else Rtc())
         self._pending: list[tuple[int, ActionChunk]] = []
@@ -133,10 +132,9 @@ class PolicyDriver:
         ahead = (k * history.spacing_ns for k in range(1, history.count))
         return any((now_ns + by) % period_ns < TICK_MS * MS for by in ahead)
 
-    def noise(self, follows: bool = False) -> F32:
-        """Draw the noise [H, A] of the next chunk; one that follows on keeps what was drawn."""
-        self._drawn += 1
-        return self._noise.draw(self._seed, self._drawn, follows, self._spec.flow_shape)
+    def noise(self) -> F32:
+        """Draw the noise [H, A] of the next chunk."""
+        return self._noise.standard_normal(self._spec.flow_shape).astype(np.float32)
 
     def tick_of(self, decision: Decision) -> Tick | None:
         """Return the arm's command beside the path of the chunk in force; None without one."""
@@ -155,8 +153,7 @@ class PolicyDriver:
         if self._policy is None:
             raise EngineError("an observation is due and nobody handed its chunk over: call take")
         context = self._policy.encode(self.observe())
-        noise = self.noise(follows=prefix is not None)
-        return self._policy.sample(context, noise, prefix, self.config.steps)
+        return self._policy.sample(context, self.noise(), prefix, self.config.steps)
 
     def close(self) -> None:
         """Free the GL context of the cameras."""

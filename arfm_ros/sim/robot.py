@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.control import fr3
-from arfm_ros.control.crisp_gains import TUNED
+from arfm_ros.control.crisp_gains import TUNED, TUNED_TORQUE
 from arfm_ros.control.impedance import (
     CartesianImpedance,
     JointImpedance,
@@ -57,7 +57,7 @@ class Robot:
         self.joint, self.cartesian, self.guard = (
             JointImpedance(TUNED),
             CartesianImpedance(),
-            TorqueSaturation(),
+            TorqueSaturation(TUNED_TORQUE),
         )
         self.cartesian_active = False
         self._finger_goal_m = FINGER_TRAVEL_M
