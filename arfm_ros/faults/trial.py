@@ -1,0 +1,82 @@
+"""One fault: bring the arm into motion, break something, mend it, see whether it goes on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from random import Random
+
+from arfm_ros.faults.expected import Bench, Kind
+from arfm_ros.faults.judge import Marks, Row, judge
+from arfm_ros.faults.operating import Operator
+from arfm_ros.faults.record import Reader
+from arfm_ros.faults.stack import Broken, Stack
+
+WAIT_S = (0.0, 1.5)  # at a random time of the motion
+LATCH_S, STEP_S, SETTLED_S = 0.2, 3.0, 0.3
+MOVES_S = 3.0
+
+
+@dataclass(slots=True)
+class Scene:
+    """What a trial needs: the stack, its operator, and what the witness wrote."""
+
+    stack: Stack
+    operator: Operator
+    reader: Reader
+
+    def run(self, kind: Kind, seed: int) -> Row:
+        """Inject one fault; raises `Broken` where the stack does not come to that."""
+        rng = Random(seed)
+        self._set_up(kind, rng)
+        with kind.inject(Bench(self.stack, self.operator, rng)) as seen_s:
+            self._pass(seen_s + kind.lasts_s - time.monotonic())
+        marks = self._recover(kind, seen_s, time.monotonic())
+        self._pass(SETTLED_S)
+        return judge(kind, seed, self.reader.take(), marks)
+
+    def tidy(self) -> None:
+        """Take back what a trial that broke off may have left."""
+        self.stack.relay.order(teleop=False)
+
+    def _set_up(self, kind: Kind, rng: Random) -> None:
+        operator = self.operator
+        operator.prepare(rng.randrange(1_000_000))
+        operator.drive()
+        if kind.human:
+            self.stack.relay.order(teleop=True)
+            if not operator.wait(lambda: operator.authority == "human", MOVES_S):
+                raise Broken(f"no human drives: authority '{operator.authority}'")
+        self._pass(rng.uniform(*WAIT_S))
+        operator.moving(MOVES_S)
+        self.reader.skip()
+
+    def _recover(self, kind: Kind, seen_s: float, ended_s: float) -> Marks:
+        operator, expected = self.operator, kind.expected
+        if kind.human:
+            self.stack.relay.order(teleop=False)
+        self._pass(LATCH_S)
+        held = not operator.driven()
+        by = ""
+        if not expected.latched and not kind.sender:
+            patience_s = expected.recovers_s if expected.by_itself else STEP_S
+            by = "by itself" if operator.wait(operator.driven, patience_s) else ""
+        until_s = time.monotonic() + max(expected.recovers_s, 2 * STEP_S)
+        while not by and time.monotonic() < until_s:
+            by = self._step()
+        return Marks(seen_s, ended_s, time.monotonic(), by, held)
+
+    def _step(self) -> str:
+        """Do what the documentation tells an operator; return it if the policy drives then."""
+        operator = self.operator
+        cleared = operator.reset()
+        if operator.wait(operator.driven, STEP_S / 2):
+            return "reset"
+        if cleared.success and operator.engage(True).success:
+            return "reset, engage" if operator.wait(operator.driven, STEP_S) else ""
+        return ""
+
+    def _pass(self, seconds: float) -> None:
+        """Let the fault work."""
+        if seconds > 0.0:
+            time.sleep(seconds)
