@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from arfm_ros.control import fr3
+from arfm_ros.control.kinematics import forward
 from arfm_ros.control.limits import fr3_limits
 from arfm_ros.core.safety import Limits
 from arfm_ros.faults.record import F64, Motion
@@ -21,7 +23,10 @@ READING_S = 0.0005  # between the two clocks that a tick reads
 SHORTEST_S = 0.002
 PLAUSIBLE_S = 0.015  # by which the times of a stamp and of its receipt may differ
 LATE_S = 0.01  # a witness on a busy machine
-WINDOW_S, WINDOW_RECEIVED_S = 0.02, 0.06  # over which the arm's acceleration is a mean
+WINDOW_S = 0.06  # over which the arm's acceleration is a mean: six commands
+OVERDUE_S = 0.015  # a simulated robot that is later than that got its commands in a burst
+TOUCH_M = 0.06  # below, the fingers may touch the table or the cube
+PRONE_S = 0.06  # for which lateness and touch go on to have an effect
 ROUNDING = 1e-3
 RESTART_RAD, STILL_RAD_S = 0.02, 1e-6
 
@@ -116,18 +121,45 @@ def _restarts(target: Motion, k: int, arm: Motion) -> bool:
     return bool(np.abs(arm.position[nearest] - target.position[k]).max() < RESTART_RAD)
 
 
-def of_arm(arm: Motion, stamped: bool) -> Peaks:
-    """Judge what the arm did; its acceleration is the mean over `WINDOW_S` by stamp."""
+def judged(arm: Motion, target: Motion, stamped: bool) -> NDArray[np.bool_]:
+    """Return which samples [N] of the arm say something about the stack.
+
+    Not those at which the simulated robot itself was late, which a real one never is: its physics
+    then makes up for many periods under one command. Nor those at which the tool may touch
+    something.
+    """
+    if not len(arm.received_s):
+        return np.zeros(0, np.bool_)
+    if stamped:
+        disturbed = np.concatenate(
+            [arm.received_s[_late(arm)], target.received_s[_late(target)]]
+        )
+    else:
+        gaps = np.diff(arm.received_s, prepend=arm.received_s[:1]) > OVERDUE_S
+        disturbed = arm.received_s[gaps]
+    height = np.array([forward(position)[0][2] for position in arm.position])
+    disturbed = np.sort(np.concatenate([disturbed, arm.received_s[height < TOUCH_M]]))
+    since = np.searchsorted(disturbed, arm.received_s - PRONE_S)
+    return np.asarray(np.searchsorted(disturbed, arm.received_s + WINDOW_S) == since)
+
+
+def _late(motion: Motion) -> NDArray[np.bool_]:
+    lag = motion.received_s - motion.stamp_s
+    return lag - np.percentile(lag, 5) > OVERDUE_S if len(lag) else np.zeros(0, np.bool_)
+
+
+def of_arm(arm: Motion, stamped: bool, fit: NDArray[np.bool_] | None = None) -> Peaks:
+    """Judge what the arm did at the samples that are `fit`; acceleration over `WINDOW_S`."""
     finite = bool(np.isfinite(arm.position).all() and np.isfinite(arm.velocity).all())
     if not finite or len(arm.received_s) < 2:
         return Peaks(finite=finite)
+    fit = np.ones(len(arm.received_s), np.bool_) if fit is None else fit
     times = arm.stamp_s if stamped else arm.received_s
-    window_s = WINDOW_S if stamped else WINDOW_RECEIVED_S
-    later = np.searchsorted(times, times + window_s - 1e-6)
-    first = np.flatnonzero(later < len(times))
+    later = np.searchsorted(times, times + WINDOW_S - 1e-6)
+    first = np.flatnonzero((later < len(times)) & fit)
     span = (times[later[first]] - times[first])[:, None]
-    usable = (span > 0.0) & (span < 3 * window_s)
+    usable = (span > 0.0) & (span < 2 * WINDOW_S)
     change = np.abs(arm.velocity[later[first]] - arm.velocity[first])
     rate = np.where(usable, change / np.maximum(span, 1e-3), 0.0) / ACCELERATION
-    speeds = _speeds(arm)
+    speeds = _speeds(Motion(times[fit], times[fit], arm.position[fit], arm.velocity[fit]))
     return Peaks(speeds, float(rate.max(initial=0.0)), 0.0, _outside(arm.position))

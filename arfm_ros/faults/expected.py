@@ -31,7 +31,7 @@ class Expected:
     """
 
     stop_s: float = inf
-    rests: bool = True  # after a stop the arm is at rest within REST_S
+    at_chunk_end: bool = False  # the stop is the end of the chunk in force
     reason: str = ""  # a pattern of what is published, '' where nothing has to be said
     reason_s: float = REASON_S  # from the begin of the stop at the latest, or from the fault's end
     latched: bool = False
@@ -55,6 +55,7 @@ def ends_chunk(after_s: float = 0.0, reason: str = "", recovers_s: float = 6.0) 
     """Return the promise to come to rest at the end of the chunk in force."""
     return Expected(
         after_s + CHUNK_S + REACTION_S,
+        at_chunk_end=True,
         reason=reason,
         reason_s=DIAGNOSTICS_S,
         recovers_s=recovers_s,

@@ -15,7 +15,7 @@ def all_kinds() -> tuple[Kind, ...]:
 
 
 def chosen(only: Sequence[str]) -> tuple[Kind, ...]:
-    """Return the kinds whose names begin with one of `only`, all without; `ConfigError` for none."""
+    """Return the kinds whose names begin with one of `only`; `ConfigError` where none does."""
     kinds = all_kinds()
     found = tuple(kind for kind in kinds if not only or kind.name.startswith(tuple(only)))
     if not found:

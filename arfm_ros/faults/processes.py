@@ -1,4 +1,4 @@
-"""Faults of the processes and of the machine: killed, stopped, asked to end, starved, misclocked."""
+"""Faults of processes and of the machine: killed, stopped, asked to end, starved, misclocked."""
 
 from __future__ import annotations
 
@@ -85,8 +85,15 @@ def clock_stepped(span_s: tuple[float, float]) -> Injection:
     return inject
 
 
+@contextmanager
+def nothing(bench: Bench) -> Generator[float, None, None]:
+    """Break nothing: what the stack does anyway, to compare with."""
+    yield time.monotonic()
+
+
 def kinds() -> Iterable[Kind]:
     """Return all kinds of this family."""
+    yield Kind("nothing", nothing, ANY, 2.0)
     dies = Expected(ends=True, by_itself=False, recovers_s=STARTS_S)
     braked = Expected(0.1, reason="going idle", by_itself=False, recovers_s=STARTS_S)
     for number, expected in ((signal.SIGKILL, dies), (signal.SIGTERM, braked)):

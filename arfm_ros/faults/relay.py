@@ -2,8 +2,9 @@
 
 Usage: python -m arfm_ros.faults.relay, with one JSON object a line on its standard input:
 {"stream": "state", "fault": "nan", "seed": 1} begins a fault, {"stream": "state"} ends it,
-{"teleop": true} lets a human drive, {"clock_step": 2.0} shifts the time that it publishes on /clock
-if it was started with the word `clock`. It answers with the steady time of the first altered message.
+{"teleop": true} lets a human drive, {"clock_step": 2.0} shifts the time that it publishes on
+/clock if it was started with the word `clock`. It answers with the steady time of the first
+altered message.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.serialization import deserialize_message, serialize_message
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message, serialize_message
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool

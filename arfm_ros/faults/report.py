@@ -57,7 +57,8 @@ def _summary(rows: Sequence[Row]) -> list[str]:
     stops = [row.stop_ms for row in rows if row.stop_ms is not None]
     middle = f", median stop {median(stops):.0f} ms" if stops else ""
     count = sum(len(row.violations) for row in rows)
-    return [f"{len(rows)} faults injected, {count} violations{middle}", *broken]
+    before = [f"stopped before {row.kind}: {text}" for row in rows for text in row.before]
+    return [f"{len(rows)} faults injected, {count} violations{middle}", *broken, *before]
 
 
 def _worst(values: Sequence[float | None]) -> str:

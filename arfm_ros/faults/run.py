@@ -51,15 +51,20 @@ def _variant(
     variant: str, trials: Iterable[tuple[Kind, int]], folder: Path
 ) -> Generator[Row, None, None]:
     waiting = list(trials)
-    while waiting:
+    while waiting:  # what breaks the stack altogether costs a fresh one
         with _scene(variant, folder) as scene:
-            while waiting:
-                kind, seed = waiting.pop(0)
-                try:
-                    yield scene.run(kind, seed)
-                except Broken as error:
-                    yield Row(kind.name, seed, violations=[f"the stack broke: {error}"])
-                    break  # the rest goes on with a fresh stack
+            yield from _until_broken(scene, waiting)
+
+
+def _until_broken(scene: Scene, waiting: list[tuple[Kind, int]]) -> Generator[Row, None, None]:
+    while waiting:
+        kind, seed = waiting.pop(0)
+        try:
+            yield scene.run(kind, seed)
+        except Broken as error:
+            died = "".join(f"; {text}" for text in scene.stack.last_words())
+            yield Row(kind.name, seed, violations=[f"the stack broke: {error}{died}"])
+            return
 
 
 @contextmanager

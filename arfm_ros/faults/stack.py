@@ -118,9 +118,10 @@ class Stack:
         self._children[name].send(number)
         return time.monotonic_ns()
 
-    def dead(self) -> Sequence[str]:
-        """Name the nodes that have ended."""
-        return [name for name, child in self._children.items() if child.status() is not None]
+    def last_words(self) -> Sequence[str]:
+        """Tell of the nodes that have ended."""
+        children = self._children.values()
+        return [child.death().text() for child in children if child.status() is not None]
 
     def restart(self, name: str, **parameters: object) -> None:
         """Start a node again; one that still runs is asked to stop first."""

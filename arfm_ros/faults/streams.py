@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from arfm_ros.faults.expected import (
     ANY,
@@ -13,7 +14,6 @@ from arfm_ros.faults.expected import (
     SAFE,
     STATE_GAP_S,
     Bench,
-    Expected,
     Injection,
     Kind,
     ends_chunk,
@@ -100,8 +100,7 @@ def _cameras() -> Iterable[Kind]:
         ("size", ends_chunk(CAMERA_AGE_S, "{camera}")),
         ("encoding", ends_chunk(CAMERA_AGE_S, "{camera}|encoding")),
     ):
-        reason = expected.reason.replace("{camera}", "scene|wrist")
-        whole = Expected(expected.stop_s, reason=reason, reason_s=expected.reason_s)
+        whole = replace(expected, reason=expected.reason.replace("{camera}", "scene|wrist"))
         lasts_s = min(expected.stop_s, 0.9) + 0.6 if expected is ANY else expected.stop_s + 0.6
         yield Kind(f"camera {fault}", relayed(CAMERAS, fault), whole, lasts_s)
 

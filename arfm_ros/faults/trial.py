@@ -6,15 +6,16 @@ import time
 from dataclasses import dataclass
 from random import Random
 
+from arfm_ros.faults.course import Marks
 from arfm_ros.faults.expected import Bench, Kind
-from arfm_ros.faults.judge import Marks, Row, judge
+from arfm_ros.faults.judge import Row, judge
 from arfm_ros.faults.operating import Operator
 from arfm_ros.faults.record import Reader
 from arfm_ros.faults.stack import Broken, Stack
 
 WAIT_S = (0.0, 1.5)  # at a random time of the motion
 LATCH_S, STEP_S, SETTLED_S = 0.2, 3.0, 0.3
-MOVES_S = 3.0
+MOVES_S, BEGINS_S, TRIES = 3.0, 8.0, 4
 
 
 @dataclass(slots=True)
@@ -28,28 +29,41 @@ class Scene:
     def run(self, kind: Kind, seed: int) -> Row:
         """Inject one fault; raises `Broken` where the stack does not come to that."""
         rng = Random(seed)
-        self._set_up(kind, rng)
+        before = self._set_up(kind, rng)
         with kind.inject(Bench(self.stack, self.operator, rng)) as seen_s:
             self._pass(seen_s + kind.lasts_s - time.monotonic())
         marks = self._recover(kind, seen_s, time.monotonic())
         self._pass(SETTLED_S)
-        return judge(kind, seed, self.reader.take(), marks)
+        row = judge(kind, seed, self.reader.take(), marks)
+        row.before = before
+        return row
 
-    def tidy(self) -> None:
-        """Take back what a trial that broke off may have left."""
-        self.stack.relay.order(teleop=False)
+    def _set_up(self, kind: Kind, rng: Random) -> list[str]:
+        """Bring the arm into motion; return the reasons of stops that came before that."""
+        before: list[str] = []
+        for _ in range(TRIES):
+            self._drive(kind, rng)
+            moved = self.operator.moving(BEGINS_S)
+            self._pass(rng.uniform(*WAIT_S) if moved else 0.0)
+            if moved and self.operator.moving(MOVES_S):
+                self.reader.skip()
+                return before
+            before.append(self._why())
+            self.stack.relay.order(teleop=False)
+        raise Broken(f"the arm is not moved: {'; '.join(before)}")
 
-    def _set_up(self, kind: Kind, rng: Random) -> None:
+    def _drive(self, kind: Kind, rng: Random) -> None:
         operator = self.operator
         operator.prepare(rng.randrange(1_000_000))
-        operator.drive()
-        if kind.human:
-            self.stack.relay.order(teleop=True)
-            if not operator.wait(lambda: operator.authority == "human", MOVES_S):
-                raise Broken(f"no human drives: authority '{operator.authority}'")
-        self._pass(rng.uniform(*WAIT_S))
-        operator.moving(MOVES_S)
         self.reader.skip()
+        operator.drive()
+        if kind.human and operator.moving(BEGINS_S):
+            self.stack.relay.order(teleop=True)
+            operator.wait(lambda: operator.authority == "human", MOVES_S)
+
+    def _why(self) -> str:
+        said = [word for word in self.reader.take().health if word.node == "arbiter_node"]
+        return next((word.text for word in said if word.level), "the policy asks for no motion")
 
     def _recover(self, kind: Kind, seen_s: float, ended_s: float) -> Marks:
         operator, expected = self.operator, kind.expected

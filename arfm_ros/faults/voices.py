@@ -48,7 +48,9 @@ def repeating(hertz: float, what: Callable[[], None]) -> Generator[None, None, N
 
 
 @contextmanager
-def speaker(bench: Bench, row: topics.Topic, qos: QoSProfile | int = 10) -> Generator[Any, None, None]:
+def speaker(
+    bench: Bench, row: topics.Topic, qos: QoSProfile | int = 10
+) -> Generator[Any, None, None]:
     """Give a publisher of foreign defaults beside those that there are."""
     node = bench.operator.node
     publisher = node.create_publisher(topics.interface(row.type_name), row.name, qos)

@@ -1,7 +1,8 @@
-"""Faults that can be observed only while the arm is commanded to move."""
+"""When a fault can be observed where that is not the moment of the injection."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,19 @@ from arfm_ros.faults.expected import REACTION_S, SAFE, Expected, Kind
 from arfm_ros.faults.record import Record
 
 FROZEN_S, FROZEN_RAD = 0.2, 0.05  # as `core.watch` has it
+
+
+def seen_at(kind: Kind, record: Record, seen_s: float) -> float:
+    """Return when `kind` could be observed at all.
+
+    Nobody hears a publisher before it is discovered: its first message at the witness counts.
+    """
+    heard: dict[str, Sequence[float]] = {
+        "second commander": record.intruder_s,
+        "e-stop latched": record.estop_s,
+    }
+    later = [at_s for at_s in heard.get(kind.name, ()) if at_s >= seen_s]
+    return later[0] if later else seen_s
 
 
 def watched(kind: Kind, record: Record, seen_s: float, ended_s: float) -> Expected:
