@@ -79,9 +79,9 @@ class Fuzz:
         self.measured: F64 = HOME.copy()
         self.fresh = True  # the next command begins anew: no command was followed before it
         self._calls = (
-            (0.10, self._chunk),
+            (0.20, self._chunk),
             (0.02, self._bad_chunk),
-            (0.01, self._human),
+            (0.005, self._human),
             (0.004, self._human_engaged),
             (0.001, self._estop),
             (0.04, self._reset),
@@ -107,13 +107,13 @@ class Fuzz:
 
     def _dt_ns(self) -> int:
         draw = self._rng.random()
-        if draw < 0.95:
+        if draw < 0.97:
             return int(self._rng.integers(8 * MS, 12 * MS))
-        if draw < 0.99:
+        if draw < 0.995:
             return int(self._rng.integers(0, 120 * MS))
-        if draw < 0.996:
+        if draw < 0.998:
             return int(self._rng.integers(0, 3 * NS))
-        if draw < 0.999:
+        if draw < 0.9995:
             return -int(self._rng.integers(0, 200 * MS))
         return int(self._rng.choice((-3600 * NS, -NS, 3600 * NS)))
 
@@ -123,11 +123,11 @@ class Fuzz:
             return
         if draw < 0.04:
             age_ns = int(self._rng.integers(-2 * NS, 2 * NS))
-        elif draw < 0.042:
+        elif draw < 0.041:
             position[self._rng.integers(8)] = self._rng.choice((np.nan, np.inf, 1e30, -np.inf))
-        elif draw < 0.044:
+        elif draw < 0.042:
             position[self._rng.integers(7)] += self._rng.uniform(-0.45, 0.45)
-        elif draw < 0.045:
+        elif draw < 0.0425:
             position = position[: self._rng.integers(8)]
         self.arbiter.on_state(position, self.now_ns - age_ns, self.now_ns)
 
