@@ -21,7 +21,6 @@ from arfm_ros.faults.record import F64, Motion
 PUBLISHED = fr3_limits(margin_rad=0.0, velocity_scale=1.0, acceleration_scale=1.0)
 READING_S = 0.0005  # between the two clocks that a tick reads
 SHORTEST_S = 0.002
-PLAUSIBLE_S = 0.015  # by which the times of a stamp and of its receipt may differ
 LATE_S = 0.01  # a witness on a busy machine
 WINDOW_S = 0.06  # over which the arm's acceleration is a mean: six commands
 OVERDUE_S = 0.015  # a simulated robot that is later than that got its commands in a burst
@@ -74,12 +73,11 @@ def _outside(position: F64) -> float:
 
 
 def periods(motion: Motion, stamped: bool) -> F64:
-    """Return the time [N - 1] between messages: by their stamps where these can be believed."""
+    """Return the time [N - 1] between messages, by their stamps where no clock was stepped."""
     received, stamps = np.diff(motion.received_s), np.diff(motion.stamp_s)
     if not stamped:
         return np.maximum(received, LATE_S)
-    believed = (stamps > 0.0) & (np.abs(stamps - received) < PLAUSIBLE_S)
-    dt = np.where(believed, stamps, np.maximum(received, LATE_S))
+    dt = np.where(stamps > 0.0, stamps, np.maximum(received, LATE_S))
     return np.asarray(np.maximum(dt, SHORTEST_S) + READING_S)
 
 
@@ -144,8 +142,13 @@ def judged(arm: Motion, target: Motion, stamped: bool) -> NDArray[np.bool_]:
 
 
 def _late(motion: Motion) -> NDArray[np.bool_]:
+    return np.asarray(lateness_s(motion) > OVERDUE_S)
+
+
+def lateness_s(motion: Motion) -> F64:
+    """Return how much later than usual each message [N] came after its stamp."""
     lag = motion.received_s - motion.stamp_s
-    return lag - np.percentile(lag, 5) > OVERDUE_S if len(lag) else np.zeros(0, np.bool_)
+    return np.asarray(lag - np.percentile(lag, 5)) if len(lag) else lag
 
 
 def of_arm(arm: Motion, stamped: bool, fit: NDArray[np.bool_] | None = None) -> Peaks:

@@ -17,6 +17,7 @@ RESTING_RAD_S = 0.05
 RESTS_S = 0.05  # for so long, to count as at rest
 GAP_S = 0.1  # without a command: the stream has ended
 SHOWN = 4
+LATCHED = 2  # level of a diagnostic status
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,14 @@ def _past(record: Record, stop_s: float) -> float:
     from_target = arm.position - target.position[last]
     still = np.abs(from_target) - np.abs(from_target[0])  # an axis that was sent nowhere
     return max(0.0, float(np.where(way == 0.0, still, from_target * way).max()))
+
+
+def stopped_before(record: Record, marks: Marks) -> str:
+    """Return why the arbiter had latched a hold before the fault could be observed."""
+    if driven_at(record, marks.seen_s):
+        return ""
+    said = [w for w in record.health if w.at_s <= marks.seen_s and w.node == "arbiter_node"]
+    return said[-1].text if said and said[-1].level >= LATCHED else ""
 
 
 def reaction(record: Record, marks: Marks) -> str:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from typing import Any
 
+import numpy as np
+
 from arfm_ros.faults import bounds, course
 from arfm_ros.faults.course import Marks
 from arfm_ros.faults.expected import DISPLACEMENT_RAD, REST_S, Expected, Kind
@@ -34,6 +36,8 @@ class Row:
     arm_velocity_all: float = 0.0  # at every sample
     arm_acceleration_all: float = 0.0
     arm_judged: float = 0.0  # part of the samples that the former two are of
+    robot_late_ms: float = 0.0  # how late its states came at worst: what the machine did
+    tick_gap_ms: float = 0.0  # the largest time between two commands of the trial
     travel_rad: float = 0.0  # past the last target where the stream ended, else since the stop
     recovered: str = ""
     recovery_s: float = 0.0
@@ -69,6 +73,10 @@ def _limits(row: Row, record: Record, stamped: bool) -> Iterator[str]:
     row.arm_velocity_all = round(whole.velocity, 4)
     row.arm_acceleration_all = round(whole.acceleration, 4)
     row.arm_judged = round(float(fit.mean()), 3) if len(fit) else 0.0
+    if stamped:
+        row.robot_late_ms = round(MS * float(bounds.lateness_s(record.arm).max(initial=0.0)), 1)
+        gaps = np.diff(record.command.stamp_s)
+        row.tick_gap_ms = round(MS * float(gaps.max(initial=0.0)), 1)
     arm = replace(arm, outside_rad=whole.outside_rad, finite=whole.finite)
     for who, peaks in (("command", command), ("arm", arm)):
         if not peaks.finite:

@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass
 from random import Random
 
-from arfm_ros.faults.course import Marks
+from arfm_ros.faults.course import Marks, stopped_before
 from arfm_ros.faults.expected import Bench, Kind
 from arfm_ros.faults.judge import Row, judge
 from arfm_ros.faults.operating import Operator
-from arfm_ros.faults.record import Reader
+from arfm_ros.faults.record import Reader, Record
 from arfm_ros.faults.stack import Broken, Stack
 
 WAIT_S = (0.0, 1.5)  # at a random time of the motion
@@ -28,15 +28,24 @@ class Scene:
 
     def run(self, kind: Kind, seed: int) -> Row:
         """Inject one fault; raises `Broken` where the stack does not come to that."""
-        rng = Random(seed)
-        before = self._set_up(kind, rng)
+        rng, before = Random(seed), list[str]()
+        while len(before) < TRIES:
+            before += self._set_up(kind, rng)
+            record, marks = self._inject(kind, rng)
+            why = stopped_before(record, marks)
+            if not why:
+                row = judge(kind, seed, record, marks)
+                row.before = before
+                return row
+            before.append(why)  # in the moment before the fault: it met no arm in motion
+        raise Broken(f"the arm is stopped again and again: {'; '.join(before)}")
+
+    def _inject(self, kind: Kind, rng: Random) -> tuple[Record, Marks]:
         with kind.inject(Bench(self.stack, self.operator, rng)) as seen_s:
             self._pass(seen_s + kind.lasts_s - time.monotonic())
         marks = self._recover(kind, seen_s, time.monotonic())
         self._pass(SETTLED_S)
-        row = judge(kind, seed, self.reader.take(), marks)
-        row.before = before
-        return row
+        return self.reader.take(), marks
 
     def _set_up(self, kind: Kind, rng: Random) -> list[str]:
         """Bring the arm into motion; return the reasons of stops that came before that."""

@@ -10,19 +10,23 @@ import numpy as np
 from arfm_ros.faults.expected import REACTION_S, SAFE, Expected, Kind
 from arfm_ros.faults.record import Record
 
+SPOKEN_S = 0.05  # from sending to noting the time of it
 FROZEN_S, FROZEN_RAD = 0.2, 0.05  # as `core.watch` has it
 
 
 def seen_at(kind: Kind, record: Record, seen_s: float) -> float:
     """Return when `kind` could be observed at all.
 
-    Nobody hears a publisher before it is discovered: its first message at the witness counts.
+    Nobody hears a publisher before it is discovered, and a machine may put the sender aside: the
+    first message at the witness counts.
     """
     heard: dict[str, Sequence[float]] = {
         "second commander": record.intruder_s,
+        "e-stop volatile": record.estop_s,
         "e-stop latched": record.estop_s,
+        "e-stop flapping": record.estop_s,
     }
-    later = [at_s for at_s in heard.get(kind.name, ()) if at_s >= seen_s]
+    later = [at_s for at_s in heard.get(kind.name, ()) if at_s >= seen_s - SPOKEN_S]
     return later[0] if later else seen_s
 
 
