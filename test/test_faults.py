@@ -17,9 +17,8 @@ from arfm_ros.faults.record import Motion, Record, Word
 HOME = np.array(fr3.HOME)
 TICK_S = 0.01
 CELLS = ("off", "stuck", "garbage", "wrong", "slow", "delayed", "intermittent")
-# What a test may ask of a busy machine; how hard the arm is braked there is reported, see docs
 SMALL = ("state nan", "second commander", "e-stop volatile", "policy nan", "SIGKILL arbiter")
-BUSY = ("arm acceleration", "arm velocity")
+LATE_MS = 30.0  # a machine on which the simulated robot is later than that cannot keep times
 
 
 def motion(speed, begin_s=0.0, end_s=2.0, rest_s=None, hertz=100.0):
@@ -123,12 +122,14 @@ def test_each_kind_is_drawn_as_often_as_any_other():
 
 def test_some_faults_in_the_running_stack_break_no_promise():
     rows = run.run(run.draw(chosen(SMALL), len(SMALL), 1), lambda row: None)
-    assert [row.kind for row in rows if row.violations and not only_busy(row)] == []
+    assert {row.kind: row.violations for row in rows if row.violations and in_time(row)} == {}
     assert max(row.command_velocity for row in rows) <= 1.0
+    assert max(row.command_acceleration for row in rows) <= 1.0
+    assert all(row.recovered for row in rows), [row.violations for row in rows]
 
 
-def only_busy(row):
-    return all(text.startswith(BUSY) for text in row.violations)
+def in_time(row):
+    return row.robot_late_ms < LATE_MS
 
 
 @pytest.mark.slow
