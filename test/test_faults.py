@@ -91,6 +91,15 @@ def test_the_judge_names_a_wrong_recovery(recovered, held, expected, complaint):
     assert any(complaint in text for text in violations)
 
 
+def test_where_the_robot_was_late_an_arm_in_time_is_judged():
+    arm = motion(0.09, rest_s=1.2, hertz=250.0)
+    received = arm.received_s + np.where(arm.stamp_s - 1e6 > 1.4, 0.2, 0.0)
+    burst = np.where((arm.stamp_s - 1e6 > 1.4)[:, None], 4.0, arm.velocity)
+    late = replace(arm, received_s=received, velocity=burst)
+    row = judged(record(arm=late), stops(0.0, "stale"))
+    assert row.replayed and row.violations == [] and row.arm_velocity_all > 1.0
+
+
 def test_a_late_simulation_is_not_held_against_the_arm():
     arm = motion(0.5, hertz=250.0)
     received = arm.received_s.copy()

@@ -44,7 +44,7 @@ FORBIDDEN: dict[str, set[str]] = {
     "bench": ROS | {f"{PACKAGE}.{n}" for n in ("nodes", "cli", "up")},
     "study": ROS | {f"{PACKAGE}.{n}" for n in ("nodes", "cli", "up")},
     "nodes": TORCH | {f"{PACKAGE}.{n}" for n in ("learn", "export", "cli", "up")},
-    "faults": TORCH | {"mujoco"} | {f"{PACKAGE}.{n}" for n in ("learn", "export", "sim", "cli")},
+    "faults": TORCH | {"mujoco"} | {f"{PACKAGE}.{n}" for n in ("learn", "export", "cli")},
     "up": TORCH | {f"{PACKAGE}.{n}" for n in ("learn", "export", "cli")},
 }
 

@@ -135,10 +135,20 @@ def judged(arm: Motion, target: Motion, stamped: bool) -> NDArray[np.bool_]:
     else:
         gaps = np.diff(arm.received_s, prepend=arm.received_s[:1]) > OVERDUE_S
         disturbed = arm.received_s[gaps]
-    height = np.array([forward(position)[0][2] for position in arm.position])
-    disturbed = np.sort(np.concatenate([disturbed, arm.received_s[height < TOUCH_M]]))
+    disturbed = np.sort(np.concatenate([disturbed, arm.received_s[_low(arm)]]))
     since = np.searchsorted(disturbed, arm.received_s - PRONE_S)
     return np.asarray(np.searchsorted(disturbed, arm.received_s + WINDOW_S) == since)
+
+
+def untouched(arm: Motion) -> NDArray[np.bool_]:
+    """Return at which samples [N] the tool touches nothing, nor did or will in a moment."""
+    low = arm.received_s[_low(arm)]
+    since = np.searchsorted(low, arm.received_s - PRONE_S)
+    return np.asarray(np.searchsorted(low, arm.received_s + WINDOW_S) == since)
+
+
+def _low(arm: Motion) -> NDArray[np.bool_]:
+    return np.array([forward(position)[0][2] < TOUCH_M for position in arm.position], np.bool_)
 
 
 def _late(motion: Motion) -> NDArray[np.bool_]:

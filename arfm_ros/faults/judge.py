@@ -13,6 +13,7 @@ from arfm_ros.faults import bounds, course
 from arfm_ros.faults.course import Marks
 from arfm_ros.faults.expected import DISPLACEMENT_RAD, REST_S, Expected, Kind
 from arfm_ros.faults.record import Record
+from arfm_ros.faults.replay import LATE_S, SETTLES_S, replay
 from arfm_ros.faults.watched import seen_at, watched
 
 MS = 1e3
@@ -37,6 +38,7 @@ class Row:
     arm_acceleration_all: float = 0.0
     arm_judged: float = 0.0  # part of the samples that the former two are of
     robot_late_ms: float = 0.0  # how late its states came at worst: what the machine did
+    replayed: bool = False  # the robot was too late: an arm in time was judged, see `replay`
     tick_gap_ms: float = 0.0  # the largest time between two commands of the trial
     travel_rad: float = 0.0  # past the last target where the stream ended, else since the stop
     recovered: str = ""
@@ -56,6 +58,7 @@ def judge(kind: Kind, seed: int, record: Record, marks: Marks) -> Row:
     row = Row(kind.name, seed, recovered=marks.recovered)
     row.recovery_s = round(marks.over_s - marks.ended_s, 3)
     row.reaction = course.reaction(record, marks)
+    record = _in_time(row, kind, record, marks)
     row.violations += _limits(row, record, kind.variant != "clock")
     row.violations += _stopping(row, expected, record, marks)
     row.violations += _saying(row, expected, record, marks)
@@ -63,20 +66,38 @@ def judge(kind: Kind, seed: int, record: Record, marks: Marks) -> Row:
     return row
 
 
+def _in_time(row: Row, kind: Kind, record: Record, marks: Marks) -> Record:
+    """Return the record; where the simulated robot was late, with the arm that would not be."""
+    if kind.variant == "clock":  # no stamp tells
+        return record
+    late_s = float(bounds.lateness_s(record.arm).max(initial=0.0))
+    gaps = np.diff(record.command.stamp_s)
+    row.robot_late_ms, row.tick_gap_ms = round(MS * late_s, 1), round(MS * _largest(gaps), 1)
+    whole = bounds.of_arm(record.arm, True)
+    row.arm_velocity_all = round(whole.velocity, 4)
+    row.arm_acceleration_all = round(whole.acceleration, 4)
+    contested = bool(record.intruder_s)  # then the controller ignores what was sent
+    if late_s < LATE_S or contested or len(record.target.received_s) < 2 or not whole.finite:
+        return record
+    row.replayed = True
+    return replace(record, arm=replay(record, marks.ended_s))
+
+
+def _largest(values: Any) -> float:
+    return float(values.max(initial=0.0))
+
+
 def _limits(row: Row, record: Record, stamped: bool) -> Iterator[str]:
     command = bounds.of_command(record.command, record.target, record.arm, stamped)
     fit = bounds.judged(record.arm, record.target, stamped)
+    if row.replayed:
+        fit = bounds.untouched(record.arm)
+        fit &= record.arm.received_s > record.arm.received_s[:1].sum() + SETTLES_S
     arm, whole = bounds.of_arm(record.arm, stamped, fit), bounds.of_arm(record.arm, stamped)
     row.command_velocity = round(max(command.velocity, command.step), 4)
     row.command_acceleration = round(command.acceleration, 4)
     row.arm_velocity, row.arm_acceleration = round(arm.velocity, 4), round(arm.acceleration, 4)
-    row.arm_velocity_all = round(whole.velocity, 4)
-    row.arm_acceleration_all = round(whole.acceleration, 4)
     row.arm_judged = round(float(fit.mean()), 3) if len(fit) else 0.0
-    if stamped:
-        row.robot_late_ms = round(MS * float(bounds.lateness_s(record.arm).max(initial=0.0)), 1)
-        gaps = np.diff(record.command.stamp_s)
-        row.tick_gap_ms = round(MS * float(gaps.max(initial=0.0)), 1)
     arm = replace(arm, outside_rad=whole.outside_rad, finite=whole.finite)
     for who, peaks in (("command", command), ("arm", arm)):
         if not peaks.finite:

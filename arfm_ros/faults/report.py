@@ -17,7 +17,7 @@ def line(row: Row) -> str:
     """Return one trial as a line."""
     verdict = "; ".join(row.violations) or "ok"
     if row.violations:
-        verdict += f" (robot late {row.robot_late_ms:.0f} ms, {row.arm_judged:.0%} judged)"
+        verdict += f" (robot late {row.robot_late_ms:.0f} ms{', replayed' * row.replayed})"
     return (
         f"{row.kind} [{row.seed}]: {row.reaction}, stop {_ms(row.stop_ms)}, rest "
         f"{_ms(row.rest_ms)}, {row.travel_rad:.3f} rad, {row.recovered or 'not recovered'} in "
