@@ -28,7 +28,7 @@ TORCH = {"torch", "onnxscript", "onnx"}
 TIME = {"time", "datetime"}
 # Folder -> what nothing in it may import, be it ours ("arfm_ros.nodes") or another's.
 OURS = ("cli", "nodes", "up", "doctor", "study", "learn", "export", "sim", "episodes", "engines")
-OURS += ("bringup", "bench")
+OURS += ("bringup", "bench", "faults")
 FORBIDDEN: dict[str, set[str]] = {
     "core": ROS
     | TORCH
@@ -44,6 +44,7 @@ FORBIDDEN: dict[str, set[str]] = {
     "bench": ROS | {f"{PACKAGE}.{n}" for n in ("nodes", "cli", "up")},
     "study": ROS | {f"{PACKAGE}.{n}" for n in ("nodes", "cli", "up")},
     "nodes": TORCH | {f"{PACKAGE}.{n}" for n in ("learn", "export", "cli", "up")},
+    "faults": TORCH | {"mujoco"} | {f"{PACKAGE}.{n}" for n in ("learn", "export", "cli")},
     "up": TORCH | {f"{PACKAGE}.{n}" for n in ("learn", "export", "cli")},
 }
 

@@ -11,6 +11,7 @@ from arfm_ros.core.safety import Target
 
 DT_NS = 50_000_000
 TICK_NS = 10_000_000
+MS = 1_000_000
 NAMES = ("a", "b")
 
 
@@ -147,3 +148,14 @@ def test_the_shortest_chunks_play(horizon):
     player = ChunkPlayer(blend_ns=0)
     player.add(ramp((1, 1), (1, 1), 0, horizon), 0)
     assert np.isfinite(player.command(DT_NS // 2).position).all()
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("dt_ns", [1, MS, 10 * MS, 50 * MS])
+def test_a_path_shorter_than_its_ramp_ends_at_its_last_action(horizon, dt_ns):
+    actions = np.arange(1, horizon + 1, dtype=np.float64)[:, None]
+    ramp_ns = 400 * MS
+    spline = Spline(actions, np.zeros(1), ramp_ns // 2, dt_ns, ramp_ns)
+    at = [spline.at(now_ns) for now_ns in range(-MS, 2 * ramp_ns, MS)]
+    assert at[-1].ended and at[-1].position[0] == horizon
+    assert all(0.0 <= one.position[0] <= horizon for one in at)

@@ -84,3 +84,13 @@ def rig_chunk(rig):
     from arbiter_rig import make_chunk
 
     return make_chunk(rig.now, slope=0.02)
+
+
+def test_an_old_stamp_is_called_old_and_not_an_arm_that_does_not_follow():
+    rig = started()
+    drive(rig, 70, lambda command, k: command)
+    for _ in range(4):
+        rig.now += TICK_NS
+        rig.arbiter.on_state(rig.last.command, rig.now - 1_000 * MS, rig.now)
+        rig.last = rig.arbiter.tick(rig.now)
+    assert rig.last.authority == arb.HOLD and "stale" in rig.arbiter.fault

@@ -61,10 +61,11 @@ class Spline:
         With a `lead` each axis is where the path is that much later.
         """
         last = len(self.knots) - 1
-        if now_ns >= self.end_ns:
+        elapsed_ns, rate = self._clock(now_ns)
+        # a path shorter than its ramp is at its end before its last action is due
+        if now_ns >= self.end_ns or elapsed_ns >= last * self.dt_ns:
             end = self.knots[last]
             return Target(end, np.zeros_like(end), end, end, ended=True)
-        elapsed_ns, rate = self._clock(now_ns)
         k, into_ns = divmod(elapsed_ns, self.dt_ns)
         dt = self.dt_ns / NS
         position, velocity = _hermite(self.knots, self.slopes, k, into_ns / self.dt_ns, dt)

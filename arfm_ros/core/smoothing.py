@@ -32,7 +32,7 @@ class MovingMean:
         self._times = [-self._window_s, 0.0]
         begin = -self._window_s * velocity
         zero = np.zeros_like(position)
-        area = -0.5 * self._window_s * begin
+        area = 0.5 * self._window_s * begin
         self._knots = [(begin, velocity, zero), (zero, velocity, area)]
 
     @property

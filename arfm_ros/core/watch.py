@@ -86,6 +86,8 @@ class StateWatch:
         if self.stale and age_ns > self._config.lost_ns:
             return f"joint state is stale: {age_ns / 1e6:.0f} ms old"
         self._commands.append((now_ns, command))
+        if old:  # says nothing about where the arm is now
+            return ""
         then = self._command_at(self.stamp_ns)
         return self._frozen(now_ns, command) or self._follows(now_ns, then)
 

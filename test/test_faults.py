@@ -1,0 +1,149 @@
+"""The fault suite: its judge sees what is wrong, and the running stack keeps its promises."""
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from arfm_ros.control import fr3
+from arfm_ros.faults import bounds, run, timing
+from arfm_ros.faults.course import Marks
+from arfm_ros.faults.expected import ANY, Expected, Kind, stops
+from arfm_ros.faults.judge import judge
+from arfm_ros.faults.kinds import all_kinds, chosen
+from arfm_ros.faults.record import Motion, Record, Word
+
+HOME = np.array(fr3.HOME)
+TICK_S = 0.01
+CELLS = ("off", "stuck", "garbage", "wrong", "slow", "delayed", "intermittent")
+SMALL = ("state nan", "second commander", "e-stop volatile", "policy nan", "SIGKILL arbiter")
+LATE_MS = 30.0  # a machine on which the simulated robot is later than that cannot keep times
+
+
+def motion(speed, begin_s=0.0, end_s=2.0, rest_s=None, hertz=100.0):
+    """Joint 1 at `speed` until `rest_s`."""
+    times = np.arange(begin_s, end_s, 1 / hertz)
+    moving = np.ones_like(times) if rest_s is None else (times < rest_s).astype(float)
+    velocity = np.zeros((len(times), 7))
+    velocity[:, 0] = speed * moving
+    position = HOME + np.cumsum(velocity, axis=0) / hertz
+    return Motion(times, times + 1e6, position, velocity)
+
+
+def record(**changes):
+    moved = motion(0.09, rest_s=1.2)
+    words = [Word(0.0, "policy"), Word(1.05, "hold")]
+    said = [Word(1.1, "joint state is stale", "arbiter_node", 2)]
+    whole = Record(moved, moved, motion(0.09, rest_s=1.2, hertz=250.0), (), words, (), said, ())
+    return replace(whole, **changes)
+
+
+def judged(changed, expected, recovered="by itself", held=True):
+    marks = Marks(1.0, 1.9, 2.0, recovered, held)
+    return judge(Kind("made up", None, expected), 0, changed, marks)
+
+
+def test_a_good_trial_is_no_violation():
+    row = judged(record(), stops(0.0, "stale"))
+    assert row.violations == []
+    assert row.stop_ms == pytest.approx(50) and row.rest_ms == pytest.approx(150, abs=5)
+
+
+@pytest.mark.parametrize(
+    "changes, expected, complaint",
+    [
+        ({"authority": [Word(0.0, "policy"), Word(1.3, "hold")]}, stops(), "stop begun after"),
+        ({"authority": [Word(0.0, "policy")]}, stops(), "stop begun never"),
+        ({"arm": motion(0.09, hertz=250.0)}, stops(), "arm at rest never"),
+        ({"health": ()}, stops(0.0, "stale"), "no word of"),
+        ({"health": [Word(1.9, "stale")]}, stops(0.0, "stale"), "reason published"),
+        ({"command": motion(float("nan"))}, ANY, "command is not finite"),
+        ({"command": motion(3.0, end_s=0.5)}, ANY, "command velocity"),
+        ({"command": motion(0.5, rest_s=1.0)}, ANY, "command acceleration"),
+        ({"arm": motion(3.0, end_s=0.3, hertz=250.0)}, ANY, "arm velocity"),
+        ({"arm": motion(1.2, rest_s=1.0, hertz=250.0)}, ANY, "arm acceleration"),
+        ({"target": motion(3.0, end_s=0.5)}, ANY, "command step"),
+        ({"target": motion(2.0, end_s=1.9)}, ANY, "beyond a position limit"),
+    ],
+)
+def test_the_judge_names_each_broken_promise(changes, expected, complaint):
+    assert any(complaint in text for text in judged(record(**changes), expected).violations)
+
+
+def test_an_arm_that_runs_on_after_the_last_target_is_a_violation():
+    target = motion(0.5, end_s=1.0)
+    changed = record(target=target, command=target, arm=motion(0.5, hertz=250.0))
+    row = judged(changed, Expected(ends=True))
+    assert row.travel_rad > 0.3 and any("past the last target" in v for v in row.violations)
+
+
+@pytest.mark.parametrize(
+    "recovered, held, expected, complaint",
+    [
+        ("", True, ANY, "does not recover"),
+        ("reset", True, ANY, "recovers only by reset"),
+        ("reset", False, replace(stops(0.0, "", True)), "needs to be latched"),
+    ],
+)
+def test_the_judge_names_a_wrong_recovery(recovered, held, expected, complaint):
+    violations = judged(record(), expected, recovered, held).violations
+    assert any(complaint in text for text in violations)
+
+
+def test_where_the_robot_was_late_an_arm_in_time_is_judged():
+    arm = motion(0.09, rest_s=1.2, hertz=250.0)
+    received = arm.received_s + np.where(arm.stamp_s - 1e6 > 1.4, 0.2, 0.0)
+    burst = np.where((arm.stamp_s - 1e6 > 1.4)[:, None], 4.0, arm.velocity)
+    late = replace(arm, received_s=received, velocity=burst)
+    row = judged(record(arm=late), stops(0.0, "stale"))
+    assert row.replayed and row.violations == [] and row.arm_velocity_all > 1.0
+
+
+def test_a_late_simulation_is_not_held_against_the_arm():
+    arm = motion(0.5, hertz=250.0)
+    received = arm.received_s.copy()
+    received[200:] += 0.05
+    fit = bounds.judged(replace(arm, received_s=received), motion(0.5), True)
+    assert fit[:150].all() and not fit[210:300].any()
+
+
+@pytest.mark.parametrize("what", ["camera", "state", "policy", "teleop"])
+@pytest.mark.parametrize("how", CELLS)
+def test_every_kind_of_fault_of_every_input_is_there(what, how):
+    assert f"{what} {how}" in {kind.name for kind in all_kinds()}
+
+
+@pytest.mark.parametrize("name", sorted(timing.FAULTS))
+def test_no_timing_fault_invents_or_changes_a_message(name):
+    fault = timing.FAULTS[name](random.Random(1))
+    sent = [str(k).encode() for k in range(200)]
+    passed = [one for k, message in enumerate(sent) for one in fault(message, k * TICK_S)]
+    assert {message for _, message in passed} <= set(sent)
+    assert all(0.0 <= after_s < 1.0 for after_s, _ in passed)
+
+
+def test_each_kind_is_drawn_as_often_as_any_other():
+    kinds = all_kinds()
+    drawn = [kind.name for kind, _ in run.draw(kinds, 3 * len(kinds), 4)]
+    assert all(drawn.count(kind.name) == 3 for kind in kinds)
+
+
+def test_some_faults_in_the_running_stack_break_no_promise():
+    rows = run.run(run.draw(chosen(SMALL), len(SMALL), 1), lambda row: None)
+    assert {row.kind: row.violations for row in rows if row.violations and in_time(row)} == {}
+    assert max(row.command_velocity for row in rows) <= 1.0
+    assert max(row.command_acceleration for row in rows) <= 1.0
+    assert all(row.recovered for row in rows), [row.violations for row in rows]
+
+
+def in_time(row):
+    return row.robot_late_ms < LATE_MS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_every_fault_in_the_running_stack_breaks_no_promise(seed):
+    kinds = all_kinds()
+    rows = run.run(run.draw(kinds, len(kinds), seed), lambda row: None)
+    assert {f"{row.kind} {row.seed}": row.violations for row in rows if row.violations} == {}
