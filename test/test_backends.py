@@ -67,7 +67,7 @@ def test_crisp_joint_gets_position_and_velocity_of_the_same_length_every_tick():
     stack = Stack("crisp_joint").engage()
     stack.tick()
     stack.chunk(0.3)
-    for _ in range(100):
+    for _ in range(120):
         sent = stack.tick()
         assert isinstance(sent, JointTarget)
         assert sent.position.shape == sent.velocity.shape == (7,)

@@ -1,4 +1,4 @@
-"""Whoever commands the arm may die at any moment: the controller keeps its last target for ever."""
+"""Whoever commands the arm may die; the controller keeps its last target for ever."""
 
 import numpy as np
 import pytest

@@ -1,7 +1,7 @@
 """Joint states that cannot be true, and arms that do not do what they are told."""
 
 import numpy as np
-from arbiter_rig import HOME, MS, TICK_NS, Rig
+from arbiter_rig import HOME, MS, TICK_NS, Rig, make_chunk
 
 from arfm_ros.core import decision as arb
 
@@ -50,9 +50,9 @@ def test_when_following_begins_again_the_command_starts_at_the_measured_position
 
 
 def test_an_offset_that_appears_is_a_jump():
-    for size in (0.3, 0.45):
+    for offset in (0.3 * np.eye(8)[2], 0.45 * np.eye(8)[2]):
         rig = started(slope=0.0)
-        decision = drive(rig, 5, lambda command, k: command + size * np.eye(8)[2])
+        decision = drive(rig, 5, lambda command, k, by=offset: command + by)
         assert decision.authority == arb.HOLD and "jumped: fr3_joint3" in decision.reason
 
 
@@ -76,14 +76,8 @@ def test_noise_small_moves_and_a_gripper_that_holds_are_no_faults():
 
     for _ in range(10):
         drive(rig, 60, noisy)
-        rig.arbiter.on_chunk(rig_chunk(rig), rig.now)
+        rig.arbiter.on_chunk(make_chunk(rig.now, slope=0.02), rig.now)
     assert rig.arbiter.fault == ""
-
-
-def rig_chunk(rig):
-    from arbiter_rig import make_chunk
-
-    return make_chunk(rig.now, slope=0.02)
 
 
 def test_an_old_stamp_is_called_old_and_not_an_arm_that_does_not_follow():

@@ -106,4 +106,6 @@ class TorqueLimits:
     torque_max_nm: tuple[float, ...] = fr3.TORQUE_MAX_NM
 
 
+CARTESIAN: Final = CartesianGains()
+PUBLISHED_TORQUE: Final = TorqueLimits()
 TUNED_TORQUE: Final = TorqueLimits(max_delta_nm=1.0)  # libfranka's own limit: 1000 Nm/s

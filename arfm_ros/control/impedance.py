@@ -18,7 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.control import fr3
-from arfm_ros.control.crisp_gains import CartesianGains, JointGains, TorqueLimits
+from arfm_ros.control.crisp_gains import (
+    CARTESIAN,
+    PUBLISHED,
+    PUBLISHED_TORQUE,
+    CartesianGains,
+    JointGains,
+    TorqueLimits,
+)
 
 F64 = NDArray[np.float64]
 
@@ -32,7 +39,7 @@ def clamp(values: F64, low: F64 | float, high: F64 | float, out: F64) -> None:
 class JointImpedance:
     """Pull the joints to a target: tau = K (q_ref - q) + D (dq_ref - dq), clamped to max_tau."""
 
-    def __init__(self, gains: JointGains = JointGains()) -> None:
+    def __init__(self, gains: JointGains = PUBLISHED) -> None:
         self.gains = gains
         self._stiffness, self._damping = np.array(gains.stiffness), np.array(gains.damping)
         self.position = np.zeros(fr3.DOF)  # rad
@@ -57,7 +64,7 @@ class CartesianImpedance:
     which is the same but at half a turn, where a logarithm changes its sign.
     """
 
-    def __init__(self, gains: CartesianGains = CartesianGains()) -> None:
+    def __init__(self, gains: CartesianGains = CARTESIAN) -> None:
         self._gains = gains
         self.position = np.zeros(3)
         self.rotation = np.eye(3)
@@ -120,7 +127,7 @@ class TorqueSaturation:
     the robot's own, is on the sum.
     """
 
-    def __init__(self, limits: TorqueLimits = TorqueLimits()) -> None:
+    def __init__(self, limits: TorqueLimits = PUBLISHED_TORQUE) -> None:
         self._range, self._push = limits.joint_limit_range_rad, limits.joint_limit_max_nm
         self._step = limits.max_delta_nm
         self._size = np.array(limits.torque_max_nm)

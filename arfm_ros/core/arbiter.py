@@ -6,36 +6,24 @@ All times are of one steady clock; whoever calls translates stamps of other cloc
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
+from arfm_ros.core.admission import Times, admit
 from arfm_ros.core.data import ActionChunk
-from arfm_ros.core.decision import (
-    ESTOP,
-    HOLD,
-    HUMAN,
-    IDLE,
-    POLICY,
-    SETTLE,
-    ArbiterConfig,
-    Decision,
-)
+from arfm_ros.core.decision import ESTOP, HOLD, IDLE, POLICY, SETTLE, ArbiterConfig, Decision
+from arfm_ros.core.drivers import Choice, Drivers
 from arfm_ros.core.errors import SafetyError
 from arfm_ros.core.estop import EStop
-from arfm_ros.core.human import HumanTarget, approach_ns, blend
 from arfm_ros.core.limiter import Limiter
-from arfm_ros.core.player import LONG_AGO, NS, ChunkPlayer, fade_between
+from arfm_ros.core.player import LONG_AGO, NS
 from arfm_ros.core.rest import RestClock
-from arfm_ros.core.safety import F64, Target, check_chunk, check_vector
-from arfm_ros.core.space import ANYWHERE, TOUCH_M, cut
-from arfm_ros.core.start import start_of
+from arfm_ros.core.safety import F64, Target, check_vector
+from arfm_ros.core.space import SpaceGuard, cut
 from arfm_ros.core.watch import StateWatch
 
 __all__ = ["Arbiter", "ArbiterConfig", "Decision"]
 
 GOING_IDLE = "going idle"
-SPACE_TICKS = 4  # between two looks at where the arm would come to rest: chunks were looked at
 
 
 class Arbiter:
@@ -43,20 +31,19 @@ class Arbiter:
 
     def __init__(self, config: ArbiterConfig) -> None:
         self.config = config
-        self.player = ChunkPlayer(config.blend_ns, lead=config.lead)
+        self.drivers = Drivers(config)
+        self.player = self.drivers.player
         self.estop = EStop(config.estop_silence_ns)
         self.watch = StateWatch(config.limits, config.watch)
         self.rejections = 0  # refused inputs, and why the last one was
         self.last_rejection = ""
         self.cut_short = ""  # why the chunk in force ends early; '' where it does not
         self._limiter: Limiter | None = None  # None: idle
-        self._human = HumanTarget()
         self._resting = RestClock()
-        self._rest: F64 | None = None  # where a hold without a fault glides to
         self._fault = ""
         self._leaving = False  # brakes, then idle
         self._now_ns = self._tick_ns = LONG_AGO
-        self._ticks, self._outside = 0, ""
+        self._guard = SpaceGuard()
         self._lead_ns = config.smooth_ns // 2  # what is sent lags the limiter by as much
 
     @property
@@ -73,11 +60,6 @@ class Arbiter:
     def estopped(self) -> bool:
         """Whether the e-stop is latched."""
         return self.estop.latched
-
-    @property
-    def state_stamp_ns(self) -> int:
-        """When the newest joint state was measured."""
-        return self.watch.stamp_ns
 
     def limited_counts(self) -> dict[str, F64]:
         """Ticks in which a limit held an axis back since engaged: kind -> [A]."""
@@ -107,15 +89,14 @@ class Arbiter:
 
     def retune(self, config: ArbiterConfig) -> None:
         """Go on with other limits and times for the same axes."""
-        self.config = config
+        self.config = self.drivers.config = config
         if self._limiter is not None:
             self._limiter.adopt(config.limits)
 
     def disengage(self) -> None:
         """Brake, then go idle: command nothing, so that the controller keeps its last target."""
         self._leaving = self._limiter is not None
-        self._rest = None
-        self.player.clear(self._now_ns)
+        self.drivers.forget(self._now_ns)
         self._idle_if_at_rest()
 
     def reset(self) -> None:
@@ -159,42 +140,24 @@ class Arbiter:
             return "not engaged"
         if self.estop.latched or self._fault or self.watch.stale:
             return self.refuse(f"holding: {self._fault or 'e-stop or stale joint state'}")
-        if now_ns - chunk.stamp_ns > self.config.observation_age_max_ns:
-            age_s = (now_ns - chunk.stamp_ns) / NS
-            return self.refuse(f"observation is {age_s:.1f} s old: inference is too slow")
+        at_ns = self._in_force_ns(now_ns)
+        times = Times(now_ns, at_ns, self._at_rest(limiter))
         try:
-            actions = check_chunk(chunk, self.config.limits)
+            admitted = admit(chunk, self.config, limiter, self._resting, times)
         except SafetyError as error:
             return self.refuse(str(error))
-        actions, outside = cut(self.config.space, actions, limiter.position)
-        if not len(actions):
-            return self.refuse(f"chunk: {outside}")
-        resting = self._at_rest(limiter)
-        rest_ns = self._resting.within(chunk.stamp_ns, now_ns, resting)
-        at_ns = self._in_force_ns(now_ns)
         in_force = Target(limiter.position, limiter.velocity)
-        usable = replace(
-            chunk,
-            actions=actions.astype(np.float32),
-            stamp_ns=chunk.stamp_ns + rest_ns,
-            dt_ns=round(chunk.dt_ns / self.config.speed),
-        )
-        usable, start = start_of(usable, chunk.stamp_ns, at_ns, resting, limiter)
-        refusal = self.player.add(usable, at_ns, in_force, start)
+        refusal = self.player.add(admitted.chunk, at_ns, in_force, admitted.start)
         if refusal:
             return self.refuse(refusal)
-        self._rest, self.cut_short = None, outside
+        self.drivers.played()
+        self.cut_short = admitted.cut_short
         return ""
 
     def on_human_engaged(self, engaged: bool, now_ns: int) -> None:
         """Give the human priority, or hand back: then older observations no longer count."""
         self._saw(now_ns)
-        if engaged == self._human.engaged:
-            return
-        self._human = HumanTarget(engaged, now_ns)
-        self._rest = None
-        if not engaged:
-            self.player.clear(now_ns)
+        self.drivers.engage_human(engaged, now_ns)
 
     def on_human(self, target: F64 | None, now_ns: int) -> str:
         """Take the human's target [A] (engages); None hands back. Return '' or the refusal."""
@@ -210,11 +173,8 @@ class Arbiter:
             kept, outside = cut(self.config.space, position[None], self._limiter.position)
             if not len(kept):
                 return self.refuse(f"teleop target: {outside}")
-        self.on_human_engaged(True, now_ns)
-        age_ns = now_ns - self._human.stamp_ns
-        resumes = self._human.at(now_ns) is None or age_ns > self.config.human_age_max_ns
-        self._human.move(position, now_ns, self.config.human_age_max_ns)
-        if resumes:
+        self._saw(now_ns)
+        if self.drivers.move_human(position, now_ns):
             self._approach_human(now_ns)
         return ""
 
@@ -235,7 +195,7 @@ class Arbiter:
         if self.watch.stale:
             self.player.clear(now_ns)  # what comes next has to see the arm at rest
         authority, reason, target = self._choose(now_ns, limiter)
-        outside = self._leaves_space(limiter) if target is not None else ""
+        outside = self._guard.check(self.config.space, limiter) if target is not None else ""
         if outside:
             authority, reason, target = HOLD, outside, None
         limited = limiter.follow(target, dt_s)
@@ -270,7 +230,7 @@ class Arbiter:
             positions[k // parts], velocities[k // parts] = limiter.sent
         return positions, velocities
 
-    def _choose(self, now_ns: int, limiter: Limiter) -> tuple[str, str, Target | None]:
+    def _choose(self, now_ns: int, limiter: Limiter) -> Choice:
         if self.estop.latched:
             return ESTOP, self.estop.reason, None
         if self._fault:
@@ -280,50 +240,12 @@ class Arbiter:
         if self.watch.stale:
             age_ms = (now_ns - self.watch.stamp_ns) / 1e6
             return HOLD, f"joint state is stale: {age_ms:.0f} ms old", None
-        human = self._human.engaged and self.config.human_blend > 0.0
-        return self._human_drives(now_ns) if human else self._policy_drives(now_ns, limiter)
-
-    def _human_drives(self, now_ns: int) -> tuple[str, str, Target | None]:
-        age_ms = (now_ns - self._human.stamp_ns) / 1e6
-        if age_ms > self.config.human_age_max_ns / 1e6:
-            return HOLD, f"teleop target is {age_ms:.0f} ms old", None
-        human = self._human.at(now_ns + self._lead_ns)
-        policy = self.player.command(now_ns + self._lead_ns)
-        if human is None:
-            return HUMAN, "waiting for the first teleop target", None
-        if policy is None:
-            return HUMAN, "", human
-        return HUMAN, "", blend(policy, human, self.config.human_blend)
-
-    def _policy_drives(self, now_ns: int, limiter: Limiter) -> tuple[str, str, Target | None]:
-        target = self.player.command(now_ns + self._lead_ns)
-        if target is None:
-            still = np.zeros(self.config.limits.size)
-            rest = None if self._rest is None else Target(self._rest, still)
-            return HOLD, "waiting for a chunk", rest
-        if not target.ended:
-            return POLICY, "", target
-        arrived = np.abs(target.position - limiter.position).max() < 1e-3 and limiter.at_rest()
-        return (HOLD if arrived else SETTLE), "chunk ended", target
-
-    def _leaves_space(self, limiter: Limiter) -> str:
-        """Why the arm has to brake now: where it would come to rest is outside."""
-        space = self.config.space
-        self._ticks += 1
-        if space is ANYWHERE or self._ticks % SPACE_TICKS or limiter.at_rest():
-            return "" if limiter.at_rest() else self._outside
-        way = limiter.velocity * np.abs(limiter.velocity) / (2.0 * self.config.limits.acceleration)
-        rest = limiter.position + way
-        depths = space.depth(np.stack([rest, limiter.position]))
-        leaves = depths[0] - max(depths[1], 0.0) > TOUCH_M
-        self._outside = space.describe(rest) if leaves else ""
-        return self._outside
+        return self.drivers.choose(now_ns, limiter)
 
     def _at_rest(self, limiter: Limiter) -> bool:
         """Whether nothing is being executed: the command stands and no path lies ahead of it."""
-        target = self.player.command(self._tick_ns + self._lead_ns)
-        over = target is None or target.ended or bool(self._fault) or self.estop.latched
-        return over and not self._human.engaged and limiter.at_rest()
+        held = bool(self._fault) or self.estop.latched
+        return (held or not self.drivers.executing(self._tick_ns)) and limiter.at_rest()
 
     def _dt_s(self, now_ns: int) -> float:
         """Time since the last tick; a clock that goes back is a fault and counts as a period."""
@@ -336,25 +258,19 @@ class Arbiter:
 
     def _fresh_start(self, now_ns: int, deaf: bool) -> None:
         """Forget what was under way; `deaf`: commands did not arrive, start where the arm is."""
-        self._fault = ""
-        self.player.clear(now_ns)
-        self._human.fade = None
-        self._rest = None
+        self._fault, rest = "", None
         if self._limiter is not None:
             grip = np.isinf(self.config.limits.tracking)  # a held object stays held
-            self._rest = np.where(grip, self._limiter.position, self.watch.position)
+            rest = np.where(grip, self._limiter.position, self.watch.position)
             if deaf:
-                self._limiter.restart(self._rest)
+                self._limiter.restart(rest)
+        self.drivers.forget(now_ns, rest)
         self._approach_human(now_ns)
 
     def _approach_human(self, now_ns: int) -> None:
-        human = self._human.at(now_ns)
-        if human is None or self._limiter is None:
-            return
-        in_force = Target(self._limiter.position, self._limiter.velocity)
-        duration_ns = approach_ns(in_force, human, self.config.human_approach_rad_s)
-        longest_ns = max(self.config.blend_ns, duration_ns)
-        self._human.fade = fade_between(in_force, human, self._in_force_ns(now_ns), longest_ns)
+        limiter = self._limiter
+        in_force = None if limiter is None else Target(limiter.position, limiter.velocity)
+        self.drivers.approach_human(now_ns, in_force, self._in_force_ns(now_ns))
 
     def _in_force_ns(self, now_ns: int) -> int:
         """Time to which the command in force belongs: that of the last tick, if recent."""
@@ -371,8 +287,7 @@ class Arbiter:
         silence_ns = now_ns - self._tick_ns
         if self._limiter is None or silence_ns <= self.config.stall_max_ns:
             return
-        self.player.clear(now_ns)
-        self._rest = None
+        self.drivers.forget(now_ns)
         if silence_ns > self.config.stall_lost_ns:
             self.fail(f"the arbiter itself was silent for {silence_ns / 1e6:.0f} ms")
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.limiter import Steps
-from arfm_ros.core.safety import F64, Limits
 from arfm_ros.core.player import Lead
+from arfm_ros.core.safety import F64, Limits
 from arfm_ros.core.space import ANYWHERE, Space
 from arfm_ros.core.watch import WatchConfig
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from arfm_ros.core.player import LONG_AGO, NS, Fade
+from arfm_ros.core.decision import ArbiterConfig
+from arfm_ros.core.player import LONG_AGO, NS, Fade, fade_between
 from arfm_ros.core.safety import F64, Target
 
 
@@ -16,6 +17,12 @@ def blend(policy: Target, human: Target, factor: float) -> Target:
         return human
     position = (1.0 - factor) * policy.position + factor * human.position
     return Target(position, (1.0 - factor) * policy.velocity + factor * human.velocity)
+
+
+def approach(in_force: Target, human: Target, config: ArbiterConfig, at_ns: int) -> Fade:
+    """Return the fade from the command in force to the human's target, at a bounded speed."""
+    duration_ns = approach_ns(in_force, human, config.human_approach_rad_s)
+    return fade_between(in_force, human, at_ns, max(config.blend_ns, duration_ns))
 
 
 def approach_ns(in_force: Target, human: Target, speed_rad_s: float) -> int:

@@ -42,6 +42,9 @@ class Steps:
             raise ConfigError(f"limiter: {self} needs positive times")
 
 
+STEPS = Steps()
+
+
 class Limiter:
     """Move a command [A] within its limits.
 
@@ -51,7 +54,7 @@ class Limiter:
     outside it only moves in.
     """
 
-    def __init__(self, limits: Limits, position: F64, steps: Steps = Steps()) -> None:
+    def __init__(self, limits: Limits, position: F64, steps: Steps = STEPS) -> None:
         self.limits, self._steps = limits, steps
         self.position = check_vector(position, limits, "start position").copy()
         self.velocity: F64 = np.zeros(limits.size)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from arfm_ros.core.limiter import Limiter
 from arfm_ros.core.safety import F64
 
 TOUCH_M = 1e-6  # rounding
@@ -34,6 +35,29 @@ class Anywhere:
 
 
 ANYWHERE = Anywhere()
+LOOK_TICKS = 4  # between two looks at where the arm would come to rest: chunks were looked at
+
+
+class SpaceGuard:
+    """Look now and then at where the arm would come to rest, and say why it has to brake now."""
+
+    def __init__(self) -> None:
+        self._ticks, self._outside = 0, ""
+
+    def check(self, space: Space, limiter: Limiter) -> str:
+        """Return what coming to rest would violate, '' where nothing would be."""
+        if space is ANYWHERE or limiter.at_rest():
+            return ""
+        self._ticks += 1
+        if self._ticks % LOOK_TICKS:
+            return self._outside
+        acceleration = limiter.limits.acceleration
+        way = limiter.velocity * np.abs(limiter.velocity) / (2.0 * acceleration)
+        rest = limiter.position + way
+        depths = space.depth(np.stack([rest, limiter.position]))
+        leaves = depths[0] - max(float(depths[1]), 0.0) > TOUCH_M
+        self._outside = space.describe(rest) if leaves else ""
+        return self._outside
 
 
 def cut(space: Space, actions: F64, here: F64) -> tuple[F64, str]:

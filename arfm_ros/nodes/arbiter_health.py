@@ -56,7 +56,7 @@ class ArbiterHealth:
     ) -> dict[str, object]:
         ticks, since_ns, _ = self._seen
         now_ns = time.monotonic_ns()
-        age_ns = now_ns - arbiter.state_stamp_ns
+        age_ns = now_ns - arbiter.watch.stamp_ns
         self._seen = (told.ticks, now_ns, arbiter.rejections)
         values: dict[str, object] = {
             "authority": decision.authority if decision else IDLE,

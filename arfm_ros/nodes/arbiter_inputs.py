@@ -85,7 +85,8 @@ class JointStates:
                 f"gripper state names {', '.join(self._gripper_state)}, parameter gripper_joints "
                 f"needs {wanted}"
             )
-        return f"joint states lack {', '.join(missing)}; they name: {', '.join(found) or 'nothing'}"
+        named = ", ".join(found) or "nothing"
+        return f"joint states lack {', '.join(missing)}; they name: {named}"
 
 
 class SoleSenders:

@@ -17,19 +17,19 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
-from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from arfm_ros.control.backends import make_backend
 from arfm_ros.core.arbiter import Arbiter
 from arfm_ros.core.decision import Decision
-from arfm_ros.core.errors import SafetyError, SpecError
+from arfm_ros.core.errors import SpecError
 from arfm_ros.core.latency import Deadlines, StageLatency
 from arfm_ros.nodes import spin, topics
 from arfm_ros.nodes.arbiter_health import ArbiterHealth, Told
 from arfm_ros.nodes.arbiter_inputs import JointStates, Moment, SoleSenders, moment
 from arfm_ros.nodes.arbiter_outputs import ArbiterOutputs
 from arfm_ros.nodes.arbiter_params import ArbiterParams
+from arfm_ros.nodes.arbiter_services import ArbiterServices
 from arfm_ros.nodes.convert import joint_positions, time_to_ns, trajectory_to_chunk
 from arfm_ros.nodes.diagnostics import Diagnostics, Health
 from arfm_ros.nodes.gripper import GripperParams
@@ -39,7 +39,6 @@ from arfm_ros.nodes.verdict import Verdict
 
 NS = 1_000_000_000
 CHECK_PERIOD_S = 0.1
-ENGAGE_PATIENCE_NS = NS
 SWITCH_INTERVAL_S = 0.0005  # the tick waits at most this long for a callback in Python code
 
 
@@ -65,7 +64,6 @@ class ArbiterNode(Node):
         self._states = JointStates(self._names, self._gripper, params.gripper_age_max)
         self._senders = SoleSenders(self)
         self._latency = StageLatency()
-        self._engage_since_ns: int | None = None  # asked, waits for a newer joint state
         self._human_engaged = False
         self._chunks, self._commanded_stamp_ns = 0, 0
         self._told = Told()
@@ -73,6 +71,9 @@ class ArbiterNode(Node):
         self._failure: Exception | None = None
         self._stopping = False
         self._deadlines = Deadlines(self._config.period_ns, time.monotonic_ns())
+        self._services = ArbiterServices(
+            self, self._arbiter, self._lock, self._told, self._outputs.intruders
+        )
         watch(self, ArbiterParams, self._retune)
         self._listen()
         self._reporter = ArbiterHealth(self._names, self._latency, self._deadlines)
@@ -84,9 +85,7 @@ class ArbiterNode(Node):
 
     def begin_stop(self) -> None:
         """Brake, then go idle: the controller keeps the last velocity for ever."""
-        self._engage_since_ns = None
-        with self._lock:
-            self._arbiter.disengage()
+        self._services.leave()
 
     def stopped(self) -> bool:
         """Tell whether nothing is commanded any more."""
@@ -104,9 +103,6 @@ class ArbiterNode(Node):
         topics.subscription(self, topics.JOINT_STATES, self._on_joint_state)
         topics.subscription(self, topics.GRIPPER_STATES, self._on_gripper_state)
         topics.subscription(self, topics.ESTOP, self._on_estop)
-        topics.service(self, topics.ARBITER_ENGAGE, self._on_engage)
-        topics.service(self, topics.ARBITER_RESET, self._on_reset)
-        topics.service(self, topics.ESTOP_PRESS, self._on_estop_service)
 
     def _retune(self, params: ArbiterParams) -> None:
         with self._lock:
@@ -158,16 +154,8 @@ class ArbiterNode(Node):
             return
         with self._lock:
             self._arbiter.on_state(position, at_ns, time.monotonic_ns())
-            if self._engage_since_ns is not None and at_ns >= self._engage_since_ns:
-                self._engage_since_ns = None
-                self._engage(now, position)
+            self._services.on_state(position, at_ns, now.steady_ns)
         self._told.refusal = ""
-
-    def _engage(self, now: Moment, position: Any) -> None:
-        try:
-            self._arbiter.engage(now.steady_ns, position)
-        except SafetyError as error:
-            self.get_logger().error(f"not engaged: {error}")
 
     def _on_gripper_state(self, message: JointState) -> None:
         try:
@@ -236,48 +224,6 @@ class ArbiterNode(Node):
         with self._lock:
             self._arbiter.on_estop(message.data, time.monotonic_ns())
 
-    def _on_estop_service(self, request: Any, response: Any) -> SetBool.Response:
-        with self._lock:
-            self._arbiter.on_estop(request.data, time.monotonic_ns())
-        response.success = True
-        response.message = "pressed" if request.data else "released: call arbiter/reset to go on"
-        return response
-
-    def _on_engage(self, request: Any, response: Any) -> SetBool.Response:
-        if not request.data:
-            self.begin_stop()
-            response.success = True
-            response.message = "brakes, then idle: nothing is commanded"
-            return response
-        self._told.intruders = self._outputs.intruders()
-        refusal = self._not_engageable()
-        if not refusal:
-            self._engage_since_ns = time.monotonic_ns()
-        response.success = not refusal
-        response.message = refusal or "engages with the next joint state"
-        return response
-
-    def _not_engageable(self) -> str:
-        if self._arbiter.estopped:
-            return "e-stop is latched: release it and call arbiter/reset"
-        if self._told.intruders:
-            return self._told.intruders
-        age_ns = time.monotonic_ns() - self._arbiter.state_stamp_ns
-        if age_ns > ENGAGE_PATIENCE_NS:
-            row = topics.JOINT_STATES.name
-            return self._told.refusal or f"no joint state on {row}: robot running?"
-        return ""
-
-    def _on_reset(self, request: Any, response: Any) -> Trigger.Response:
-        try:
-            with self._lock:
-                self._arbiter.reset()
-        except SafetyError as error:
-            response.success, response.message = False, str(error)
-            return response
-        response.success, response.message = True, "cleared"
-        return response
-
     def _check(self) -> None:
         if self._failure is not None:
             raise self._failure
@@ -286,10 +232,7 @@ class ArbiterNode(Node):
         with self._lock:
             if intruders and self._arbiter.engaged:
                 self._arbiter.fail(intruders)
-            since_ns = self._engage_since_ns
-            if since_ns is not None and time.monotonic_ns() - since_ns > ENGAGE_PATIENCE_NS:
-                self._engage_since_ns = None
-                self.get_logger().error("not engaged: no joint state since it was asked for")
+            self._services.check()
         if self._told.changed.is_set():  # a reason is told at once, not with the next second
             self._told.changed.clear()
             self._diagnostics.publish()

@@ -19,6 +19,7 @@ from arfm_ros.nodes.gripper import GripperParams
 
 NS = 1_000_000_000
 CHUNK_STATUS = "policy/chunk"  # name of the status that carries a ChunkInfo
+CRISP_GRIPPER = GripperParams()
 STAGE = "latency_ms."  # prefix of the keys that carry stage latencies
 
 
@@ -128,7 +129,7 @@ def joint_map(messages: Sequence[JointState]) -> dict[str, float]:
 
 
 def joint_positions(
-    messages: Sequence[JointState], names: Sequence[str], gripper: GripperParams = GripperParams()
+    messages: Sequence[JointState], names: Sequence[str], gripper: GripperParams = CRISP_GRIPPER
 ) -> F32:
     """Pick positions by name [len(names)] out of one or several joint states.
 
