@@ -17,7 +17,7 @@ from arfm_ros.faults.record import Motion, Record, Word
 HOME = np.array(fr3.HOME)
 TICK_S = 0.01
 CELLS = ("off", "stuck", "garbage", "wrong", "slow", "delayed", "intermittent")
-SMALL = ("state nan", "second commander", "e-stop volatile", "policy nan", "SIGKILL arbiter")
+SMALL = ("state nan", "second commander", "e-stop volatile", "SIGKILL arbiter")
 LATE_MS = 30.0  # a machine on which the simulated robot is later than that cannot keep times
 
 
