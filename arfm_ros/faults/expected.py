@@ -14,7 +14,7 @@ REST_S = 0.5  # from there to an arm at rest
 REASON_S = 0.2  # until the reason is published
 DISPLACEMENT_RAD = 0.1  # past the last target when the sender dies
 # Thresholds of the stack's own watches, by which a fault can be observed at all
-STATE_GAP_S, STATE_AGE_S, HUMAN_AGE_S = 0.13, 0.28, 0.2  # with three late ticks
+STATE_GAP_S, HUMAN_AGE_S = 0.13, 0.2  # with three late ticks
 CAMERA_AGE_S = 0.3 + 0.1  # and an inference that is under way
 CHUNK_S = 0.8 + 0.2  # what a chunk lasts, with its start from rest
 DIAGNOSTICS_S = 1.1  # a node that has no latch reports every second
