@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from arfm_ros.control.crisp_gains import TUNED
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.nodes import topics
 
@@ -18,8 +17,6 @@ FAILURE, END = "failure", "end"  # what the end of a process means for the stack
 RANGE_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 ROBOTS = ("franka",)
 TASKS = ("reach", "lift", "push", "place")
-# The simulated controller's gains are known, and nobody stands beside it: full speed
-SIMULATED_ARBITER = {"speed": 1.0, "controller_max_torque": TUNED.max_torque_nm}
 DDS_PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
@@ -96,7 +93,7 @@ def stack(setup: Setup) -> tuple[NodeProcess, ...]:
         sim: dict[str, object] = {"task": setup.task, "seed": setup.seed}
         parameters["sim_node"] = sim | ({"view": True} if setup.view else {})
     parameters["policy_node"] = {"bundle": bundle}
-    parameters["arbiter_node"] = dict(SIMULATED_ARBITER) if setup.sim else {}
+    parameters["arbiter_node"] = _simulated_arbiter() if setup.sim else {}
     if setup.record:
         parameters["recorder_node"] = {"out": str(Path(setup.out).resolve())}
     if setup.sim:
@@ -121,6 +118,18 @@ NODES = {
         NodeProcess("rollout_node", stop_rank=0, on_exit=END),
     )
 }
+
+
+def _simulated_arbiter() -> dict[str, object]:
+    """The simulated controller's gains are known, and nobody stands beside it: full speed."""
+    from arfm_ros.control.crisp_gains import TUNED  # numpy: not for those who only want help
+
+    return {
+        "speed": 1.0,
+        "controller_stiffness": list(TUNED.stiffness),
+        "controller_damping": list(TUNED.damping),
+        "controller_max_torque": TUNED.max_torque_nm,
+    }
 
 
 def _rollout(setup: Setup) -> dict[str, object]:

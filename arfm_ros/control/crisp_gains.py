@@ -17,8 +17,7 @@ from arfm_ros.control import fr3
 F64 = NDArray[np.float64]
 # How far an arm may come to rest from the last target when the sender dies at any speed
 DISPLACEMENT_MAX_RAD: Final = 0.1
-KNEE: Final = 0.75  # part of it that the velocity field alone may make
-FALL: Final = 0.28  # above the knee the field falls: the arm lags and has more way to brake in
+FIELD: Final = 0.7  # part of it that the velocity field alone may make
 
 # Parts of the clamped torque that a planned stop and commanded accelerations may take
 BRAKED: Final = 0.95
@@ -37,13 +36,11 @@ class JointGains:
         """Return the velocity [7] to send with a target that moves at `velocity` [7] rad/s.
 
         CRISP keeps the last target and velocity for ever, so an arm whose sender dies rests
-        D v / K from the last target. Up to the knee the whole velocity is sent; above it less,
-        for an arm that trails its target by D (v - sent) / K has that much more way to brake in.
+        D v / K from the last target. What is not sent makes the arm trail a faster target by
+        D (v - sent) / K, which `lead` makes up for.
         """
-        knee = KNEE * DISPLACEMENT_MAX_RAD * np.array(self.stiffness) / np.array(self.damping)
-        speed = np.abs(velocity)
-        sent = np.minimum(speed, np.maximum(knee - FALL * (speed - knee), 0.0))
-        return np.asarray(np.sign(velocity) * sent)
+        most = FIELD * DISPLACEMENT_MAX_RAD * np.array(self.stiffness) / np.array(self.damping)
+        return np.asarray(np.minimum(np.maximum(velocity, -most), most))
 
     def lead(self, velocity: F64) -> F64:
         """Return by how many seconds [A] the arm trails a target at `velocity` [A]; grippers 0.

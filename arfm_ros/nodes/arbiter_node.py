@@ -71,7 +71,7 @@ class ArbiterNode(Node):
         self._failure: Exception | None = None
         self._stopping = False
         self._deadlines = Deadlines(self._config.period_ns, time.monotonic_ns())
-        self._services = ArbiterServices(
+        self._operator = ArbiterServices(
             self, self._arbiter, self._lock, self._told, self._outputs.intruders
         )
         watch(self, ArbiterParams, self._retune)
@@ -85,7 +85,7 @@ class ArbiterNode(Node):
 
     def begin_stop(self) -> None:
         """Brake, then go idle: the controller keeps the last velocity for ever."""
-        self._services.leave()
+        self._operator.leave()
 
     def stopped(self) -> bool:
         """Tell whether nothing is commanded any more."""
@@ -154,7 +154,7 @@ class ArbiterNode(Node):
             return
         with self._lock:
             self._arbiter.on_state(position, at_ns, time.monotonic_ns())
-            self._services.on_state(position, at_ns, now.steady_ns)
+            self._operator.on_state(position, at_ns, now.steady_ns)
         self._told.refusal = ""
 
     def _on_gripper_state(self, message: JointState) -> None:
@@ -232,7 +232,7 @@ class ArbiterNode(Node):
         with self._lock:
             if intruders and self._arbiter.engaged:
                 self._arbiter.fail(intruders)
-            self._services.check()
+            self._operator.check()
         if self._told.changed.is_set():  # a reason is told at once, not with the next second
             self._told.changed.clear()
             self._diagnostics.publish()

@@ -21,7 +21,6 @@ from arfm_ros.nodes.cameras import decode, stamp_of
 from arfm_ros.nodes.convert import joint_positions
 
 NS = 1_000_000_000
-STAMP_END = 12  # of a serialized message that begins with a header: 4 of CDR, 8 of the stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +172,8 @@ class PolicyInputs:
             wanted = (camera.height, camera.width)
             troubles.append(self._watch.size_trouble(camera.name, (size[0], size[1]), wanted))
             stamp_ns = synced.stamps_ns[camera.name]
-            picture = synced.values[camera.name].cdr[STAMP_END:]
+            # not the message: rclpy leaves padding between its fields as memory had it
+            picture = seen.images[camera.name].tobytes()
             troubles.append(
                 self._watch.still_trouble(camera.name, stamp_ns, picture, joints)
             )

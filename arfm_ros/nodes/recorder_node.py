@@ -47,6 +47,7 @@ ALWAYS = (
     topics.ESTOP,
     topics.AUTHORITY,
     topics.ARBITER_COMMAND,
+    topics.CHUNK_RESULT,
     topics.EPISODE_LABEL,
     topics.DIAGNOSTICS,
 )
