@@ -75,6 +75,8 @@ class Rig:
         # this process feeds the state, and may be starved on a busy machine
         patience = ("state_gap_max", "state_age_max", "state_lost", "human_age_max")
         arguments = [word for name in patience for word in ("-p", f"{name}:=2.0")]
+        for fast in ("speed:=1.0", "controller_max_torque:=40.0"):
+            arguments += ["-p", fast]
         self.arbiter = self.start("-m", "arfm_ros.nodes.arbiter_node", "--ros-args", *arguments)
         self.context = Context()
         rclpy.init(context=self.context, domain_id=domain)

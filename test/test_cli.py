@@ -94,14 +94,14 @@ def test_the_extras_of_a_verb_are_read_by_the_bootstrap_and_exist(verb: str) -> 
 @pytest.mark.parametrize(
     "words,wanted",
     [
-        ("export models/fr3_reach_lift --engine tensorrt_rtx", "engine rtx"),
-        ("export models/fr3_reach_lift --engine tensorrt", "engine"),
+        ("export models/fr3_tabletop --engine tensorrt_rtx", "engine rtx"),
+        ("export models/fr3_tabletop --engine tensorrt", "engine"),
         ("export runs/one --out bundle --engine=tensorrt_rtx", "train rtx"),
         ("export transformers:folder --out bundle", "train vla"),
         ("export lerobot:folder --out bundle", "lerobot"),
         ("export remote:ws://host:8000 --out bundle", "remote"),
         ("test --vla", "lerobot"),
-        ("check models/fr3_reach_lift", ""),
+        ("check models/fr3_tabletop", ""),
         ("bench train runs/episodes", "ros sim train"),
         ("bench stack", "ros sim"),
         ("bench fr3_tabletop", "ros sim engine"),

@@ -24,14 +24,17 @@ def saturated(guard: TorqueSaturation, torque: np.ndarray, position: np.ndarray,
 
 
 def test_the_joint_law_is_the_published_one_clamped_to_max_tau():
-    """tau = K (q_ref - q) + D (dq_ref - dq); K and D: 5 and 0.5 times the weights."""
+    """tau = K (q_ref - q) + D (dq_ref - dq); published K and D: 5 and 0.5 times the weights."""
     weights = np.array([150.0, 150.0, 150.0, 150.0, 50.0, 30.0, 10.0])
+    np.testing.assert_array_equal(PUBLISHED.stiffness, 5.0 * weights)
+    np.testing.assert_array_equal(PUBLISHED.damping, 0.5 * weights)
     rng = np.random.default_rng(0)
     for gains in (PUBLISHED, TUNED, JointGains(max_torque_nm=1e9)):
         law, out = JointImpedance(gains), np.zeros(fr3.DOF)
         for scale in (1e-3, 1e-2, 1.0):
             q, dq, law.position[:], law.velocity[:] = rng.normal(0, scale, (4, fr3.DOF))
-            asked = 5.0 * weights * (law.position - q) + 0.5 * weights * (law.velocity - dq)
+            spring = np.array(gains.stiffness) * (law.position - q)
+            asked = spring + np.array(gains.damping) * (law.velocity - dq)
             law.torque(q, dq, out)
             limit = gains.max_torque_nm
             np.testing.assert_allclose(out, np.clip(asked, -limit, limit))

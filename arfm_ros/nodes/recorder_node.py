@@ -42,6 +42,7 @@ ALWAYS = (
     topics.INSTRUCTION,
     topics.ACTION_CHUNK,
     topics.CHUNK_INFO,
+    topics.CHUNK_RESULT,
     topics.TELEOP_TARGET,
     topics.TELEOP_ENGAGED,
     topics.ESTOP,
