@@ -8,14 +8,15 @@ from rich.console import Console
 from rich.table import Table
 
 from arfm_ros.core.statistics import wilson
-from arfm_ros.sim.evaluate import all_seams
+from arfm_ros.sim.evaluate import all_seams, smoothness
 from arfm_ros.sim.sweep import Cell, Outcomes, Pair
 
 
 def show_success(outcomes: Outcomes) -> None:
     """Print one row for each cell: success with its Wilson interval."""
     table = Table(title="success, 95 % Wilson interval", title_justify="left")
-    for column in ("bundle", "task", "rtc", "delay", "success", "interval", "n", "seams"):
+    measured = ("success", "interval", "n", "seams", "shaking", "jerk")
+    for column in ("bundle", "task", "rtc", "delay", *measured):
         table.add_column(column)
     for cell, results in outcomes.items():
         good, n = sum(r.success for r in results), len(results)
@@ -23,10 +24,13 @@ def show_success(outcomes: Outcomes) -> None:
         interval = f"{_percent(low)} – {_percent(high)}"
         ratio = all_seams(results).ratio
         seams = "" if ratio is None else f"{ratio:.2f}"
-        table.add_row(*_name(cell), f"{_percent(good / n)} %", interval, str(n), seams)
+        smooth = smoothness(results)
+        moved = ["" if x is None else f"{x:.3g}" for x in (smooth.shaking, smooth.jerk)]
+        table.add_row(*_name(cell), f"{_percent(good / n)} %", interval, str(n), seams, *moved)
     console = Console()
     console.print(table)
     console.print("seams: 99.9 % joint acceleration of the commands over that inside chunks")
+    console.print("shaking: power of the joint velocities above 3 Hz; jerk: log, dimensionless")
 
 
 def show_comparisons(compared: Sequence[Pair]) -> None:

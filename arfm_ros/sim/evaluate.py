@@ -10,6 +10,7 @@ from typing import Any
 from rich.progress import track
 
 from arfm_ros.core.seams import Seams
+from arfm_ros.core.smoothness import Smoothness, mean_of
 from arfm_ros.core.statistics import wilson
 from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.sim.driver import DriverConfig
@@ -44,15 +45,21 @@ def evaluate(
 
 
 def summary(results: Sequence[RolloutResult]) -> dict[str, Any]:
-    """Return `success_rate`, `n`, `interval` (Wilson, 95 %), `seams` and `episodes`."""
+    """Return success with its 95 % Wilson interval, seams, smoothness, and every episode."""
     good = sum(r.success for r in results)
     return {
         "success_rate": good / len(results),
         "n": len(results),
         "interval": wilson(good, len(results)),
         "seams": all_seams(results).as_json(),
+        "smoothness": smoothness(results).as_json(),
         "episodes": [asdict(r) | {"seams": r.seams.as_json()} for r in results],
     }
+
+
+def smoothness(results: Sequence[RolloutResult]) -> Smoothness:
+    """Return the mean smoothness of the successful episodes."""
+    return mean_of([r.smooth for r in results if r.success])
 
 
 def all_seams(results: Sequence[RolloutResult]) -> Seams:

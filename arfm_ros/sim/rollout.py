@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from arfm_ros.control.crisp_gains import TUNED
 from arfm_ros.core.data import Policy
 from arfm_ros.core.decision import Decision
+from arfm_ros.core.safety import F64
 from arfm_ros.core.seams import Seams, Tick, seams_of
+from arfm_ros.core.smoothness import Smoothness, smoothness_of
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.sim.driver import MS, TICK_MS, DriverConfig, PolicyDriver
 from arfm_ros.sim.tasks import make_task
@@ -35,11 +37,13 @@ class RolloutResult:
     chunks: int
     step_ratio: float  # largest joint step of a tick over the joint's velocity limit x dt
     seams: Seams = field(default_factory=Seams)
+    smooth: Smoothness = Smoothness()  # of the arm, up to success or the limit
 
     @staticmethod
     def from_json(raw: Mapping[str, Any]) -> RolloutResult:
         """Make a result of what `dataclasses.asdict` made of one."""
-        return RolloutResult(**{**raw, "seams": Seams.from_json(raw["seams"])})
+        seams, smooth = Seams.from_json(raw["seams"]), Smoothness(**raw.get("smooth", {}))
+        return RolloutResult(**{**raw, "seams": seams, "smooth": smooth})
 
 
 class Rollouts:
@@ -70,6 +74,7 @@ class Rollouts:
         self._limit_ns = int(min(limit_s, self._task.time_limit_s) * 1e9)
         self._held_ms, self._ratio, self._before = 0, 0.0, self.driver.measured()
         self._ticks: list[Tick | None] = []
+        self._motion: list[tuple[F64, F64, F64]] = []  # joint velocity, tool position, error
 
     def tick(self, watch: Watch | None = None) -> RolloutResult | None:
         """Advance the episode by a tick; the result with its last one."""
@@ -78,6 +83,7 @@ class Rollouts:
             watch(self._task, decision)
         if self.driver.config.seams:
             self._ticks.append(self.driver.tick_of(decision))
+            self._motion.append(self._moved(decision))
         if decision.command is not None:
             world.command_joints(decision.command[:7], TUNED.field(decision.velocity[:7]))
             world.command_gripper(float(decision.command[7]))
@@ -94,8 +100,19 @@ class Rollouts:
         seconds = (self.world.time_ns / MS - (self._held_ms if success else 0)) / 1000
         return RolloutResult(
             self._task.name, self._seed, self._instruction, success, seconds, self.driver.chunks,
-            self._ratio, seams_of(self._ticks, TICK_MS / 1000),
+            self._ratio, seams_of(self._ticks, TICK_MS / 1000), self._smoothness(),
         )  # fmt: skip
+
+    def _moved(self, decision: Decision) -> tuple[F64, F64, F64]:
+        state = self.world.robot_state()
+        asked = state.position if decision.command is None else decision.command[:7]
+        return state.velocity, self.world.tool_pose()[0], asked - state.position
+
+    def _smoothness(self) -> Smoothness:
+        if not self._motion:
+            return Smoothness()
+        velocity, tool, error = (np.array(rows) for rows in zip(*self._motion))
+        return smoothness_of(velocity, tool, error, TICK_MS / 1000)
 
     def _step_ratio(self, command: NDArray[np.float64]) -> float:
         step = np.abs(command[:7] - self._before[:7])

@@ -63,6 +63,8 @@ def judge(runs: Mapping[str, Run], parity: Mapping[str, Any]) -> list[Line]:
         at_most("largest gap of joint states", max(gaps), 20, "ms"),
         at_most("sensor to chunk without inference, p50", _overhead(every), 5, "ms"),
         at_most("largest command step / (limit x dt)", max(steps), 1),
+        at_most("shaking: power above 3 Hz", _worst(every, "shaking"), 0.05),
+        at_most("log dimensionless jerk of the tool", _worst(every, "jerk"), 12.6),
         at_most("first motion", max(motions, default=None), 15, "s"),
         at_most("robot side resident", max(_resident(run) for run in every), 1024, "MiB"),
         at_least("onnxruntime faster than eager torch", parity["timing"]["ratio"], 2, "x"),
@@ -77,6 +79,11 @@ def _frames_lost(runs: list[Run]) -> float | None:
     if not any(count["published"] for count in counts):
         return None
     return float(sum(count["published"] - count["recorded"] for count in counts))
+
+
+def _worst(runs: list[Run], name: str) -> float | None:
+    values = [run["smoothness"][name] for run in runs]
+    return max((value for value in values if value is not None), default=None)
 
 
 def _overhead(runs: list[Run]) -> float | None:

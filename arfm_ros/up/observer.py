@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import rclpy
@@ -16,6 +17,7 @@ from rclpy.signals import SignalHandlerOptions
 from arfm_ros.nodes import topics
 from arfm_ros.nodes.cameras import stamp_of
 from arfm_ros.nodes.real_time import make_way
+from arfm_ros.up.motion import EpisodeMotion
 from arfm_ros.up.readings import CommandStep, EpisodeResult, MotionWatch, Readings, StreamGap
 
 ACTIVE = 3  # lifecycle_msgs/msg/State.PRIMARY_STATE_ACTIVE
@@ -36,6 +38,7 @@ class Observer:
         self.lock = threading.Lock()
         self._motion = MotionWatch()
         self._driven_once = False
+        self._moved = EpisodeMotion(topics.interface(topics.JOINT_STATES.type_name))
         self._begin_s = time.monotonic()
         self._asked: Any = None
         self._asked_s = 0.0
@@ -142,11 +145,14 @@ class Observer:
         self.readings.authority = message.data
 
     def _on_result(self, message: Any) -> None:
-        self.readings.episodes.append(EpisodeResult.parse(json.loads(message.data)))
+        episode, smooth = EpisodeResult.parse(json.loads(message.data)), self._moved.finish()
+        self.readings.episodes.append(replace(episode, smooth=smooth))
 
     def _on_joints(self, cdr: bytes) -> None:
         if self._driven_once:  # while processes start and import, the machine is not idle
             self.readings.joint_states.add(stamp_of(cdr))
+        if self.readings.authority in DRIVEN:
+            self._moved.state(cdr)
         if self.readings.first_motion_s is None:
             message = deserialize_message(cdr, self._joint_state)
             driven = self.readings.authority in DRIVEN
@@ -156,6 +162,7 @@ class Observer:
     def _on_command(self, message: Any) -> None:
         if self.readings.authority in DRIVEN:
             self.steps.add(message.name, message.position)
+            self._moved.command(message)
 
     def _frame_counter(self, camera: str) -> Any:
         def count(cdr: bytes) -> None:

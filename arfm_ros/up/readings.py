@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from arfm_ros.core.smoothness import Smoothness
+
 # Keys of /diagnostics and policy/chunk_info such as `sensor_to_chunk.p50_ms`.
 LATENCY_KEY = re.compile(r"^(?P<stage>.+)[._](?P<quantile>p50|p99|max)_ms$")
 STILL_RAD = 2e-3  # a joint that left its place by more than this moves
@@ -22,6 +24,7 @@ class EpisodeResult:
     seconds: float
     bag: str
     reason: str = ""
+    smooth: Smoothness = Smoothness()  # of the arm's motion
 
     @staticmethod
     def parse(raw: Mapping[str, object]) -> EpisodeResult:

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.smoothness import mean_of
 from arfm_ros.core.statistics import wilson
 from arfm_ros.engines.machine import processor
 from arfm_ros.up.readings import CommandStep, Readings
@@ -35,9 +36,11 @@ def build(readings: Readings, watched: Watched, steps: CommandStep) -> dict[str,
                 "bag": one.bag,
                 "seed": one.seed,
                 "reason": one.reason,
+                "smoothness": one.smooth.as_json(),
             }
             for one in readings.episodes
         ],
+        "smoothness": mean_of([e.smooth for e in readings.episodes if e.success]).as_json(),
         "latency_ms": readings.latency_ms,
         "joint_states": {
             "rate_hz": round(joints.rate_hz, 2),
