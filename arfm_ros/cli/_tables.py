@@ -11,6 +11,8 @@ from arfm_ros.core.statistics import wilson
 from arfm_ros.sim.evaluate import all_seams, smoothness
 from arfm_ros.sim.sweep import Cell, Outcomes, Pair
 
+WIDTH = 100
+
 
 def show_success(outcomes: Outcomes) -> None:
     """Print one row for each cell: success with its Wilson interval."""
@@ -28,6 +30,7 @@ def show_success(outcomes: Outcomes) -> None:
         moved = ["" if x is None else f"{x:.3g}" for x in (smooth.shaking, smooth.jerk)]
         table.add_row(*_name(cell), f"{_percent(good / n)} %", interval, str(n), seams, *moved)
     console = Console()
+    console.width = max(console.width, WIDTH)  # a narrow terminal breaks lines, not numbers
     console.print(table)
     console.print("seams: 99.9 % joint acceleration of the commands over that inside chunks")
     console.print("shaking: power of the joint velocities above 3 Hz; jerk: log, dimensionless")
