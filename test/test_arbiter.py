@@ -31,7 +31,7 @@ def test_a_chunk_is_followed_at_its_due_times():
     for k in range(5, HORIZON):
         while rig.now < played.due_ns(k):
             decision = rig.tick()
-        assert decision.authority == (arb.POLICY if k < HORIZON - 1 else arb.SETTLE)
+        assert decision.authority == (arb.POLICY if k < HORIZON - 2 else arb.SETTLE)
         expected = make_chunk(stamp, slope=0.3).actions[k]
         np.testing.assert_allclose(decision.command, expected, atol=4e-3)
     assert decision.chunk_stamp_ns == stamp

@@ -87,16 +87,13 @@ class PolicyDriver:
     def act(self) -> Decision:
         """Return what the arbiter decides for this tick."""
         now = self._world.time_ns
+        self._arrive(now)  # before an observation that it may bind
         if self.due:
             period_ns = self.config.period_ms * MS
             self.take(self._infer(self._chunking.prefix(now, self.instruction, period_ns)))
         elif self._will_be_wanted(now):
             self.observe()
-        while self._pending and self._pending[0][0] <= now:
-            executed = self._disturbance.on(self._pending.pop(0)[1])
-            self.chunks += self._follows(executed, now)
-            if self.on_chunk is not None:
-                self.on_chunk(executed)
+        self._arrive(now)  # what was computed in no time
         self._arbiter.on_state(self.measured(), now, now)
         return self._arbiter.tick(now)
 
@@ -108,6 +105,14 @@ class PolicyDriver:
         # nothing moves before the first chunk has come, and one computed meanwhile knew nothing
         first_comes = bool(self._pending) and self._arbiter.player.path is None
         return fresh and not first_comes and self._chunking.ready(now)
+
+    def _arrive(self, now_ns: int) -> None:
+        """Hand over the chunks that have arrived."""
+        while self._pending and self._pending[0][0] <= now_ns:
+            executed = self._disturbance.on(self._pending.pop(0)[1])
+            self.chunks += self._follows(executed, now_ns)
+            if self.on_chunk is not None:
+                self.on_chunk(executed)
 
     def _follows(self, chunk: ActionChunk, now_ns: int) -> bool:
         """Hand a chunk to the arbiter and note what it makes of it, as the nodes do."""
