@@ -18,7 +18,7 @@ GRIPPER_ACCELERATION = 200.0
 def fr3_limits(
     margin_rad: float = 0.02,
     velocity_scale: float = 0.9,
-    acceleration_scale: float = 0.9,
+    acceleration_scale: float = 0.7,
     tracking_rad: float = 0.3,
     controller: JointGains | None = None,
 ) -> Limits:

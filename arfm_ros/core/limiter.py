@@ -62,6 +62,7 @@ class Limiter:
         self._slow = _gentle(limits)
         self._mean = MovingMean(self.position, steps.smooth)
         self._sent = self._mean.mean()
+        self._brakes = False
 
     @property
     def sent(self) -> tuple[F64, F64]:
@@ -75,6 +76,7 @@ class Limiter:
         """
         aim = check_vector(target.position, self.limits, "target")
         ahead = check_vector(target.velocity, self.limits, "target velocity")
+        self._brakes = False
         dt = self._begin(dt_s)
         if dt <= 0:
             return ()
@@ -99,6 +101,9 @@ class Limiter:
 
     def brake(self, dt_s: float) -> tuple[str, ...]:
         """Slow down to rest as fast as the acceleration limit allows, then stay."""
+        if not self._brakes:
+            self._forget_speeding_up()
+        self._brakes = True
         dt = self._begin(dt_s)
         if dt > 0:
             self._advance(np.zeros(self.limits.size), dt, self.limits.low, self.limits.high)
@@ -132,6 +137,15 @@ class Limiter:
         if dt_s > self._steps.pause:
             self._slow_down(dt_s)
         return min(dt_s, self._steps.longest)
+
+    def _forget_speeding_up(self) -> None:
+        """Go on from what was sent: a mean of what sped up would speed up for half a window."""
+        position, velocity = self._sent
+        faster = np.abs(self.velocity) > np.abs(velocity)
+        self._mean.flatten(faster, position, velocity)
+        ahead = _between(self._mean.end, self.limits.low, self.limits.high)
+        self.position = np.where(faster, ahead, self.position)
+        self.velocity = np.where(faster, velocity, self.velocity)
 
     def _slow_down(self, pause_s: float) -> None:
         """Nothing was sent for `pause_s`: go on from what was, as slow as braking allows."""

@@ -11,6 +11,7 @@ import copy
 from bisect import bisect_right
 
 import numpy as np
+from numpy.typing import NDArray
 
 from arfm_ros.core.safety import F64
 
@@ -34,6 +35,19 @@ class MovingMean:
         zero = np.zeros_like(position)
         area = 0.5 * self._window_s * begin
         self._knots = [(begin, velocity, zero), (zero, velocity, area)]
+
+    def flatten(self, axes: NDArray[np.bool_], position: F64, velocity: F64) -> None:
+        """Let `axes` [A] have come to the mean `position` at a constant `velocity`."""
+        ahead = position + 0.5 * self._window_s * velocity - self._base
+        begin_s, end_s = self._times[0], self._times[-1]
+        first = ahead + velocity * (begin_s - end_s)
+        knots = []
+        for time_s, (q, v, area) in zip(self._times, self._knots):
+            s = time_s - begin_s
+            line = (first + s * velocity, velocity, s * (first + 0.5 * s * velocity))
+            q, v, area = (np.where(axes, new, old) for new, old in zip(line, (q, v, area)))
+            knots.append((q, v, area))
+        self._knots = knots
 
     @property
     def end(self) -> F64:
