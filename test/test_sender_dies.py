@@ -22,7 +22,7 @@ def world():
 def starts():
     rng = np.random.default_rng(0)
     margin = 0.4
-    drawn = [rng.uniform(LOW + margin, HIGH - margin) for _ in range(4)]
+    drawn = [rng.uniform(LOW + margin, HIGH - margin) for _ in range(2)]
     return [np.array(fr3.HOME), STRETCHED, *drawn]
 
 
@@ -51,7 +51,7 @@ def test_a_joint_at_any_permitted_speed_ends_near_its_last_target(world, gains, 
     for start in starts():
         middle = 0.5 * (LOW + HIGH)[joint]
         way = 1.0 if start[joint] < middle else -1.0
-        for part in (0.4, 0.7, 1.0):
+        for part in (0.5, 1.0):
             speeds = np.zeros(fr3.DOF)
             speeds[joint] = way * part * limits.velocity[joint]
             target, velocity = speed_up(world, gains, start, speeds)
