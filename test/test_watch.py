@@ -63,7 +63,7 @@ def test_an_offset_from_the_start_shows_when_the_arm_moves():
     def lagging(command, k):  # moves at a third of its speed
         return true + (command - HOME) / 3
 
-    drive(rig, 70, lagging)
+    drive(rig, 110, lagging)
     assert "does not follow its command" in rig.arbiter.fault
 
 

@@ -6,12 +6,14 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from arfm_ros.core.player import LONG_AGO, NS
 from arfm_ros.core.safety import F64, Limits
 
 FOLLOWS = 0.1  # an arm that moved less than this part of its command does not move with it
 PARTED = 0.5
+TOO_FAR = 2.0  # times the tracking limit
 KEPT = 64  # commands, more than joint states may be late
 
 
@@ -28,6 +30,7 @@ class WatchConfig:
     frozen_rad: float = 0.05  # what the command moved meanwhile
     follow_ns: int = 300_000_000  # the arm has to move with its command within this time
     follow_rad: float = 0.08  # what the command moved meanwhile
+    late_ns: int = 250_000_000  # an arm farther from its command for so long does not follow
 
 
 class StateWatch:
@@ -41,6 +44,7 @@ class StateWatch:
         self.not_following = False  # the fault says that commands do not arrive
         self._stale_ticks = 0
         self._armed = False  # the arm has been near its command
+        self._far_ns: int | None = None  # since when it has been too far from it
         self._same_ns = LONG_AGO  # since when the state has been the same to the last bit
         self._same_command: F64 | None = None
         self._mark: tuple[int, F64, F64] | None = None  # time, command, measured
@@ -59,7 +63,7 @@ class StateWatch:
     def start_over(self) -> None:
         """Forget what was held against the robot."""
         self._stale_ticks, self._armed, self.not_following = 0, False, False
-        self._same_command = self._mark = None
+        self._same_command = self._mark = self._far_ns = None
         self._commands.clear()
 
     def see(self, position: F64, stamp_ns: int, now_ns: int) -> str:
@@ -131,7 +135,16 @@ class StateWatch:
             )
         if late:
             self._mark = None
-        if self._armed and far.any():
-            return f"arm does not follow its command: {self._limits.named(far)}"
+        return self._tracks(now_ns, command, far)
+
+    def _tracks(self, now_ns: int, command: F64, far: NDArray[np.bool_]) -> str:
+        """Judge the distance: for a moment a controller may be late, twice as far is too far."""
         self._armed = self._armed or not far.any()
-        return ""
+        if not far.any() or not self._armed:
+            self._far_ns = None
+            return ""
+        since_ns = self._far_ns = now_ns if self._far_ns is None else self._far_ns
+        much = np.abs(self.position - command) > TOO_FAR * self._limits.tracking
+        if now_ns - since_ns < self._config.late_ns and not much.any():
+            return ""
+        return f"arm does not follow its command: {self._limits.named(far)}"
