@@ -75,7 +75,7 @@ def test_an_arm_that_does_not_follow_holds_and_reset_glides_back_to_it():
     rig.tick()
     stuck = HOME.copy()
     stuck[0] += 0.7
-    for moved in np.linspace(0.0, 0.7, 12):
+    for moved in (*np.linspace(0.0, 0.7, 12), *np.full(30, 0.7)):  # for longer than 250 ms
         rig.measured = HOME + moved * np.eye(8)[0]
         rig.last = rig.tick()
         rig.measured = HOME + moved * np.eye(8)[0]

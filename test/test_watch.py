@@ -57,11 +57,11 @@ def test_an_offset_that_appears_is_a_jump():
 
 
 def test_an_offset_from_the_start_shows_when_the_arm_moves():
-    rig = started(slope=0.9)
+    rig = started(slope=1.1)
     true = rig.measured.copy()
 
-    def lagging(command, k):  # moves at a third of its speed
-        return true + (command - HOME) / 3
+    def lagging(command, k):  # moves at a fifth of its speed
+        return true + (command - HOME) / 5
 
     drive(rig, 110, lagging)
     assert "does not follow its command" in rig.arbiter.fault

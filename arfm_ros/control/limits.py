@@ -19,7 +19,7 @@ def fr3_limits(
     margin_rad: float = 0.02,
     velocity_scale: float = 0.9,
     acceleration_scale: float = 0.7,
-    tracking_rad: float = 0.3,
+    tracking_rad: float = 0.5,
     controller: JointGains | None = None,
 ) -> Limits:
     """Return limits [8] of `fr3_joint1..7` and `gripper`, inside the published ones.

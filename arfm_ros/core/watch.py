@@ -13,7 +13,7 @@ from arfm_ros.core.safety import F64, Limits
 
 FOLLOWS = 0.1  # an arm that moved less than this part of its command does not move with it
 PARTED = 0.5
-TOO_FAR = 2.0  # times the tracking limit
+TOO_FAR = 1.5  # times the tracking limit
 KEPT = 64  # commands, more than joint states may be late
 
 

@@ -57,7 +57,7 @@ class ArbiterParams:
     self_distance: float = knob(
         0.01, "least distance of the hand and the forearm from the rest of the arm", -1.0, 0.2
     )
-    tracking_rad: float = knob(0.3, "hold when the arm is farther from its command", 0.01, 3.0)
+    tracking_rad: float = knob(0.5, "hold when the arm is farther from its command", 0.01, 3.0)
     blend: float = knob(0.2, "hand-over from one chunk to the next", 0.0, 1.0)
     state_gap_max: float = knob(0.1, "hold while no joint state came for longer", 0.01, 2.0)
     state_age_max: float = knob(0.25, "hold while its stamp is older", 0.01, 2.0)
