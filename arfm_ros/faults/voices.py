@@ -109,17 +109,24 @@ def second_robot(bench: Bench) -> Generator[float, None, None]:
 
 
 @contextmanager
+def press(publisher: Any) -> Generator[float, None, None]:
+    """Press an e-stop and release it; give the steady time of the press."""
+    publisher.publish(Bool(data=True))
+    try:
+        yield time.monotonic()
+    finally:
+        publisher.publish(Bool(data=False))
+        publisher.wait_for_all_acked()
+
+
+@contextmanager
 def estop_volatile(bench: Bench) -> Generator[float, None, None]:
     """Press an e-stop that publishes with rclpy's defaults."""
     with speaker(bench, topics.ESTOP) as publisher:
         # the witness has two readers and the arbiter three
         bench.operator.wait(lambda: publisher.get_subscription_count() >= 3, FOUND_S)
-        publisher.publish(Bool(data=True))
-        try:
-            yield time.monotonic()
-        finally:
-            publisher.publish(Bool(data=False))
-            publisher.wait_for_all_acked()
+        with press(publisher) as at_s:
+            yield at_s
 
 
 @contextmanager
@@ -127,12 +134,8 @@ def estop_latched(bench: Bench) -> Generator[float, None, None]:
     """Press an e-stop that nobody has discovered yet, and which keeps its last value."""
     qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     with speaker(bench, topics.ESTOP, qos) as publisher:
-        publisher.publish(Bool(data=True))
-        try:
-            yield time.monotonic()
-        finally:
-            publisher.publish(Bool(data=False))
-            publisher.wait_for_all_acked()
+        with press(publisher) as at_s:
+            yield at_s
 
 
 @contextmanager
