@@ -3,6 +3,9 @@
 A trajectory is stamped now, its first point lies `lead` steps ahead (the controller goes there
 from its last command, by a cubic), and it ends at rest: where the path ahead is cut off in motion,
 each axis brakes at its own acceleration. If the arbiter dies, the arm stops within its limits.
+
+Each replacement costs a step of two update periods at once (see `sim.jtc`), whatever is sent. So
+a path that the controller knows already is not sent again before it gets old; a human's always is.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from arfm_ros.core.decision import Decision
+from arfm_ros.core.decision import HUMAN, Decision
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.robots.controllers import preflight
 from arfm_ros.robots.controllers.controller import (
@@ -40,8 +43,8 @@ class Options:
     step_s: float = 0.05  # between points
     lead: int = 3  # steps to the first point: a nearer one makes the controller jerk
     points: int = 20  # from there on
-    resend_s: float = 0.1  # in motion
-    rest_resend_s: float = 0.5
+    resend_s: float = 0.5  # of a path that only new chunks change
+    human_resend_s: float = 0.1  # of one that a human leads
 
     def __post_init__(self) -> None:
         if self.points < 2 or self.lead < 1 or not self.step_s > 0.0:
@@ -50,9 +53,9 @@ class Options:
                 f"needs at least 1; step_s is {self.step_s}, needs more than 0"
             )
         longest = self.step_s * (self.lead + self.points - 1)
-        if not 0.0 < self.resend_s < longest or not 0.0 < self.rest_resend_s < longest:
+        if not 0.0 < self.resend_s < longest or not 0.0 < self.human_resend_s < longest:
             raise ConfigError(
-                f"resend_s {self.resend_s} and rest_resend_s {self.rest_resend_s} need to be "
+                f"resend_s {self.resend_s} and human_resend_s {self.human_resend_s} need to be "
                 f"shorter than the trajectory, {longest:.2f} s: it would end before"
             )
 
@@ -69,7 +72,7 @@ class JointTrajectoryController:
         self._topic = self.topics(group)[0]
         self._step_ns = round(options.step_s * NS)
         self._sent_ns: int | None = None
-        self._sent_for: tuple[str, int] = ("", 0)
+        self._sent_for = ("", 0, False)  # authority, chunk, whether anything moves
 
     def topics(self, group: Group) -> tuple[Topic, ...]:
         """Return the topic of trajectories."""
@@ -81,8 +84,9 @@ class JointTrajectoryController:
         if decision.command is None:
             self._sent_ns = None
             return ()
-        wanted_for = (decision.authority, decision.chunk_stamp_ns)
-        if self._fresh(bool(decision.velocity.any()), now_ns) and wanted_for == self._sent_for:
+        moves = bool(decision.velocity.any())
+        wanted_for = (decision.authority, decision.chunk_stamp_ns, moves)
+        if self._fresh(decision.authority, now_ns) and wanted_for == self._sent_for:
             return ()
         lead = self._options.lead
         positions, velocities = ahead(now_ns, self._step_ns, lead + self._options.points - 1)
@@ -100,8 +104,9 @@ class JointTrajectoryController:
             *self._parameters(graph),
         )
 
-    def _fresh(self, moves: bool, now_ns: int) -> bool:
-        period_s = self._options.resend_s if moves else self._options.rest_resend_s
+    def _fresh(self, authority: str, now_ns: int) -> bool:
+        human = authority == HUMAN
+        period_s = self._options.human_resend_s if human else self._options.resend_s
         return self._sent_ns is not None and 0 <= now_ns - self._sent_ns < round(period_s * NS)
 
     def _trajectory(self, positions: F64, velocities: F64) -> Trajectory:

@@ -154,7 +154,7 @@ def test_a_trajectory_starts_three_steps_ahead_and_ends_at_rest() -> None:
     stack.tick()
     stack.chunk(0.3)
     sent = trajectories(stack, 120)
-    assert len(sent) > 5
+    assert len(sent) >= 3
     for _, one in sent:
         assert len(one.times_ns) == len(one.positions) == len(one.velocities) >= 2
         assert one.times_ns[0] >= 3 * 50 * MS
@@ -164,7 +164,7 @@ def test_a_trajectory_starts_three_steps_ahead_and_ends_at_rest() -> None:
 
 
 def test_a_path_cut_off_in_motion_ends_by_braking_at_each_axiss_acceleration() -> None:
-    stack = Stack(arm("jtc", points=2, rest_resend_s=0.1)).engage()
+    stack = Stack(arm("jtc", points=2, resend_s=0.1)).engage()
     stack.tick()
     stack.chunk(0.8)
     sent = [one for _, one in trajectories(stack, 60)]
@@ -187,9 +187,18 @@ def test_a_trajectory_is_replaced_long_before_it_ends_and_at_once_by_a_new_chunk
     stack.chunk(0.3)
     sent = trajectories(stack, 40)
     for (at, one), (later, _) in zip(sent, sent[1:]):
-        assert later - at <= 100 * MS < one.times_ns[-1]
+        assert later - at <= 500 * MS < one.times_ns[-1]
     stack.chunk(0.1)
     assert stack.tick()
+
+
+def test_a_path_that_a_human_leads_is_sent_again_ten_times_a_second() -> None:
+    stack = Stack(arm("jtc")).engage()
+    sent = []
+    for _ in range(100):
+        stack.arbiter.on_human(HOME + np.append(np.full(7, 0.05), 0.0) * 0.99, stack.now)
+        sent += [stack.now for _ in stack.tick()]
+    assert 10 <= len(sent) <= 13 and max(np.diff(sent)) == 100 * MS
 
 
 def test_a_hold_is_a_trajectory_that_stays_and_is_not_repeated_every_tick() -> None:

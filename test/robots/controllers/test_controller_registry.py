@@ -61,7 +61,7 @@ def test_an_option_of_the_wrong_type_is_refused_and_a_whole_number_is_a_number()
         make_controller(arm("jtc", points="many"))
     with pytest.raises(ConfigError, match="is True, needs a int"):
         make_controller(arm("jtc", points=True))
-    make_controller(arm("jtc", rest_resend_s=1))
+    make_controller(arm("jtc", resend_s=1))
 
 
 def test_an_unknown_role_of_a_topic_is_refused() -> None:
