@@ -42,7 +42,7 @@ class Row:
 
     largest_step_rad: float  # of the command in a cycle of 2 ms
     acceleration_999_rad_s2: float  # 99.9 % of the sizes of second differences
-    fastest_rad_s: float
+    speed_999_rad_s: float
     messages: int
     rejections: Mapping[str, int]
     chunks_refused: int

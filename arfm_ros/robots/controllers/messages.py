@@ -1,4 +1,4 @@
-"""From a plain value to its ROS message: the one place; the caller brings the classes."""
+"""Between plain values and ROS messages: the one place; the caller brings the classes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from arfm_ros.robots.controllers.graph import ControllerInfo
 from arfm_ros.robots.controllers.values import (
     F64,
     GripperGoal,
@@ -35,6 +36,11 @@ Interface = Callable[[str], Any]  # "package/msg/Type" -> class, such as `nodes.
 def message_of(value: Value, stamp_ns: int, interface: Interface) -> Any:
     """Make the message of `value`, or the goal of an action, stamped `stamp_ns` of ROS time."""
     return _MAKERS[type(value)](value, stamp_ns, interface)
+
+
+def controllers_of(response: Any) -> tuple[ControllerInfo, ...]:
+    """Read a response of controller_manager_msgs/srv/ListControllers; parameters stay unknown."""
+    return tuple(ControllerInfo(one.name, one.type, one.state) for one in response.controller)
 
 
 def _doubles(values: F64) -> array[float]:

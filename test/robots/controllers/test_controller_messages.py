@@ -7,7 +7,8 @@ import pytest
 
 from arfm_ros.control import backends, fr3
 from arfm_ros.robots.controllers import values
-from arfm_ros.robots.controllers.messages import INTERFACES, message_of
+from arfm_ros.robots.controllers.graph import ControllerInfo
+from arfm_ros.robots.controllers.messages import INTERFACES, controllers_of, message_of
 
 pytest.importorskip("rclpy")
 STAMP_NS = 12_345_678_901_234_567
@@ -55,3 +56,16 @@ def test_goals_of_grippers_are_made_of_the_real_types() -> None:
     command = parallel.command
     assert (command.name, list(command.position)) == (["knuckle"], [0.4])
     assert not len(command.velocity) and list(command.effort) == [5.0]
+
+
+def test_the_list_of_a_controller_manager_is_read() -> None:
+    pytest.importorskip(
+        "controller_manager_msgs", reason="controller_manager_msgs is not installed here"
+    )
+    from controller_manager_msgs.msg import ControllerState
+    from controller_manager_msgs.srv import ListControllers
+
+    kind = "joint_trajectory_controller/JointTrajectoryController"
+    state = ControllerState(name="arm", state="inactive", type=kind)
+    response = ListControllers.Response(controller=[state])
+    assert controllers_of(response) == (ControllerInfo("arm", kind, "inactive"),)
