@@ -72,6 +72,7 @@ class CrispJoint:
         return (
             *preflight.of_group(self._group, (self._topic,), graph),
             *preflight.order(self._group, graph, "this controller reads targets by index"),
+            *preflight.parameter_joints(self._name, self._group, graph),
             *preflight.active(self._name, graph),
         )
 

@@ -207,6 +207,7 @@ def test_a_controller_with_other_joints_or_another_order() -> None:
     for kind, name, order in (
         ("jtc", "joint_trajectory_controller", WARN),  # it reads by name
         ("forward_position", "forward_position_controller", FAIL),
+        ("crisp_joint", "joint_impedance_controller", FAIL),
     ):
         group = arm(kind)
         assert not findings(group, with_controller(good(group), name, joints=names))
