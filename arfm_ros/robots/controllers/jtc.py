@@ -10,7 +10,7 @@ a path that the controller knows already is not sent again before it gets old; a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,7 +139,22 @@ class JointTrajectoryController:
         if told.get("interpolation_method", "splines") != "splines":
             text = f"{self._options.name} does not interpolate between points: it steps"
             findings.append(Finding(WARN, text, "interpolation_method: splines"))
-        return findings
+        return (*findings, *self._tolerances(told))
+
+    def _tolerances(self, told: Mapping[str, object]) -> Iterator[Finding]:
+        """Give the axes that the controller stops before the arbiter would.
+
+        A trailing axis beyond its tolerance makes it hold at once, whoever sent the trajectory
+        (`JointTrajectoryController::update`).
+        """
+        for axis in self._group.axes:
+            tolerance = told.get(f"constraints.{axis.message_name}.trajectory", 0.0)
+            if not isinstance(tolerance, float) or not 0.0 < tolerance * abs(axis.scale):
+                continue
+            if tolerance * abs(axis.scale) < axis.tracking:
+                text = f"{self._options.name} stops when {axis.name} trails by {tolerance:g}"
+                knob = f"constraints.{axis.message_name}.trajectory, or the axis's tracking"
+                yield Finding(WARN, text, knob)
 
 
 register(Kind("jtc", Options, JointTrajectoryController, units=("rad", "m", "1")))

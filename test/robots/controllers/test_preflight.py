@@ -202,6 +202,15 @@ def test_a_trajectory_controller_that_starts_from_the_measured_state_or_does_not
     assert not findings(group, with_controller(good(group), name, **fine))
 
 
+def test_a_trajectory_controller_that_stops_before_the_arbiter_would() -> None:
+    group, name, key = arm("jtc"), "joint_trajectory_controller", "fr3_joint2.trajectory"
+    strict = with_controller(good(group), name, **{f"constraints.{key}": 0.2})
+    only(findings(group, strict), WARN, "stops when fr3_joint2 trails by 0.2", key)
+    wide = tuple(replace(axis, tracking=0.1) for axis in group.axes)
+    assert not findings(replace(group, axes=wide), strict)
+    assert not findings(group, with_controller(good(group), name, **{f"constraints.{key}": 0.0}))
+
+
 def test_a_controller_with_other_joints_or_another_order() -> None:
     names, turned = list(fr3.JOINT_NAMES), list(fr3.JOINT_NAMES[::-1])
     for kind, name, order in (
