@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +17,20 @@ NS = 1_000_000_000
 HORIZON, DT_NS = 16, 50 * MS
 OBSERVE_NS = 400 * MS  # half of a chunk is executed
 LATENCY_NS = (60 * MS, 140 * MS)  # from the observation to the chunk, uniform
-# Three waves per joint, phases random; with them joints reach some 0.7 rad/s and 1.7 rad/s^2
+# Three waves per joint; with them joints reach some 0.7 rad/s and 1.7 rad/s^2
 AMPLITUDES_RAD, RATES_RAD_S = np.array((0.25, 0.12, 0.05)), np.array((1.0, 2.3, 4.1))
 OFFSET_RAD, DRIFT_RAD_S = 0.01, 0.02  # of a chunk beside the one before, standard deviations
 BEGIN_NS = 1_000 * NS
+CONSTRUCT: Mapping[str, object] = {
+    "horizon": HORIZON,
+    "dt_ns": DT_NS,
+    "observe_ns": OBSERVE_NS,
+    "latency_ns": LATENCY_NS,
+    "amplitudes_rad": AMPLITUDES_RAD.tolist(),
+    "rates_rad_s": RATES_RAD_S.tolist(),  # each times 0.8 to 1.2
+    "offset_rad": OFFSET_RAD,
+    "drift_rad_s": DRIFT_RAD_S,
+}
 
 
 @dataclass(frozen=True, slots=True)

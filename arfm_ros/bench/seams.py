@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from arfm_ros.bench.chunk_stream import BEGIN_NS, NS, ChunkStream
+from arfm_ros.bench.chunk_stream import BEGIN_NS, CONSTRUCT, NS, ChunkStream
 from arfm_ros.bench.encodings import (
     TICK_NS,
     Encoding,
@@ -107,6 +107,7 @@ def as_json(rows: Mapping[str, Row], seconds: float, seed: int) -> dict[str, obj
     return {
         "seconds": seconds,
         "seed": seed,
+        "stream": CONSTRUCT,
         "update_hz": NS // UPDATE_NS,
         "arm_lag_s": LAG_S,
         "met": met(rows),
