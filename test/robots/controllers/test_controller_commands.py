@@ -192,6 +192,36 @@ def test_a_trajectory_is_replaced_long_before_it_ends_and_at_once_by_a_new_chunk
     assert stack.tick()
 
 
+def test_a_trajectory_passes_through_what_the_arbiter_then_commands_until_it_is_replaced() -> None:
+    stack = Stack(arm("jtc")).engage()
+    stack.tick()
+    stack.chunk(0.8)
+    ((begin, one),) = trajectories(stack, 1)
+    for time_ns, position in zip(one.times_ns, one.positions):
+        if time_ns > 500 * MS:  # replaced by then
+            break
+        while stack.now < begin + time_ns:
+            stack.tick()
+        assert stack.decision.command is not None
+        np.testing.assert_allclose(stack.decision.command[:7], position, atol=1e-3)
+
+
+@pytest.mark.parametrize("how", ["estop", "fault"])
+def test_a_stop_is_sent_at_once_and_brakes_within_the_limits(how: str) -> None:
+    stack = Stack(arm("jtc")).engage()
+    stack.tick()
+    stack.chunk(0.8)
+    trajectories(stack, 40)
+    if how == "estop":
+        stack.arbiter.on_estop(True, stack.now)
+    else:
+        stack.arbiter.fail("test")
+    ((_, one),) = trajectories(stack, 1)
+    assert np.abs(one.velocities[0]).max() < 0.8 and not one.velocities[-5:].any()
+    change = np.abs(np.diff(one.velocities, axis=0)) / 0.05
+    assert (change <= LIMITS.acceleration[:7] * (1 + 1e-6)).all()
+
+
 def test_a_path_that_a_human_leads_is_sent_again_ten_times_a_second() -> None:
     stack = Stack(arm("jtc")).engage()
     sent = []
