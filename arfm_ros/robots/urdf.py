@@ -228,3 +228,14 @@ def _root_link(joints: list[Joint], links: list[str], where: str) -> str:
         found = ", ".join(roots) or "none"
         raise ConfigError(f"{where}: links that hang on nothing: {found}; needs exactly one")
     return roots[0]
+
+
+def without_meshes(text: str) -> str:
+    """Return the description without pictures and without collision shapes that are meshes."""
+    root = ElementTree.fromstring(text.strip())
+    for link in root.iter("link"):
+        shapes = link.findall("collision")
+        meshes = [shape for shape in shapes if shape.find("geometry/mesh") is not None]
+        for element in (*link.findall("visual"), *meshes):
+            link.remove(element)
+    return ElementTree.tostring(root, encoding="unicode")
