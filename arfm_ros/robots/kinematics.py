@@ -85,7 +85,7 @@ class Kinematics:
 
         start = self.home if seed is None else np.asarray(seed, float)
         drawn = None if posture is None else np.asarray(posture, float)
-        return inverse.solve(look, pose, (start, drawn), (self.low, self.high), search)
+        return inverse.solve(look, pose, (start, drawn), self._around(start), search)
 
     def singularity(self, q: ArrayLike, frame: str = "") -> Singularity:
         """Return how far the posture q [A] is from a singular one."""
@@ -103,6 +103,12 @@ class Kinematics:
         if not self._distances.pairs:
             return NOTHING_NEAR
         return self._distances.nearest(self._model.configuration(q))
+
+    def _around(self, start: F64) -> tuple[F64, F64]:
+        """Return the limits less margins, with a start inside the margins: it may stay there."""
+        low = np.clip(start, [axis.low for axis in self.axes], self.low)
+        high = np.clip(start, self.high, [axis.high for axis in self.axes])
+        return low, high
 
     def _frame(self, name: str) -> int:
         """Return the number of a frame; raises `ConfigError` with the known ones."""

@@ -115,3 +115,19 @@ def _rotated(vector: F64, scalar: F64) -> F64:
         [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
     ]
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def euler_xyz(rotation: F64) -> F64:
+    """Return turns about the standing x, then y, then z axis [..., 3]; y within a quarter turn."""
+    r = np.asarray(rotation, float)
+    y = np.arctan2(-r[..., 2, 0], np.hypot(r[..., 0, 0], r[..., 1, 0]))
+    x = np.arctan2(r[..., 2, 1], r[..., 2, 2])
+    z = np.arctan2(r[..., 1, 0], r[..., 0, 0])
+    return np.stack([x, y, z], axis=-1)
+
+
+def from_euler_xyz(angles: ArrayLike) -> F64:
+    """Return the rotation matrices [..., 3, 3] of turns about the standing x, y and z axes."""
+    a = np.asarray(angles, float)
+    x, y, z = (from_rotation_vectors(a[..., i, None] * np.eye(3)[i]) for i in range(3))
+    return np.asarray(z @ y @ x)
