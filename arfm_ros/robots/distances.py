@@ -35,6 +35,7 @@ class Distances:
         self._geometry.removeAllCollisionPairs()
         for i, j in self._candidates():
             self._geometry.addCollisionPair(self._pin.CollisionPair(i, j))
+        self.touching: tuple[tuple[str, str], ...] = ()
         self._drop_neighbours(home)
         self._data = self._pin.GeometryData(self._geometry)
         self.pairs = len(self._geometry.collisionPairs)
@@ -78,6 +79,7 @@ class Distances:
             return
         metres = self._distances(self._model.configuration(home), data)
         touching = {self._names(int(pair)) for pair in np.flatnonzero(metres <= 0.0)}
+        self.touching = tuple(sorted(touching))
         kept = [
             (pair.first, pair.second)
             for pair in self._geometry.collisionPairs

@@ -98,11 +98,20 @@ class Kinematics:
         Links are the primitives that the URDF gives for collision; meshes are left out. Pairs
         that touch at home are taken as neighbours. Without such pairs the distance is infinite.
         """
+        distances = self._meeting()
+        if not distances.pairs:
+            return NOTHING_NEAR
+        return distances.nearest(self._model.configuration(q))
+
+    @property
+    def touching_at_home(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of links that `self_distance` leaves out because they touch at home."""
+        return self._meeting().touching
+
+    def _meeting(self) -> Distances:
         if self._distances is None:
             self._distances = Distances(self._model, self.home)
-        if not self._distances.pairs:
-            return NOTHING_NEAR
-        return self._distances.nearest(self._model.configuration(q))
+        return self._distances
 
     def _around(self, start: F64) -> tuple[F64, F64]:
         """Return the limits less margins, with a start inside the margins: it may stay there."""
