@@ -127,7 +127,8 @@ class Kinematics:
                 found = f"frame '{wanted}'" if wanted else "frame, and no tool in its YAML"
                 known = ", ".join(self._model.links)
                 raise ConfigError(f"{self._of} has no {found}; the description has {known}")
-            self._frames[name] = int(self._model.model.getFrameId(wanted))
+            body = self._pin.FrameType.BODY  # a joint may have the same name
+            self._frames[name] = int(self._model.model.getFrameId(wanted, body))
         return self._frames[name]
 
     def _place(self, at: F64, frame: int) -> F64:

@@ -55,18 +55,11 @@ def reduced_model(robot: Robot, group: str) -> Model:
         )
     axes = robot.group(group).axes if group else robot.axes
     pin = pinocchio()
-    text = without_meshes(robot.description)
     try:
-        whole = pin.buildModelFromXML(text)
-        geometry = pin.buildGeomFromUrdfString(whole, text, pin.GeometryType.COLLISION)
+        models = _reduced(pin, robot, axes)
     except (ValueError, RuntimeError) as error:
-        raise ConfigError(f"pinocchio cannot read the description: {error}") from error
-    moved = {name for axis in axes for name, _, _ in joints_of(axis, whole)}
-    locked = [i for i in range(1, whole.njoints) if whole.names[i] not in moved]
-    home = _home(robot.axes, whole, pin)
-    model, geometry = pin.buildReducedModel(whole, geometry, locked, home)
-    links = read_urdf(robot.description).links
-    return _model(pin, (model, geometry), links, axes)
+        raise ConfigError(f"pinocchio cannot use the description: {error}") from error
+    return _model(pin, models, read_urdf(robot.description).links, axes)
 
 
 def joints_of(axis: RobotAxis, model: Any) -> tuple[tuple[str, float, float], ...]:
@@ -87,6 +80,17 @@ def pinocchio() -> Any:
             "the ROS package pinocchio (the rosdep key)"
         )
     return module
+
+
+def _reduced(pin: Any, robot: Robot, axes: tuple[RobotAxis, ...]) -> tuple[Any, Any]:
+    """Return model and geometry in which only the joints of `axes` move."""
+    text = without_meshes(robot.description)
+    whole = pin.buildModelFromXML(text)
+    geometry = pin.buildGeomFromUrdfString(whole, text, pin.GeometryType.COLLISION)
+    moved = {name for axis in axes for name, _, _ in joints_of(axis, whole)}
+    locked = [i for i in range(1, whole.njoints) if whole.names[i] not in moved]
+    model, geometry = pin.buildReducedModel(whole, geometry, locked, _home(robot.axes, whole, pin))
+    return model, geometry
 
 
 def _model(pin: Any, models: tuple[Any, Any], links: tuple[str, ...], axes: Any) -> Model:

@@ -24,6 +24,15 @@ JOINT_KEYS = (*SHARED_KEYS, "unit", "opening", "slowdown", "published", "scale",
 OPENING_KEYS = ("joint", "closed", "open")
 SLOWDOWN = "low, high, offset, deceleration"
 OPENING = "1"  # the unit of a gripper
+FINITE = (-1e9, 1e9)
+BOUNDS = {
+    "home": FINITE,
+    "margin": (0.0, FINITE[1]),
+    "tracking": (0.0, INF),
+    "chunk_tolerance": (0.0, INF),
+    "scale": FINITE,
+    "offset": FINITE,
+}
 
 
 def read_group(name: str, raw: object, urdf: Urdf | None) -> Group:
@@ -80,7 +89,9 @@ def _joint_entries(raw: object, where: str) -> dict[str, dict[str, Any]]:
             for k, v in raw.items()
         }
     else:
-        names = [strict.text(n, f"{where}: joints") for n in strict.rows(raw, where, 128)]
+        names = [
+            strict.text(n, f"{where}: joints") for n in strict.rows(raw, f"{where}: joints", 128)
+        ]
         entries = {name: {} for name in names}
         if len(entries) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
@@ -157,12 +168,18 @@ def _axis(name: str, raw: Mapping[str, Any], urdf: Urdf | None, group: str) -> R
     drive = _drive(name, raw, urdf, where)
 
     def number(key: str, default: float) -> float:
-        return strict.number(raw.get(key, default), f"{where}: {key}")
+        bounds = BOUNDS.get(key, strict.ANY)
+        return strict.number(raw.get(key, default), f"{where}: {key}", bounds)
 
     low, high = number("low", drive.span[0]), number("high", drive.span[1])
     velocity = number("velocity", drive.joint.velocity / abs(drive.stroke))
     acceleration = number("acceleration", 0.0)
+    margin, scale = number("margin", 0.0), number("scale", 1.0 / drive.stroke)
     _check_limits(where, (low, high), (velocity, acceleration))
+    if not low + margin < high - margin:
+        raise ConfigError(f"{where}: margin {margin:g} leaves nothing of {low:g}..{high:g}")
+    if scale == 0.0:
+        raise ConfigError(f"{where}: scale is 0, needs another number: value = scale * message")
     return RobotAxis(
         name,
         drive.unit,
@@ -171,12 +188,12 @@ def _axis(name: str, raw: Mapping[str, Any], urdf: Urdf | None, group: str) -> R
         velocity,
         acceleration,
         _home(number("home", 0.0), low, high, where),
-        number("margin", 0.0),
+        margin,
         number("tracking", INF),
         number("chunk_tolerance", 0.1),
         _slowdown(raw.get("slowdown"), where),
         strict.text(raw.get("published", drive.joint.name if drive.opens else ""), where),
-        number("scale", 1.0 / drive.stroke),
+        scale,
         number("offset", 0.0 - drive.closed / drive.stroke),
         _followers(drive, urdf),
     )
@@ -246,7 +263,7 @@ def _check_limits(where: str, span: tuple[float, float], rates: tuple[float, flo
         rates,
         ("or a <limit> with velocity in the URDF", "a URDF has none"),
     ):
-        if not value > 0.0:
+        if not 0.0 < value < INF:
             raise ConfigError(f"{where} has no {key} limit: give {key} in the YAML ({says})")
 
 

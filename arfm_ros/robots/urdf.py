@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isinf, isnan
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,7 +19,7 @@ from arfm_ros.installed import PACKAGE, share
 UNITS = {"revolute": "rad", "continuous": "rad", "prismatic": "m"}  # of the joints that move
 STILL = ("fixed", "floating", "planar")
 SCHEME = "package://"
-INF = float("inf")
+INF, NAN = float("inf"), float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +193,14 @@ def _mimic(element: ElementTree.Element, name: str, where: str) -> Mimic:
 def _number(element: ElementTree.Element, key: str, name: str, where: str) -> float:
     text = element.get(key, "")
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
+        value = NAN
+    if isnan(value) or (isinf(value) and element.tag == "mimic"):
         raise ConfigError(
             f"{where}: joint '{name}' has {key}=\"{text}\" in <{element.tag}>, needs a number"
-        ) from None
+        )
+    return value
 
 
 def _refuse_repeated(names: list[str], what: str) -> None:
@@ -222,12 +226,28 @@ def _root_link(joints: list[Joint], links: list[str], where: str) -> str:
         for link in (joint.parent, joint.child):
             if link not in links:
                 raise ConfigError(f"{where}: joint '{joint.name}' is at '{link}', no such link")
-    children = {joint.child for joint in joints}
-    roots = [link for link in links if link not in children]
-    if len(roots) != 1:
+    above = {joint.child: joint.parent for joint in joints}
+    if len(above) < len(joints):
+        children = [joint.child for joint in joints]
+        twice = next(child for child in children if children.count(child) > 1)
+        raise ConfigError(f"{where}: link '{twice}' hangs on two joints, needs one")
+    roots = [link for link in links if link not in above]
+    if len(roots) != 1 or len(_hanging(roots[0], above)) < len(links):
         found = ", ".join(roots) or "none"
-        raise ConfigError(f"{where}: links that hang on nothing: {found}; needs exactly one")
+        raise ConfigError(
+            f"{where}: links that hang on nothing: {found}; needs one, and all others on it"
+        )
     return roots[0]
+
+
+def _hanging(root: str, above: Mapping[str, str]) -> set[str]:
+    """Find the links that hang on the root, it among them."""
+    found = {root}
+    while True:
+        more = {child for child, parent in above.items() if parent in found} - found
+        if not more:
+            return found
+        found |= more
 
 
 def without_meshes(text: str) -> str:

@@ -211,6 +211,13 @@ def test_an_unknown_frame_lists_the_known_ones() -> None:
         Kinematics(moving, "arm")
 
 
+def test_a_joint_may_have_the_name_of_a_link() -> None:
+    robot = load_robot(ARM)
+    same = replace(robot, description=robot.description.replace('"tip_joint"', '"tip"'))
+    kinematics = Kinematics(same, "arm")
+    assert kinematics.forward(kinematics.home).position[2] > 0.3
+
+
 def test_without_pinocchio_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pinocchio", None)
     with pytest.raises(ConfigError, match=r'pip install "arfm_ros\[arms\]".*pinocchio'):

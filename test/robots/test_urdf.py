@@ -42,10 +42,18 @@ def test_a_description_says_units_limits_frames_and_who_follows_whom() -> None:
         ('<robot xmlns:xacro="http://ros.org/wiki/xacro"><xacro:arm/></robot>', "not expanded"),
         (robot(joint() + joint()), "joint 'j' is there twice"),
         (robot('<link name="a"/>' + joint()), "link 'a' is there twice"),
-        (robot(""), "links that hang on nothing: a, b; needs exactly one"),
+        (robot(""), "links that hang on nothing: a, b; needs one, and"),
+        (robot(joint() + joint("k")), "link 'b' hangs on two joints"),
+        (
+            robot('<link name="c"/>' + joint() + joint("k").replace('"b"', '"a"', 1)).replace(
+                '<child link="a"/>', '<child link="a"/>'
+            ),
+            "links that hang on nothing: c",
+        ),
         (robot(joint(kind="hinge")), "of type 'hinge', known: revolute"),
         (robot(joint().replace('"b"', '"c"')), "at 'c', no such link"),
         (robot(joint(more='<limit lower="low"/>')), 'has lower="low" in <limit>, needs a number'),
+        (robot(joint(more='<limit upper="nan"/>')), 'has upper="nan" in <limit>, needs a number'),
         (robot(joint(more='<mimic joint="k"/>')), "joint 'j' follows 'k', needs a movable joint"),
     ],
 )
