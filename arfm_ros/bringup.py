@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.installed import PACKAGE, share
 from arfm_ros.nodes import topics
 
-PACKAGE = "arfm_ros"
 FAILURE, END = "failure", "end"  # what the end of a process means for the stack
 RANGE_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 ROBOTS = ("franka",)
@@ -140,16 +140,6 @@ def _rollout(setup: Setup) -> dict[str, object]:
         "record": setup.record,
     }
     return parameters | ({"time_limit": float(setup.time_limit)} if setup.time_limit else {})
-
-
-def share(*parts: str) -> Path:
-    """Find a shared file (launch/, config/, models/) in the source tree or an installation."""
-    here = Path(__file__).resolve()
-    for parent in here.parents:
-        for folder in (parent / "share" / PACKAGE, parent):
-            if (folder / "package.xml").is_file() and (folder / parts[0]).is_dir():
-                return folder.joinpath(*parts)
-    raise ConfigError(f"found no {'/'.join(parts)} above {here}: install the package again")
 
 
 def find_bundle(policy: str, task: str = "") -> Path:

@@ -15,7 +15,6 @@ from arfm_ros.bringup import (
     NodeProcess,
     Setup,
     find_bundle,
-    share,
     stack,
 )
 from arfm_ros.core.errors import ConfigError
@@ -145,21 +144,3 @@ def test_without_a_name_a_shipped_bundle_that_knows_the_task_is_taken(
     monkeypatch.setattr("arfm_ros.bringup.share", lambda *parts: tmp_path)
     found = {task: find_bundle("", task).name for task in ("lift", "place", "push", "")}
     assert found == {"lift": "a", "place": "b", "push": "a", "": "a"}
-
-
-def test_shared_files_are_found_in_the_source_tree() -> None:
-    assert share("config", "fastdds.xml") == ROOT / "config" / "fastdds.xml"
-
-
-def test_shared_files_are_found_in_an_installation(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    installed = tmp_path / "lib" / "python3" / "site-packages" / "arfm_ros" / "bringup.py"
-    shared = tmp_path / "share" / "arfm_ros"
-    for folder in (installed.parent, shared / "config"):
-        folder.mkdir(parents=True)
-    (shared / "package.xml").touch()
-    monkeypatch.setattr(bringup, "__file__", str(installed))
-    assert share("config", "franka.yaml") == shared / "config" / "franka.yaml"
-    with pytest.raises(ConfigError, match="found no launch"):
-        share("launch")

@@ -37,6 +37,11 @@ FORBIDDEN: dict[str, set[str]] = {
     | {f"{PACKAGE}.{name}" for name in OURS},
     "engines": ROS | TORCH | {"mujoco"} | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export")},
     "control": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "sim", "cli", "up")},
+    "robots": ROS
+    | TORCH
+    | TIME
+    | {f"{PACKAGE}.{n}" for n in OURS if n != "robots"}
+    | {"mujoco", "onnxruntime"},
     "episodes": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "sim", "cli", "up")},
     "sim": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export", "cli", "up")},
     "learn": ROS | {f"{PACKAGE}.{n}" for n in ("nodes", "cli", "up")},

@@ -14,7 +14,7 @@ from arfm_ros.bringup import share
 from arfm_ros.core.errors import ConfigError
 
 HELP = "run every test (--slow: also those that take minutes; --vla: those that need LeRobot)"
-EXTRAS = ("ros", "sim", "train", "dev", "remote", "rtx")
+EXTRAS = ("ros", "sim", "train", "dev", "remote", "arms", "rtx")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -27,13 +27,15 @@ class RobotAxis:
     velocity: float  # unit/s
     acceleration: float  # unit/s^2
     home: float = 0.0
+    margin: float = 0.0  # the command keeps so far from `low` and `high`
     tracking: float = INF  # largest |command - measured|; inf: not checked
     chunk_tolerance: float = 0.1  # an action this far beyond a limit is clipped, not refused
     slowdown: tuple[float, float, float, float] | None = None  # low, high, offset, deceleration
     published: str = ""  # "": the same name
     scale: float = 1.0
     offset: float = 0.0
-    mimics: tuple[tuple[str, float, float], ...] = ()  # joints of the URDF that follow: name, k, b
+    # joints of the URDF at k * value + b: name, k, b; the driven one first where it is not `name`
+    mimics: tuple[tuple[str, float, float], ...] = ()
 
     @property
     def message_name(self) -> str:

@@ -1,0 +1,77 @@
+"""The limits of a robot's command, as the arbiter wants them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.safety import Limits, Slowdown
+from arfm_ros.robots.robot import Group, Robot, RobotAxis
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clamps:
+    """What a controller can follow, per axis [A]; inf: no such limit."""
+
+    velocity: F64
+    acceleration: F64
+
+
+def limits(
+    source: Robot | Group,
+    margin_rad: float | None = None,
+    velocity_scale: float = 0.9,
+    acceleration_scale: float = 0.7,
+    tracking_rad: float | None = None,
+    clamps: Clamps | None = None,
+) -> Limits:
+    """Return the limits [A] of a robot or of one of its groups.
+
+    `margin_rad` and `tracking_rad` stand in for those of the axes in rad, None: the robot's own.
+    The scales are for rad and m; a gripper's opening (unit 1) is not scaled.
+    """
+    for name, scale in (("velocity", velocity_scale), ("acceleration", acceleration_scale)):
+        if not 0.0 < scale <= 1.0:
+            raise ConfigError(f"{name}_scale is {scale}, needs to be in (0, 1]")
+    axes = source.axes
+    turns = np.array([axis.unit == "rad" for axis in axes])
+    moves = np.array([axis.unit != "1" for axis in axes])
+    margin = _column(axes, "margin")
+    tracking = _column(axes, "tracking")
+    if margin_rad is not None:
+        margin = np.where(turns, margin_rad, margin)
+    if tracking_rad is not None:
+        tracking = np.where(turns, tracking_rad, tracking)
+    speeds = _column(axes, "velocity") * np.where(moves, velocity_scale, 1.0)
+    accelerations = _column(axes, "acceleration") * np.where(moves, acceleration_scale, 1.0)
+    if clamps is not None:
+        speeds = np.minimum(speeds, clamps.velocity)
+        accelerations = np.minimum(accelerations, clamps.acceleration)
+    return Limits(
+        names=source.names,
+        low=_column(axes, "low") + margin,
+        high=_column(axes, "high") - margin,
+        velocity=speeds,
+        acceleration=accelerations,
+        tracking=tracking,
+        chunk_tolerance=_column(axes, "chunk_tolerance"),
+        slowdown=_slowdown(axes, velocity_scale),
+    )
+
+
+def _column(axes: tuple[RobotAxis, ...], name: str) -> F64:
+    return np.array([getattr(axis, name) for axis in axes], dtype=np.float64)
+
+
+def _slowdown(axes: tuple[RobotAxis, ...], scale: float) -> Slowdown | None:
+    """Return the law of slowing down towards the ends, None where no axis has one."""
+    if all(axis.slowdown is None for axis in axes):
+        return None
+    rows = [axis.slowdown or (axis.low, axis.high, 0.0, np.inf) for axis in axes]
+    low, high, offset, deceleration = np.array(rows, dtype=np.float64).T
+    return Slowdown(low, high, offset, deceleration).scaled(scale)
