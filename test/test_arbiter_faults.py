@@ -122,3 +122,21 @@ def test_the_first_fault_stays_and_refuses_chunks():
     rig.arbiter.fail("something later")
     assert rig.tick().reason == "second publisher"
     assert "holding: second publisher" in rig.chunk()
+
+
+def test_while_somebody_else_commands_the_arm_the_command_waits_where_the_arm_is():
+    rig = Rig().engage()
+    rig.chunk(slope=0.4)
+    rig.tick(30)
+    rig.frozen = True  # the controller ignores us, the arm stops
+    stopped = rig.measured.copy()
+    for _ in range(5):
+        rig.arbiter.unheard("target_joint has 2 publishers")
+        for _ in range(10):
+            rig.now += 10 * MS
+            rig.arbiter.on_state(stopped, rig.now, rig.now)
+            decision = rig.arbiter.tick(rig.now)
+    assert decision.authority == "hold"
+    assert "2 publishers" in decision.reason
+    assert np.abs(decision.command - stopped).max() < 1e-9
+    assert not decision.velocity.any()

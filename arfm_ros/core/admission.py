@@ -41,7 +41,7 @@ class Admitted:
 def admit(
     chunk: ActionChunk, config: ArbiterConfig, limiter: Limiter, rest: RestClock, times: Times
 ) -> Admitted:
-    """Check a chunk and set its clock: what was not executed is neither skipped nor chased.
+    """Check a chunk of all axes and set its clock: what was not executed is not chased.
 
     Time at rest since the observation does not count; an action takes `dt / speed`. Raises
     `SafetyError` saying why the chunk cannot be used.

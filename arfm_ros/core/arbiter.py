@@ -11,17 +11,16 @@ import numpy as np
 from arfm_ros.core.admission import Times, admit
 from arfm_ros.core.data import ActionChunk
 from arfm_ros.core.decision import ESTOP, HOLD, IDLE, POLICY, SETTLE, ArbiterConfig, Decision
-from arfm_ros.core.drivers import Choice, Drivers
 from arfm_ros.core.errors import SafetyError
 from arfm_ros.core.estop import EStop
+from arfm_ros.core.human import admit_human
+from arfm_ros.core.lanes import Choices, Lanes
 from arfm_ros.core.limiter import Limiter
-from arfm_ros.core.player import LONG_AGO, NS
+from arfm_ros.core.player import LONG_AGO, NS, ChunkPlayer
 from arfm_ros.core.rest import RestClock
 from arfm_ros.core.safety import F64, Target, check_vector
-from arfm_ros.core.space import SpaceGuard, cut
+from arfm_ros.core.space import SpaceGuard
 from arfm_ros.core.watch import StateWatch
-
-__all__ = ["Arbiter", "ArbiterConfig", "Decision"]
 
 GOING_IDLE = "going idle"
 
@@ -31,8 +30,7 @@ class Arbiter:
 
     def __init__(self, config: ArbiterConfig) -> None:
         self.config = config
-        self.drivers = Drivers(config)
-        self.player = self.drivers.player
+        self.lanes = Lanes(config)
         self.estop = EStop(config.estop_silence_ns)
         self.watch = StateWatch(config.limits, config.watch)
         self.rejections = 0  # refused inputs, and why the last one was
@@ -57,15 +55,14 @@ class Arbiter:
         return self._fault
 
     @property
-    def estopped(self) -> bool:
-        """Whether the e-stop is latched."""
-        return self.estop.latched
+    def player(self) -> ChunkPlayer:
+        """The player of the newest chunk, in the first of its lanes."""
+        return self.lanes.newest.player
 
     def limited_counts(self) -> dict[str, F64]:
         """Ticks in which a limit held an axis back since engaged: kind -> [A]."""
-        if self._limiter is None:
-            return {}
-        return {kind: np.array(n, np.float64) for kind, n in self._limiter.counts.items()}
+        counts = {} if self._limiter is None else self._limiter.counts
+        return {kind: np.array(n, np.float64) for kind, n in counts.items()}
 
     def engage(self, now_ns: int, measured: F64) -> None:
         """Let policy or human drive from `measured` [A]; clear a latched hold.
@@ -89,14 +86,15 @@ class Arbiter:
 
     def retune(self, config: ArbiterConfig) -> None:
         """Go on with other limits and times for the same axes."""
-        self.config = self.drivers.config = config
+        self.config = config
+        self.lanes.adopt(config)
         if self._limiter is not None:
             self._limiter.adopt(config.limits)
 
     def disengage(self) -> None:
         """Brake, then go idle: command nothing, so that the controller keeps its last target."""
         self._leaving = self._limiter is not None
-        self.drivers.forget(self._now_ns)
+        self.lanes.forget(self._now_ns)
         self._idle_if_at_rest()
 
     def reset(self) -> None:
@@ -112,6 +110,15 @@ class Arbiter:
     def fail(self, reason: str) -> None:
         """Latch a hold with `reason`; the first reason stays until a reset."""
         self._fault = self._fault or reason
+
+    def unheard(self, reason: str) -> None:
+        """Latch a hold while the controller hears somebody else, for as long as this is called.
+
+        The command waits at the measured position: when it is heard again, nothing jumps.
+        """
+        self.fail(reason)
+        if self._limiter is not None:
+            self._limiter.restart(self._resting_place(self._limiter))
 
     def on_estop(self, pressed: bool, now_ns: int | None = None) -> None:
         """Latch the e-stop when pressed; `reset` clears it after the release."""
@@ -143,21 +150,21 @@ class Arbiter:
         at_ns = self._in_force_ns(now_ns)
         times = Times(now_ns, at_ns, self._at_rest(limiter))
         try:
-            admitted = admit(chunk, self.config, limiter, self._resting, times)
+            lanes, whole = self.lanes.spread(chunk, limiter)
+            admitted = admit(whole, self.config, limiter, self._resting, times)
         except SafetyError as error:
             return self.refuse(str(error))
         in_force = Target(limiter.position, limiter.velocity)
-        refusal = self.player.add(admitted.chunk, at_ns, in_force, admitted.start)
+        refusal = self.lanes.play(admitted.chunk, lanes, at_ns, in_force, admitted.start)
         if refusal:
             return self.refuse(refusal)
-        self.drivers.played()
         self.cut_short = admitted.cut_short
         return ""
 
     def on_human_engaged(self, engaged: bool, now_ns: int) -> None:
         """Give the human priority, or hand back: then older observations no longer count."""
         self._saw(now_ns)
-        self.drivers.engage_human(engaged, now_ns)
+        self.lanes.engage_human(engaged, now_ns)
 
     def on_human(self, target: F64 | None, now_ns: int) -> str:
         """Take the human's target [A] (engages); None hands back. Return '' or the refusal."""
@@ -165,16 +172,11 @@ class Arbiter:
             self.on_human_engaged(False, now_ns)
             return ""
         try:
-            wanted = check_vector(target, self.config.limits, "teleop target")
+            position = admit_human(target, self.config, self._limiter)
         except SafetyError as error:
             return self.refuse(str(error))
-        position = np.clip(wanted, self.config.limits.low, self.config.limits.high)
-        if self._limiter is not None:
-            kept, outside = cut(self.config.space, position[None], self._limiter.position)
-            if not len(kept):
-                return self.refuse(f"teleop target: {outside}")
         self._saw(now_ns)
-        if self.drivers.move_human(position, now_ns):
+        if self.lanes.move_human(position, now_ns):
             self._approach_human(now_ns)
         return ""
 
@@ -193,12 +195,13 @@ class Arbiter:
         self._tick_ns = now_ns
         self.fail(self.watch.check(now_ns, limiter.sent[0]))
         if self.watch.stale:
-            self.player.clear(now_ns)  # what comes next has to see the arm at rest
-        authority, reason, target = self._choose(now_ns, limiter)
-        outside = self._guard.check(self.config.space, limiter) if target is not None else ""
+            self.lanes.clear(now_ns)  # what comes next has to see the arm at rest
+        choices = self._choose(now_ns, limiter)
+        outside = self._guard.check(self.config.space, limiter) if choices.asked else ""
         if outside:
-            authority, reason, target = HOLD, outside, None
-        limited = limiter.follow(target, dt_s)
+            choices = self.lanes.alike(HOLD, outside)
+        limited = limiter.follow(choices.moves, dt_s)
+        authority, reason = choices.foremost
         chunk = self.player.chunk if authority in {POLICY, SETTLE} else None
         command, velocity = limiter.sent
         self._idle_if_at_rest()
@@ -210,6 +213,7 @@ class Arbiter:
             chunk.info.chunk_id if chunk else 0,
             self.player.observed_ns if chunk else 0,
             limited,
+            choices.owners,
         )
 
     def preview(self, now_ns: int, step_ns: int, count: int) -> tuple[F64, F64]:
@@ -217,42 +221,35 @@ class Arbiter:
 
         The same choice and the same limits as `tick`, on a copy; [0, A] while idle.
         """
-        size = self.config.limits.size
-        positions, velocities = np.zeros((count, size)), np.zeros((count, size))
         if self._limiter is None:
-            return positions[:0], velocities[:0]
-        limiter = self._limiter.copy()
-        parts = -(-step_ns // self.config.step_max_ns)
-        for k in range(count * parts):
-            at_ns = now_ns + (k + 1) * step_ns // parts
-            target = self._choose(at_ns, limiter)[2]
-            limiter.follow(target, step_ns / parts / NS)
-            positions[k // parts], velocities[k // parts] = limiter.sent
-        return positions, velocities
+            return (np.zeros((0, self.config.limits.size)),) * 2
+        copy, longest_ns = self._limiter.copy(), self.config.step_max_ns
+        moves = lambda at_ns: self._choose(at_ns, copy).moves  # noqa: E731
+        return copy.ahead(moves, (now_ns, step_ns), count, longest_ns)
 
-    def _choose(self, now_ns: int, limiter: Limiter) -> Choice:
+    def _choose(self, now_ns: int, limiter: Limiter) -> Choices:
         if self.estop.latched:
-            return ESTOP, self.estop.reason, None
+            return self.lanes.alike(ESTOP, self.estop.reason)
         if self._fault:
-            return HOLD, self._fault, None
+            return self.lanes.alike(HOLD, self._fault)
         if self._leaving:
-            return HOLD, GOING_IDLE, None
+            return self.lanes.alike(HOLD, GOING_IDLE)
         if self.watch.stale:
             age_ms = (now_ns - self.watch.stamp_ns) / 1e6
-            return HOLD, f"joint state is stale: {age_ms:.0f} ms old", None
-        return self.drivers.choose(now_ns, limiter)
+            return self.lanes.alike(HOLD, f"joint state is stale: {age_ms:.0f} ms old")
+        return self.lanes.choose(now_ns, limiter)
 
     def _at_rest(self, limiter: Limiter) -> bool:
         """Whether nothing is being executed: the command stands and no path lies ahead of it."""
         held = bool(self._fault) or self.estop.latched
-        return (held or not self.drivers.executing(self._tick_ns)) and limiter.at_rest()
+        return (held or not self.lanes.executing(self._tick_ns)) and limiter.at_rest()
 
     def _dt_s(self, now_ns: int) -> float:
         """Time since the last tick; a clock that goes back is a fault and counts as a period."""
         dt_ns = now_ns - self._tick_ns
         if dt_ns < 0:
             self.fail("the clock went back: reset to go on")
-            self.player.clear(now_ns)
+            self.lanes.clear(now_ns)
             return self.config.period_ns / NS
         return dt_ns / NS
 
@@ -260,17 +257,21 @@ class Arbiter:
         """Forget what was under way; `deaf`: commands did not arrive, start where the arm is."""
         self._fault, rest = "", None
         if self._limiter is not None:
-            grip = np.isinf(self.config.limits.tracking)  # a held object stays held
-            rest = np.where(grip, self._limiter.position, self.watch.position)
+            rest = self._resting_place(self._limiter)
             if deaf:
                 self._limiter.restart(rest)
-        self.drivers.forget(now_ns, rest)
+        self.lanes.forget(now_ns, rest)
         self._approach_human(now_ns)
+
+    def _resting_place(self, limiter: Limiter) -> F64:
+        """Where the arm is; a gripper stays where it is asked to, for it may hold something."""
+        grip = np.isinf(self.config.limits.tracking)
+        return np.where(grip, limiter.position, self.watch.position)
 
     def _approach_human(self, now_ns: int) -> None:
         limiter = self._limiter
         in_force = None if limiter is None else Target(limiter.position, limiter.velocity)
-        self.drivers.approach_human(now_ns, in_force, self._in_force_ns(now_ns))
+        self.lanes.approach_human(now_ns, in_force, self._in_force_ns(now_ns))
 
     def _in_force_ns(self, now_ns: int) -> int:
         """Time to which the command in force belongs: that of the last tick, if recent."""
@@ -287,7 +288,7 @@ class Arbiter:
         silence_ns = now_ns - self._tick_ns
         if self._limiter is None or silence_ns <= self.config.stall_max_ns:
             return
-        self.drivers.forget(now_ns)
+        self.lanes.forget(now_ns)
         if silence_ns > self.config.stall_lost_ns:
             self.fail(f"the arbiter itself was silent for {silence_ns / 1e6:.0f} ms")
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.limiter import Steps
@@ -17,10 +20,20 @@ AUTHORITIES = (IDLE, POLICY, HUMAN, SETTLE, HOLD, ESTOP)
 
 
 @dataclass(frozen=True, slots=True)
+class Lane:
+    """Axes that follow each other in the command vector and that one driver moves together."""
+
+    name: str
+    size: int
+    lead: Lead | None = None  # makes up for what the controller lags behind
+
+
+@dataclass(frozen=True, slots=True)
 class ArbiterConfig:
-    """Limits and times of the arbiter."""
+    """Limits and times of the arbiter; without `lanes` all axes are one."""
 
     limits: Limits
+    lanes: tuple[Lane, ...] = ()
     period_ns: int = 10_000_000
     step_max_ns: int = 20_000_000  # a later tick moves no farther than one of this length
     smooth_ns: int = 100_000_000  # what is sent is the mean over so long: bounds the jerk
@@ -28,7 +41,7 @@ class ArbiterConfig:
     blend_ns: int = 200_000_000  # hand-over from one chunk to the next
     watch: WatchConfig = WatchConfig()
     space: Space = ANYWHERE  # where the arm may be
-    lead: Lead | None = None  # makes up for what the controller lags behind
+    lead: Lead | None = None  # where there is one lane
     stall_max_ns: int = 100_000_000  # own silence: longer ones end what was under way
     stall_lost_ns: int = 500_000_000  # longer ones hold until a reset
     observation_age_max_ns: int = 5_000_000_000  # an arm at rest waits so long for a chunk
@@ -40,6 +53,16 @@ class ArbiterConfig:
     def __post_init__(self) -> None:
         if not 0.0 < self.speed <= 1.0:
             raise ConfigError(f"speed is {self.speed}, needs to be in (0, 1]")
+        axes = sum(lane.size for lane in self.lanes)
+        if self.lanes and axes != self.limits.size:
+            raise ConfigError(f"lanes have {axes} axes, the limits {self.limits.size}")
+
+    @property
+    def parts(self) -> tuple[tuple[Lane, slice], ...]:
+        """The lanes with the columns of each; one of all axes where none were given."""
+        lanes = self.lanes or (Lane("robot", self.limits.size, self.lead),)
+        ends = np.cumsum([lane.size for lane in lanes]).tolist()
+        return tuple((lane, slice(end - lane.size, end)) for lane, end in zip(lanes, ends))
 
     @property
     def steps(self) -> Steps:
@@ -58,3 +81,4 @@ class Decision:
     chunk_id: int = 0  # of the chunk that is played, with its observation stamp
     chunk_stamp_ns: int = 0
     limited: tuple[str, ...] = ()  # kinds of limits that held this command back
+    owners: Mapping[str, str] = field(default_factory=dict)  # lane -> authority

@@ -1,13 +1,14 @@
-"""Who may move the arm, policy or human, and where each wants it now."""
+"""Who may move a lane, policy or human, and where each wants it now."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from arfm_ros.core.decision import HOLD, HUMAN, POLICY, SETTLE, ArbiterConfig
+from arfm_ros.core.data import ActionChunk
+from arfm_ros.core.decision import HOLD, HUMAN, POLICY, SETTLE, ArbiterConfig, Lane
 from arfm_ros.core.human import HumanTarget, approach, blend
 from arfm_ros.core.limiter import Limiter
-from arfm_ros.core.player import ChunkPlayer
+from arfm_ros.core.player import ChunkPlayer, Start
 from arfm_ros.core.safety import F64, Target
 
 ARRIVED_RAD = 1e-3
@@ -16,11 +17,15 @@ Choice = tuple[str, str, Target | None]  # authority, reason, where the command 
 
 
 class Drivers:
-    """The chunk in force, the human's target, and a position to rest at without either."""
+    """The chunk in force, the human's target, and a position to rest at without either.
 
-    def __init__(self, config: ArbiterConfig) -> None:
-        self.config = config
-        self.player = ChunkPlayer(config.blend_ns, lead=config.lead)
+    Of one lane: its axes are `part` of the command vector.
+    """
+
+    def __init__(self, config: ArbiterConfig, lane: Lane, part: slice) -> None:
+        self.config, self.name, self.part = config, lane.name, part
+        self.names = config.limits.names[part]
+        self.player = ChunkPlayer(config.blend_ns, lead=lane.lead)
         self._human = HumanTarget()
         self._rest: F64 | None = None  # where a hold without a fault glides to
         self._lead_ns = config.smooth_ns // 2  # what is sent lags the limiter by as much
@@ -30,9 +35,12 @@ class Drivers:
         self.player.clear(now_ns)
         self._rest = rest
 
-    def played(self) -> None:
-        """Note that a chunk was taken over."""
-        self._rest = None
+    def play(self, chunk: ActionChunk, at_ns: int, in_force: Target, start: Start) -> str:
+        """Take over this lane's part of a chunk; return '' or why it was refused."""
+        refusal = self.player.add(chunk, at_ns, in_force, start)
+        if not refusal:
+            self._rest = None
+        return refusal
 
     def executing(self, at_ns: int) -> bool:
         """Tell whether a path lies ahead at `at_ns`, or a human drives."""
@@ -82,10 +90,11 @@ class Drivers:
     def _policy_drives(self, now_ns: int, limiter: Limiter) -> Choice:
         target = self.player.command(now_ns + self._lead_ns)
         if target is None:
-            still = np.zeros(self.config.limits.size)
+            still = np.zeros(len(self.names))
             rest = None if self._rest is None else Target(self._rest, still)
             return HOLD, "waiting for a chunk", rest
         if not target.ended:
             return POLICY, "", target
-        near = np.abs(target.position - limiter.position).max() < ARRIVED_RAD
-        return (HOLD if near and limiter.at_rest() else SETTLE), "chunk ended", target
+        near = np.abs(target.position - limiter.position[self.part]).max() < ARRIVED_RAD
+        resting = near and limiter.at_rest(self.part)
+        return (HOLD if resting else SETTLE), "chunk ended", target

@@ -5,8 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from arfm_ros.core.decision import ArbiterConfig
+from arfm_ros.core.errors import SafetyError
+from arfm_ros.core.limiter import Limiter
 from arfm_ros.core.player import LONG_AGO, NS, Fade, fade_between
-from arfm_ros.core.safety import F64, Target
+from arfm_ros.core.safety import F64, Target, check_vector
+from arfm_ros.core.space import cut
+
+
+def admit_human(target: F64, config: ArbiterConfig, limiter: Limiter | None) -> F64:
+    """Return a target [A] within the limits; raise `SafetyError` for one that may not be."""
+    limits = config.limits
+    position = np.clip(check_vector(target, limits, "teleop target"), limits.low, limits.high)
+    if limiter is not None:
+        kept, outside = cut(config.space, position[None], limiter.position)
+        if not len(kept):
+            raise SafetyError(f"teleop target: {outside}")
+    return np.asarray(position)
 
 
 def blend(policy: Target, human: Target, factor: float) -> Target:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,8 @@ GAIN = 0.343
 RESERVE = 0.9  # part of the deceleration that approaching a target or an end plans with
 SMALLEST_RAD_S = 1e-6
 FAR = 1e6
+ALL = slice(None)
+Move = tuple[slice, Target | None]  # which axes, and where to: None brakes
 SLOWER = 0.995  # of the permitted speed near an end: it is checked at ticks only
 
 
@@ -61,23 +64,27 @@ class Limiter:
         self.velocity: F64 = np.zeros(limits.size)
         self.counts = {kind: np.zeros(limits.size, dtype=np.int64) for kind in LIMIT_KINDS}
         self._slow = _gentle(limits)
+        self._none: NDArray[np.bool_] = np.zeros(limits.size, np.bool_)
         self._mean = MovingMean(self.position, steps.smooth)
         self._sent = self._mean.mean()
-        self._brakes = False
+        self._brakes = self._none  # axes that brake
 
     @property
     def sent(self) -> tuple[F64, F64]:
         """Position [A] and velocity [A] to send."""
         return self._sent
 
-    def step(self, target: Target, dt_s: float) -> tuple[str, ...]:
+    def step(
+        self, target: Target, dt_s: float, brakes: NDArray[np.bool_] | None = None
+    ) -> tuple[str, ...]:
         """Move towards `target` for `dt_s`; return the kinds of limits that held it back.
 
-        Raises `SafetyError` and moves nothing when the target is not finite.
+        Axes that `brakes` [A] come to rest, whatever their target. Raises `SafetyError` and moves
+        nothing when the target is not finite.
         """
         aim = check_vector(target.position, self.limits, "target")
         ahead = check_vector(target.velocity, self.limits, "target velocity")
-        self._brakes = False
+        self._note_braking(self._none if brakes is None else brakes)
         dt = self._begin(dt_s)
         if dt <= 0:
             return ()
@@ -91,24 +98,51 @@ class Limiter:
         )
         wish = ahead + np.sign(error) * closing
         wish = np.where(np.abs(wish) < SMALLEST_RAD_S, 0.0, wish)
+        low, high = self._hull(target, inside, ahead)
+        if brakes is not None:
+            wish = np.where(brakes, 0.0, wish)
+            low, high = np.where(brakes, limits.low, low), np.where(brakes, limits.high, high)
         limited = {"position": np.abs(inside - aim) > _ROUNDING}
         limited["velocity"] = np.abs(wish) > limits.velocity * (1 + _ROUNDING)
-        limited["acceleration"] = self._advance(wish, dt, *self._hull(target, inside, ahead))
+        limited["acceleration"] = self._advance(wish, dt, low, high)
         return self._count(limited)
 
-    def follow(self, target: Target | None, dt_s: float) -> tuple[str, ...]:
-        """Step towards `target`, or brake without one."""
-        return self.brake(dt_s) if target is None else self.step(target, dt_s)
+    def follow(self, moves: Sequence[Move], dt_s: float) -> tuple[str, ...]:
+        """Step towards targets, each of a part of the axes; parts without one brake."""
+        present = [target for _, target in moves if target is not None]
+        if not present:
+            return self.brake(dt_s)
+        if len(moves) == 1:
+            return self.step(present[0], dt_s)
+        target, brakes = self._joined(moves)
+        return self.step(target, dt_s, brakes if brakes.any() else None)
 
     def brake(self, dt_s: float) -> tuple[str, ...]:
         """Slow down to rest as fast as the acceleration limit allows, then stay."""
-        if not self._brakes:
-            self._forget_speeding_up()
-        self._brakes = True
+        self._note_braking(~self._none)
         dt = self._begin(dt_s)
         if dt > 0:
             self._advance(np.zeros(self.limits.size), dt, self.limits.low, self.limits.high)
         return ()
+
+    def ahead(
+        self,
+        moves: Callable[[int], Sequence[Move]],
+        times: tuple[int, int],
+        count: int,
+        step_max_ns: int,
+    ) -> tuple[F64, F64]:
+        """Go on for `count` steps; return positions and velocities [count, A] after each.
+
+        `times`: now and the length of a step, ns; `moves` says what is asked for at a time.
+        """
+        positions, velocities = np.zeros((2, count, self.limits.size))
+        now_ns, step_ns = times
+        parts = -(-step_ns // step_max_ns)
+        for k in range(count * parts):
+            self.follow(moves(now_ns + (k + 1) * step_ns // parts), step_ns / parts / 1e9)
+            positions[k // parts], velocities[k // parts] = self.sent
+        return positions, velocities
 
     def restart(self, position: F64) -> None:
         """Go on at rest from `position` [A], where the arm was measured after all."""
@@ -121,10 +155,10 @@ class Limiter:
         """Go on within other limits of the same axes; what is too fast now brakes."""
         self.limits, self._slow = limits, _gentle(limits)
 
-    def at_rest(self) -> bool:
-        """Whether the command stands still, and so does what is sent."""
-        return not (np.abs(self.velocity) > 1e-6).any() and not (
-            np.abs(self._sent[1]) > 1e-6
+    def at_rest(self, part: slice = ALL) -> bool:
+        """Whether the command of these axes stands still, and so does what is sent."""
+        return not (np.abs(self.velocity[part]) > 1e-6).any() and not (
+            np.abs(self._sent[1][part]) > 1e-6
         ).any()
 
     def copy(self) -> Limiter:
@@ -139,10 +173,16 @@ class Limiter:
             self._slow_down(dt_s)
         return min(dt_s, self._steps.longest)
 
-    def _forget_speeding_up(self) -> None:
+    def _note_braking(self, brakes: NDArray[np.bool_]) -> None:
+        begins = brakes & ~self._brakes
+        self._brakes = brakes
+        if begins.any():
+            self._forget_speeding_up(begins)
+
+    def _forget_speeding_up(self, axes: NDArray[np.bool_]) -> None:
         """Go on from what was sent: a mean of what sped up would speed up for half a window."""
         position, velocity = self._sent
-        faster = np.abs(self.velocity) > np.abs(velocity)
+        faster = axes & (np.abs(self.velocity) > np.abs(velocity))
         self._mean.flatten(faster, position, velocity)
         ahead = _between(self._mean.end, self.limits.low, self.limits.high)
         self.position = np.where(faster, ahead, self.position)
@@ -158,6 +198,20 @@ class Limiter:
         self.position = _between(
             ahead, np.minimum(position, self.limits.low), np.maximum(position, self.limits.high)
         )
+
+    def _joined(self, moves: Sequence[Move]) -> tuple[Target, NDArray[np.bool_]]:
+        """Make one target of those of the parts, and say which axes have none."""
+        position, velocity = self.position.copy(), np.zeros(self.limits.size)
+        low, high = np.full(self.limits.size, -np.inf), np.full(self.limits.size, np.inf)
+        brakes = self._none.copy()
+        for part, target in moves:
+            if target is None:
+                brakes[part] = True
+                continue
+            position[part], velocity[part] = target.position, target.velocity
+            if target.low is not None and target.high is not None:
+                low[part], high[part] = target.low, target.high
+        return Target(position, velocity, low, high), brakes
 
     def _hull(self, target: Target, inside: F64, ahead: F64) -> tuple[F64, F64]:
         """What the path ahead does not leave: a target that stands is not run past."""

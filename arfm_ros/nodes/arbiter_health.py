@@ -45,7 +45,7 @@ class ArbiterHealth:
         if trouble or told.senders:
             said = [trouble] if trouble else []
             return Health(ERROR, "; ".join([*said, *told.senders]), values)
-        if arbiter.estopped:
+        if arbiter.estop.latched:
             return Health(WARN, arbiter.estop.reason, values)
         if arbiter.rejections > rejections:
             return Health(WARN, arbiter.last_rejection, values)

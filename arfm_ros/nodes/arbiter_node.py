@@ -234,9 +234,10 @@ class ArbiterNode(Node):
         intruders = self._told.intruders = self._outputs.intruders()
         self._told.senders = self._senders.refusals()
         with self._lock:
-            for trouble in (intruders, self._pose.reason):
-                if trouble and self._arbiter.engaged:
-                    self._arbiter.fail(trouble)
+            if intruders and self._arbiter.engaged:
+                self._arbiter.unheard(intruders)
+            if self._pose.reason and self._arbiter.engaged:
+                self._arbiter.fail(self._pose.reason)
             self._operator.check()
         if self._told.changed.is_set():  # a reason is told at once, not with the next second
             self._told.changed.clear()

@@ -71,7 +71,7 @@ class ArbiterServices:
         return response
 
     def _not_engageable(self) -> str:
-        if self._arbiter.estopped:
+        if self._arbiter.estop.latched:
             return "e-stop is latched: release it and call arbiter/reset"
         if self._told.intruders:
             return self._told.intruders
