@@ -62,3 +62,22 @@ def test_a_joint_at_any_permitted_speed_ends_near_its_last_target(world, gains, 
                 past = max(past, way * float(state.position[joint] - target[joint]))
             assert past <= DISPLACEMENT_MAX_RAD, (start, part, velocity)
             assert np.abs(state.velocity).max() < 0.05
+
+
+@pytest.mark.parametrize("gains", [PUBLISHED, TUNED], ids=["published", "tuned"])
+@pytest.mark.parametrize("seed", range(8))
+def test_all_joints_at_once_end_near_their_last_target(world, gains, seed):
+    limits, rng = fr3_limits(controller=gains), np.random.default_rng(seed)
+    for start in starts():
+        few = rng.random(fr3.DOF) < rng.choice((0.2, 0.5, 1.0))
+        speeds = rng.normal(size=fr3.DOF) * np.where(few, 1.0, 0.1) * limits.velocity[:7]
+        speeds /= np.sqrt((limits.together[:7, :7] @ speeds**2).max())
+        speeds = np.clip(speeds, -limits.velocity[:7], limits.velocity[:7])
+        target, velocity = speed_up(world, gains, start, speeds)
+        past = 0.0
+        for _ in range(150):
+            world.step(TICK_MS)
+            state = world.robot_state()
+            past = max(past, float(np.max(np.sign(velocity) * (state.position - target))))
+        assert past <= DISPLACEMENT_MAX_RAD, (start, speeds)
+        assert np.abs(state.velocity).max() < 0.05

@@ -10,6 +10,7 @@ pytest.importorskip("matplotlib")
 
 from arfm_ros.cli.__main__ import main
 from arfm_ros.episodes import messages
+from arfm_ros.episodes import story as stories
 from arfm_ros.episodes.story import read_story
 from arfm_ros.episodes.writer import EpisodeWriter
 
@@ -50,6 +51,15 @@ def test_the_story_holds_what_was_recorded(tmp_path: Path) -> None:
     assert [word for _, word in story.authority] == ["policy", "human", "policy"]
     assert story.latencies["total"].value.tolist() == [20.0, 40.0, 60.0, 80.0, 100.0]
     assert set(story.commanded) - set(story.measured) == {"gripper"}
+
+
+def test_shaking_is_the_share_of_fast_motion(tmp_path: Path) -> None:
+    t_s = np.arange(0.0, 4.0, 0.005)
+    slow, fast = np.sin(2 * np.pi * 0.5 * t_s), 0.1 * np.sin(2 * np.pi * 6.0 * t_s)
+    assert stories._shaking({"a": stories.Line(t_s, slow)}) < 0.01
+    both = {"a": stories.Line(t_s, slow), "b": stories.Line(t_s, fast)}
+    assert 0.4 < stories._shaking(both) < 0.7
+    assert stories._shaking({"gripper": stories.Line(t_s, fast)}) is None
 
 
 @pytest.mark.parametrize("policy", [True, False])

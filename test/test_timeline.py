@@ -2,6 +2,7 @@
 
 from functools import partial
 from random import Random
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -138,3 +139,40 @@ def test_a_command_acts_later_by_the_lookahead_and_by_nothing_else(lookahead_ns)
     at_once_ns = first_motion_ns(0, commanded_ns)
     assert commanded_ns < at_once_ns <= commanded_ns + 6 * MS
     assert first_motion_ns(lookahead_ns, commanded_ns) == at_once_ns + lookahead_ns
+
+
+def test_a_slow_message_leaves_after_what_the_tick_sends_and_keeps_no_tick_waiting():
+    timeline, log = timeline_of(12 * MS), Log()
+    instant = timeline.tick(2 * MS)
+    assert instant is not None
+    inside, leave = Event(), Event()
+
+    def slow() -> None:
+        inside.set()
+        assert leave.wait(5.0)
+        log.send(instant, "image")
+
+    assert not timeline.post_slow(instant, [slow])
+    timeline.post(instant, [partial(log.send, instant, "state")])
+    timeline.send_slow(0.0)
+    assert not log.sent and not inside.is_set()  # not yet due
+    timeline.tick(instant.due_ns)
+    sender = Thread(target=timeline.send_slow, args=(1.0,))
+    sender.start()
+    assert inside.wait(5.0)
+    assert timeline.tick(instant.due_ns + TICK_NS) is not None  # while it is being sent
+    leave.set()
+    sender.join(5.0)
+    assert [what for *_, what in log.sent] == ["state", "image"]
+
+
+def test_a_slow_message_of_an_episode_that_ended_is_not_sent():
+    timeline, log = timeline_of(0), Log()
+    instant = timeline.tick(2 * MS)
+    assert instant is not None
+    timeline.post_slow(instant, [partial(log.send, instant)])
+    timeline.restart(3 * MS)
+    timeline.send_slow(0.0)
+    assert not timeline.post_slow(instant, [partial(log.send, instant)])
+    timeline.send_slow(0.0)
+    assert not log.sent

@@ -1,4 +1,4 @@
-"""Tables of `arfm bench BUNDLE`."""
+"""Tables of `arfm bench BUNDLE` and `arfm bench seams`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+
+from arfm_ros.bench.seams import ACCELERATION_TARGET, STEP_TARGET_RAD, Row, met
 
 MIB = 2**20
 TIMES = ("p50", "p99", "max", "CPU p50", "floor", "p50/floor")
@@ -31,6 +33,25 @@ def show(results: Mapping[str, Any], console: Console | None = None) -> None:
         console.print(f"{what} was not measured: {why}")
     floors = ", ".join(f"{gpu} {_ms(ms)}" for gpu, ms in results["gpu_floors_ms"].items())
     console.print(f"floor of a chunk in bf16 by data sheets, nothing run there, ms: {floors}")
+
+
+def show_seams(
+    rows: Mapping[str, Row], seconds: float, seed: int, console: Console | None = None
+) -> None:
+    """Print how smooth each way to send chunks came out."""
+    console = console or Console()
+    title = f"a joint_trajectory_controller at 500 Hz, {seconds:g} simulated s, seed {seed}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    columns = ("sent as", "largest step, rad", "99.9 % |accel|, rad/s^2", "messages", "rejected")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right")
+    for name, row in rows.items():
+        sizes = (f"{row.largest_step_rad:.4f}", f"{row.acceleration_999_rad_s2:.0f}")
+        table.add_row(name, *sizes, str(row.messages), str(row.rejected))
+    console.print(table)
+    wanted = f"within {STEP_TARGET_RAD:g} rad and {ACCELERATION_TARGET:g} rad/s^2"
+    verdict = "met" if met(rows) else "MISSED"
+    console.print(f"ours: the smoothest or {wanted}, nothing rejected: {verdict}")
 
 
 def _costs(results: Mapping[str, Any]) -> Table:

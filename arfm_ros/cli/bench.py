@@ -1,4 +1,4 @@
-"""Measure a bundle, the whole stack, the training or discovery on this machine."""
+"""Measure a bundle, the stack, the training, discovery or how trajectories join."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from arfm_ros.core.errors import ConfigError
 
-HELP = "measure against floors and targets: ./arfm bench BUNDLE, stack, discovery or train [DIR]"
+HELP = "measure against floors and targets: ./arfm bench BUNDLE, stack, discovery, seams or train"
 EXTRAS = ("ros", "sim")  # and "train" for that, "engine" for a bundle, see ./arfm
 GHOST_TARGET_S = 3.0  # a controller ignores a restarted arbiter for so long
 EXPERTS = {"lift": 6, "place": 6}  # episodes to train on where none are given
@@ -17,7 +17,7 @@ EXPERTS = {"lift": 6, "place": 6}  # episodes to train on where none are given
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `arfm bench`."""
     parser.add_argument(
-        "what", metavar="WHAT", help="stack, discovery, train, or a bundle's folder or name"
+        "what", metavar="WHAT", help="stack, discovery, seams, train, or a bundle's folder or name"
     )
     parser.add_argument(
         "data", nargs="*", type=Path, help="train: folders with episodes (default: it makes some)"
@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure; 1 when a target was missed or a run broke."""
-    measure = {"train": _train, "stack": _stack, "discovery": _discovery}.get(args.what, _bundle)
-    return measure(args)
+    known = {"train": _train, "stack": _stack, "discovery": _discovery, "seams": _seams}
+    return known.get(args.what, _bundle)(args)
 
 
 def _bundle(args: argparse.Namespace) -> int:
@@ -160,3 +160,18 @@ def _discovery(args: argparse.Namespace) -> int:
     if args.json:
         save(Path(args.json), costs.as_json() | {"targets": [line.as_dict() for line in lines]})
     return int(not all(line.met for line in lines))
+
+
+def _seams(args: argparse.Namespace) -> int:
+    """Send one stream of chunks to a joint_trajectory_controller in several ways."""
+    from arfm_ros.bench import seams
+    from arfm_ros.bench.table import show_seams
+    from arfm_ros.up.report import save
+
+    if not args.seconds >= seams.SECONDS_MIN:
+        raise ConfigError(f"--seconds {args.seconds:g}: needs at least {seams.SECONDS_MIN:g}")
+    rows = {name: seams.measure(name, args.seconds, args.seed) for name in seams.ENCODINGS}
+    show_seams(rows, args.seconds, args.seed)
+    if args.json:
+        save(Path(args.json), seams.as_json(rows, args.seconds, args.seed))
+    return int(not seams.met(rows))

@@ -21,6 +21,7 @@ FIELD: Final = 0.7  # part of it that the velocity field alone may make
 
 # Parts of the clamped torque that a planned stop and commanded accelerations may take
 BRAKED: Final = 0.95
+BRAKED_TOGETHER: Final = 0.53  # where joints turn at once: their torques also couple by speeds
 FOLLOWED: Final = 0.65
 
 
@@ -60,6 +61,15 @@ class JointGains:
         """
         return np.asarray(np.sqrt(2.0 * DISPLACEMENT_MAX_RAD * BRAKED * self._braking()))
 
+    def together(self) -> F64:
+        """Return W [7, 7] of joint speeds v that are braked at once within 0.1 rad: W v^2 <= 1.
+
+        Then sum_j |M_ij| v_j^2 / (2 d) is no more than joint i's torque.
+        """
+        torque = np.minimum(self.max_torque_nm, np.array(fr3.TORQUE_MAX_NM))
+        allowed = 2.0 * DISPLACEMENT_MAX_RAD * BRAKED_TOGETHER * torque
+        return np.asarray(np.array(fr3.INERTIA_MAX_KG_M2) / allowed[:, None])
+
     def acceleration_max(self) -> F64:
         """Return the joint acceleration [7] rad/s^2 that the arm can follow in every posture.
 
@@ -70,7 +80,7 @@ class JointGains:
     def _braking(self) -> F64:
         """Deceleration [7] that the clamped torque makes of the largest inertia."""
         torque = np.minimum(self.max_torque_nm, fr3.TORQUE_MAX_NM)
-        return np.asarray(torque / np.array(fr3.INERTIA_MAX_KG_M2))
+        return np.asarray(torque / np.diag(fr3.INERTIA_MAX_KG_M2))
 
 
 PUBLISHED: Final = JointGains()

@@ -54,8 +54,16 @@ JERK_MAX_RAD_S3: Final = (5000.0,) * DOF
 TORQUE_MAX_NM: Final = (87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0)
 TORQUE_RATE_MAX_NM_S: Final = (1000.0,) * DOF
 
-# Largest inertia about each joint over its whole range with the hand, kg m^2 (of this model)
-INERTIA_MAX_KG_M2: Final = (3.9, 3.9, 1.65, 1.2, 0.12, 0.11, 0.06)
+# Largest |M_ij| of the joint-space inertia over 40,000 postures with the hand, kg m^2 (this model)
+INERTIA_MAX_KG_M2: Final = (
+    (3.9, 1.43, 1.94, 1.85, 0.24, 0.26, 0.02),
+    (1.43, 3.93, 1.45, 1.89, 0.24, 0.26, 0.02),
+    (1.94, 1.45, 1.66, 0.13, 0.18, 0.19, 0.01),
+    (1.85, 1.89, 0.13, 1.2, 0.12, 0.17, 0.01),
+    (0.24, 0.24, 0.18, 0.12, 0.12, 0.01, 0.01),
+    (0.26, 0.26, 0.19, 0.17, 0.01, 0.11, 0.01),
+    (0.02, 0.02, 0.01, 0.01, 0.01, 0.01, 0.06),
+)
 
 HOME: Final = (0.0, -pi / 4, 0.0, -3 * pi / 4, 0.0, pi / 2, pi / 4)
 

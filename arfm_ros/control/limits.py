@@ -34,6 +34,10 @@ def fr3_limits(
     if controller is not None:
         speeds = np.minimum(speeds, controller.speed_max())
         accelerations = np.minimum(accelerations, controller.acceleration_max())
+    together = None
+    if controller is not None:
+        together = np.zeros((fr3.DOF + 1, fr3.DOF + 1))
+        together[:-1, :-1] = controller.together()
     return Limits(
         names=ACTION_NAMES,
         low=np.append(np.asarray(fr3.POSITION_MIN_RAD) + margin_rad, 0.0),
@@ -48,4 +52,5 @@ def fr3_limits(
             offset=np.append(fr3.SLOWDOWN_OFFSET_RAD_S, 0.0),
             deceleration=np.append(fr3.SLOWDOWN_DECELERATION_RAD_S2, np.inf),
         ).scaled(velocity_scale),
+        together=together,
     )

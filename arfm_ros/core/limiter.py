@@ -10,6 +10,7 @@ jerk (see `smoothing`).
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -182,7 +183,12 @@ class Limiter:
             up = np.minimum(up, _permitted(self._slow, self._slow.high - q, v, dt))
             down = np.minimum(down, _permitted(self._slow, q - self._slow.low, -v, dt))
         allowed = _between(wish, -down, up)
-        new = _between(allowed, v - a * dt, v + a * dt)
+        slowest, fastest = v - a * dt, v + a * dt
+        new = _between(allowed, slowest, fastest)
+        if limits.together is not None:
+            share = float((limits.together @ (new * new)).max())
+            if share > 1.0:
+                new = _between(new / math.sqrt(share), slowest, fastest)
         # rounding only: the braking law above already keeps inside
         moved = _between(
             q + 0.5 * (v + new) * dt, np.minimum(q, limits.low), np.maximum(q, limits.high)

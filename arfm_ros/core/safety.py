@@ -53,6 +53,7 @@ class Limits:
     tracking: F64  # inf: not checked (a gripper that holds an object stays behind its command)
     chunk_tolerance: F64  # actions this far beyond a limit are clipped, further ones refused
     slowdown: Slowdown | None = None
+    together: F64 | None = None  # W [A, A]: speeds v at once have W v^2 <= 1 in every row
 
     def __post_init__(self) -> None:
         fields = ("low", "high", "velocity", "acceleration", "tracking", "chunk_tolerance")
@@ -60,6 +61,9 @@ class Limits:
             shape = getattr(self, field).shape
             if shape != (len(self.names),):
                 raise ConfigError(f"limits: {field} has shape {shape}, needs ({len(self.names)},)")
+        size = len(self.names)
+        if self.together is not None and self.together.shape != (size, size):
+            raise ConfigError(f"limits: together has shape {self.together.shape}, needs {size}^2")
         if not (self.low < self.high).all():
             raise ConfigError("limits: low is not below high, make the margin smaller")
         if not (self.velocity > 0).all() or not (self.acceleration > 0).all():

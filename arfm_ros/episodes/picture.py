@@ -105,6 +105,8 @@ def _title(figure: Any, story: Story) -> None:
     headline = f"{task}: “{story.instruction}”" if story.instruction else task
     figure.text(0.125, 1 - 0.32 / height, headline, size=15, weight="bold", va="center")
     about = [story.folder.name, f"{story.duration_s:.1f} s", f"{len(story.chunks)} chunks"]
+    if story.shaking is not None:
+        about.append(f"shaking {story.shaking:.3f}")  # power above 3 Hz
     about += [f"{k}: {v}" for k, v in story.label.items() if k not in ("task", "success")]
     figure.text(
         0.985, 1 - 0.32 / height, "   ".join(about), size=9, color=QUIET, ha="right", va="center"

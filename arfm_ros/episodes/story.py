@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from arfm_ros.core.smoothness import SAMPLES_MIN, shaking
 from arfm_ros.episodes.cdr import header_stamp_ns
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.series import decode_image, joints, texts
@@ -16,6 +17,7 @@ from arfm_ros.episodes.series import decode_image, joints, texts
 F64 = NDArray[np.float64]
 LATENCY = "latency_ms."  # prefix of stage latencies in policy/chunk_info
 GRIPPER = "gripper"
+GRID_S = 0.01  # of what is measured on even periods
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +53,7 @@ class Story:
     chunks: list[Chunk] = field(default_factory=list)
     authority: list[tuple[float, str]] = field(default_factory=list)  # from this time on
     latencies: dict[str, Line] = field(default_factory=dict)  # stage -> ms
+    shaking: float | None = None  # share of the joint velocities' power above 3 Hz
 
 
 def read_story(folder: Path, frames: int = 9) -> Story:
@@ -64,6 +67,7 @@ def read_story(folder: Path, frames: int = 9) -> Story:
     for relative in ("joint_states", "gripper/joint_states"):
         story.measured |= _lines(reader, relative, begin_ns)
     story.commanded = _lines(reader, "arbiter/command", begin_ns)
+    story.shaking = _shaking(story.measured)
     story.chunks = _chunks(reader, begin_ns)
     story.authority = _changes(texts(reader, "arbiter/authority"), begin_ns)
     story.latencies = _latencies(reader, begin_ns)
@@ -89,6 +93,17 @@ def _lines(reader: EpisodeReader, relative: str, begin_ns: int) -> dict[str, Lin
         return {}
     t_s = (series.stamp_ns - begin_ns) / 1e9
     return {name: Line(t_s, series.position[:, n]) for n, name in enumerate(series.names)}
+
+
+def _shaking(measured: Mapping[str, Line]) -> float | None:
+    arm = [line for name, line in measured.items() if name != GRIPPER]
+    if not arm or len(arm[0].t_s) < SAMPLES_MIN:
+        return None
+    grid = np.arange(arm[0].t_s[0], arm[0].t_s[-1], GRID_S)
+    paths = np.stack([np.interp(grid, line.t_s, line.value) for line in arm], axis=1)
+    if len(grid) < SAMPLES_MIN:
+        return None
+    return shaking(np.gradient(paths, GRID_S, axis=0), GRID_S)
 
 
 def _chunks(reader: EpisodeReader, begin_ns: int) -> list[Chunk]:

@@ -129,9 +129,7 @@ def judged(arm: Motion, target: Motion, stamped: bool) -> NDArray[np.bool_]:
     if not len(arm.received_s):
         return np.zeros(0, np.bool_)
     if stamped:
-        disturbed = np.concatenate(
-            [arm.received_s[_late(arm)], target.received_s[_late(target)]]
-        )
+        disturbed = np.concatenate([arm.received_s[_late(arm)], target.received_s[_late(target)]])
     else:
         gaps = np.diff(arm.received_s, prepend=arm.received_s[:1]) > OVERDUE_S
         disturbed = arm.received_s[gaps]
@@ -171,6 +169,9 @@ def of_arm(arm: Motion, stamped: bool, fit: NDArray[np.bool_] | None = None) -> 
     later = np.searchsorted(times, times + WINDOW_S - 1e-6)
     first = np.flatnonzero((later < len(times)) & fit)
     span = (times[later[first]] - times[first])[:, None]
+    if not stamped:  # a late message shortens the time between two; a step of the clock is longer
+        told = (arm.stamp_s[later[first]] - arm.stamp_s[first])[:, None]
+        span = np.where(np.abs(told - span) < WINDOW_S, np.maximum(told, span), span)
     usable = (span > 0.0) & (span < 2 * WINDOW_S)
     change = np.abs(arm.velocity[later[first]] - arm.velocity[first])
     rate = np.where(usable, change / np.maximum(span, 1e-3), 0.0) / ACCELERATION

@@ -12,13 +12,14 @@ import numpy as np
 import rclpy
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool, Trigger
 
 from arfm_ros.faults.stack import Broken
 from arfm_ros.nodes import topics
+from arfm_ros.nodes.executor import Spinner
 
 POLL_S, ANSWER_S, START_S = 0.005, 3.0, 40.0
 MOVING_RAD_S, FRESH_S, BEAT_S = 0.15, 0.1, 0.1
@@ -51,7 +52,7 @@ class Operator:
         topics.subscription(self.node, topics.ACTION_CHUNK, self._on_chunk)
         self._estop = topics.publisher(self.node, topics.ESTOP) if heartbeat else None
         self.node.create_timer(BEAT_S, self._beat)
-        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor = Spinner(context=self._context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin, name="operator", daemon=True)
         self._thread.start()

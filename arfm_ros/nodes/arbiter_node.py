@@ -34,6 +34,7 @@ from arfm_ros.nodes.convert import joint_positions, time_to_ns, trajectory_to_ch
 from arfm_ros.nodes.diagnostics import Diagnostics, Health
 from arfm_ros.nodes.gripper import GripperParams
 from arfm_ros.nodes.params import declare, watch
+from arfm_ros.nodes.pose_check import PoseCheck
 from arfm_ros.nodes.real_time import raise_process_priority, real_time
 from arfm_ros.nodes.verdict import Verdict
 
@@ -62,6 +63,7 @@ class ArbiterNode(Node):
             self, backend, self._names, params.command_topic, self._gripper
         )
         self._states = JointStates(self._names, self._gripper, params.gripper_age_max)
+        self._pose = PoseCheck(params.pose_tolerance)
         self._senders = SoleSenders(self)
         self._latency = StageLatency()
         self._human_engaged = False
@@ -103,6 +105,7 @@ class ArbiterNode(Node):
         topics.subscription(self, topics.JOINT_STATES, self._on_joint_state)
         topics.subscription(self, topics.GRIPPER_STATES, self._on_gripper_state)
         topics.subscription(self, topics.ESTOP, self._on_estop)
+        topics.subscription(self, topics.CURRENT_POSE, self._pose.on_pose)
 
     def _retune(self, params: ArbiterParams) -> None:
         with self._lock:
@@ -155,6 +158,7 @@ class ArbiterNode(Node):
         with self._lock:
             self._arbiter.on_state(position, at_ns, time.monotonic_ns())
             self._operator.on_state(position, at_ns, now.steady_ns)
+        self._pose.on_state(message, position)
         self._told.refusal = ""
 
     def _on_gripper_state(self, message: JointState) -> None:
@@ -230,8 +234,9 @@ class ArbiterNode(Node):
         intruders = self._told.intruders = self._outputs.intruders()
         self._told.senders = self._senders.refusals()
         with self._lock:
-            if intruders and self._arbiter.engaged:
-                self._arbiter.fail(intruders)
+            for trouble in (intruders, self._pose.reason):
+                if trouble and self._arbiter.engaged:
+                    self._arbiter.fail(trouble)
             self._operator.check()
         if self._told.changed.is_set():  # a reason is told at once, not with the next second
             self._told.changed.clear()

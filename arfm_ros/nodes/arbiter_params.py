@@ -67,6 +67,9 @@ class ArbiterParams:
         0.2, "hold when states repeat for longer while a joint is to move", 0.02, 10.0
     )
     follow_time: float = knob(0.3, "the arm moves with its command within this time", 0.05, 10.0)
+    pose_tolerance: float = knob(
+        0.05, "m between current_pose and the joint states' tool, 0: not compared", 0.0, 1.0
+    )
     gripper_age_max: float = knob(1.0, "oldest usable state of the gripper", 0.05, 60.0)
     stall_max: float = knob(0.1, "own silence after which a fresh chunk is needed", 0.03, 2.0)
     stall_lost: float = knob(0.5, "own silence after which it holds until a reset", 0.05, 10.0)

@@ -18,6 +18,12 @@ def raise_process_priority() -> None:
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
 
 
+def ordinary_priority() -> None:
+    """Take the calling thread out of the raised priority of its process."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
+
+
 def make_way() -> None:
     """Let those that drive the robot go first: for threads that only watch or write down."""
     with suppress(OSError):

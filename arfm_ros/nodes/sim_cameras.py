@@ -2,8 +2,9 @@
 
 Rendering takes ten times as long as the physics of the same time, so it has its own MjData and its
 own thread; MuJoCo and OpenGL release the interpreter lock while they work. Images are serialized
-here too, so that little is left to do when their instant is due. A snapshot that comes while the
-previous one is still being rendered replaces the waiting one and is counted.
+there too, and sent by one more thread: DDS takes milliseconds for a megabyte, and neither physics
+nor the next picture waits for it. A snapshot that comes while the previous one is still being
+rendered replaces the waiting one and is counted.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import threading
 from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,9 +26,10 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from arfm_ros.core.errors import ArfmError, ConfigError
+from arfm_ros.nodes.real_time import ordinary_priority
 from arfm_ros.nodes.topics import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, publisher
 from arfm_ros.sim.render import Intrinsics, Renderer, SceneState, Stage
-from arfm_ros.sim.timeline import Instant, Send
+from arfm_ros.sim.timeline import Instant, Send, Timeline
 from arfm_ros.sim.viewer import Viewer
 
 try:
@@ -36,6 +38,7 @@ except ImportError:  # then there is no /compressed, and /diagnostics says so
     cv2 = None
 
 START_TIMEOUT_S = 60.0
+SEND_TIMEOUT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +62,10 @@ class Snapshot:
 
 
 class CameraFeed:
-    """Renders every snapshot it is offered, for all cameras, and posts the images to be sent."""
+    """Renders every snapshot it is offered, for all cameras, and sends the images in time."""
 
-    def __init__(
-        self,
-        node: Node,
-        model: Any,
-        settings: CameraSettings,
-        post: Callable[[Instant, Sequence[Send]], bool],
-    ) -> None:
-        self._model, self._settings, self._post = model, settings, post
+    def __init__(self, node: Node, model: Any, settings: CameraSettings) -> None:
+        self._model, self._settings = model, settings
         self._cameras = [_Camera(node, name, settings.jpeg_quality) for name in settings.names]
         self.skipped = 0  # snapshots replaced before they were rendered
         self.late = 0  # snapshots rendered after their instant
@@ -77,8 +74,9 @@ class CameraFeed:
         self._wake = threading.Condition()
         self._stopping = False
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="cameras", daemon=True)
-        self._thread.start()
+        self._timeline: Timeline
+        self._threads = [threading.Thread(target=self._run, name="cameras", daemon=True)]
+        self._threads[0].start()
         if not self._ready.wait(START_TIMEOUT_S):
             raise ConfigError(f"the renderer did not start within {START_TIMEOUT_S:g} s: check GL")
         if self.error is not None:
@@ -94,6 +92,12 @@ class CameraFeed:
         """Number of JPEG images published so far, by camera."""
         return {camera.name: camera.counts["jpeg"] for camera in self._cameras}
 
+    def send_by(self, timeline: Timeline) -> None:
+        """Begin to send; nothing may be offered before."""
+        self._timeline = timeline
+        self._threads.append(threading.Thread(target=self._send, name="pictures", daemon=True))
+        self._threads[-1].start()
+
     def offer(self, snapshot: Snapshot) -> None:
         """Have a snapshot rendered as soon as possible; returns at once."""
         with self._wake:
@@ -106,7 +110,8 @@ class CameraFeed:
         with self._wake:
             self._stopping = True
             self._wake.notify()
-        self._thread.join(timeout=2.0)
+        for thread in self._threads:
+            thread.join(timeout=2.0)
 
     def _run(self) -> None:
         try:
@@ -116,7 +121,16 @@ class CameraFeed:
         finally:
             self._ready.set()
 
+    def _send(self) -> None:
+        ordinary_priority()
+        try:
+            while not self._stopping:
+                self._timeline.send_slow(SEND_TIMEOUT_S)
+        except Exception as error:  # noqa: BLE001  thread border: the node raises it again
+            self.error = error
+
     def _work(self) -> None:
+        ordinary_priority()  # pictures may be late, the arm may not
         settings = self._settings
         stage = Stage(self._model)
         renderer = Renderer(self._model, settings.height, settings.width, settings.names)
@@ -140,9 +154,9 @@ class CameraFeed:
         pairs = list(zip(self._cameras, pictures, strict=True))
         images = [camera.image(pixels, snapshot.stamp) for camera, pixels in pairs]
         infos = [camera.info(snapshot.stamp) for camera in self._cameras]
-        self.late += self._post(snapshot.instant, images + infos)
+        self.late += self._timeline.post_slow(snapshot.instant, images + infos)
         jpegs = [c.jpeg(pixels, snapshot.stamp) for c, pixels in pairs if c.has_jpeg_readers]
-        self._post(snapshot.instant, jpegs)
+        self._timeline.post_slow(snapshot.instant, jpegs)
 
     def _next(self) -> Snapshot | None:
         with self._wake:

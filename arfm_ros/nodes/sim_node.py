@@ -27,6 +27,7 @@ from std_srvs.srv import Trigger
 from arfm_ros.nodes import spin, topics
 from arfm_ros.nodes.diagnostics import OK, WARN, Diagnostics, Health
 from arfm_ros.nodes.params import declare, refuse_unknown
+from arfm_ros.nodes.real_time import raise_process_priority
 from arfm_ros.nodes.sim_cameras import CameraFeed, CameraSettings, Snapshot
 from arfm_ros.nodes.sim_outputs import ClockOutput, RobotOutputs, to_stamp
 from arfm_ros.nodes.sim_params import SimParams
@@ -84,6 +85,8 @@ class SimNode(Node):
         self._commanded_ns = 0  # steady time of the last command, and of the signal to stop
         self._pace = Pace(TICK_NS, time.monotonic_ns())
         self._timeline = Timeline(self._pace, params.lookahead_ms * 1_000_000)
+        if self._cameras is not None:
+            self._cameras.send_by(self._timeline)
         self._seen = (0, time.monotonic_ns(), 0)  # ticks, time, overruns at the last diagnostics
         self._diagnostics = Diagnostics(self, self._health)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -113,9 +116,7 @@ class SimNode(Node):
             return None
         shape = (params.image_height, params.image_width)
         settings = CameraSettings(params.cameras, *shape, params.jpeg_quality, params.view)
-        return CameraFeed(
-            self, self._world.model, settings, lambda *what: self._timeline.post(*what)
-        )
+        return CameraFeed(self, self._world.model, settings)
 
     def _listen(self) -> None:
         subscribe = topics.subscription
@@ -280,7 +281,8 @@ class SimNode(Node):
 
 
 def main() -> int:
-    """Run the node as a process."""
+    """Run the node as a process; a robot does not wait for those who command it."""
+    raise_process_priority()  # before DDS starts its threads
     return spin.run(SimNode)
 
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import rclpy
-from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from arfm_ros.core.errors import ArfmError, ConfigError
+from arfm_ros.nodes.executor import Spinner
 from arfm_ros.nodes.params import refuse_unknown
 from arfm_ros.nodes.stopping import Stopping
 
@@ -21,11 +22,7 @@ except ImportError:  # pragma: no cover - another rclpy than Jazzy's
     RCLError = InvalidHandle = RuntimeError
 
 
-def run(
-    make_node: Callable[[], Node],
-    executor: Callable[[], Executor] = SingleThreadedExecutor,
-    args: Sequence[str] | None = None,
-) -> int:
+def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int:
     """Spin the node that `make_node` makes until it is told to stop; return the exit code.
 
     SIGINT, SIGTERM and SIGHUP call the node's `begin_stop()`, and spinning goes on until its
@@ -38,7 +35,7 @@ def run(
     try:
         stopping.begin()
         _start(args)
-        return _spin(make_node, executor, stopping)
+        return _spin(make_node, stopping)
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
     except ArfmError as error:
@@ -72,14 +69,14 @@ def _made(make_node: Callable[[], Node]) -> Node:
         raise ConfigError(f"the node does not start: {error}") from error
 
 
-def _spin(make_node: Callable[[], Node], executor: Callable[[], Executor], stop: Stopping) -> int:
+def _spin(make_node: Callable[[], Node], stop: Stopping) -> int:
     node = _made(make_node)
-    spinner = executor()
+    spinner = Spinner()
     try:
         refuse_unknown(node)
         spinner.add_node(node)
         stop.watch(node)
-        spinner.spin_until_future_complete(stop.over)
+        spinner.spin_until(stop.over)
     finally:
         stop.leave()
         _close(node)

@@ -10,12 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 
 from arfm_ros.nodes import topics
 from arfm_ros.nodes.cameras import stamp_of
+from arfm_ros.nodes.executor import Spinner
 from arfm_ros.nodes.real_time import make_way
 from arfm_ros.up.motion import EpisodeMotion
 from arfm_ros.up.readings import CommandStep, EpisodeResult, MotionWatch, Readings, StreamGap
@@ -52,7 +53,7 @@ class Observer:
         self._joint_state = topics.interface(topics.JOINT_STATES.type_name)
         self._listen(cameras)
         self._node.create_timer(POLL_PERIOD_S, self._ask_policy)
-        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor = Spinner(context=self._context)
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._spin, name="observer", daemon=True)
         self._thread.start()

@@ -40,8 +40,15 @@ def _segments(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         return
     for path in sorted(folder.iterdir()):
-        if LOCK_FILE.match(path.name) and path.stat().st_mtime < time.time() - YOUNG_S:
+        if LOCK_FILE.match(path.name) and _age_s(path) > YOUNG_S:
             yield folder / path.name.removesuffix("_el")
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:  # its process took it away meanwhile
+        return 0.0
 
 
 def _lock_file(segment: Path) -> Path:

@@ -1,0 +1,1 @@
+"""How each kind of controller is commanded: one file a kind, found by `registry`."""
