@@ -20,6 +20,7 @@ class Clamps:
 
     velocity: F64
     acceleration: F64
+    together: F64 | None = None  # [A, A] of axes that move at once, see `Limits`
 
 
 def limits(
@@ -61,6 +62,7 @@ def limits(
         tracking=tracking,
         chunk_tolerance=_column(axes, "chunk_tolerance"),
         slowdown=_slowdown(axes, velocity_scale),
+        together=None if clamps is None else clamps.together,
     )
 
 
