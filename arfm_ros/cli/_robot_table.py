@@ -20,7 +20,7 @@ def show_robot(examined: Examined) -> None:
     console.width = max(console.width, WIDTH)
     placed = {one.group.name: one for one in examined.at_home}
     for group in examined.robot.groups:
-        console.print(_about(group), markup=False)
+        console.print(_about(group, examined.commands[group.name]), markup=False)
         if group.name in placed:
             console.print(_placed(placed[group.name]), markup=False)
         console.print(_axes(group))
@@ -31,13 +31,12 @@ def show_robot(examined: Examined) -> None:
     console.print(f"robot '{examined.robot.name}' can be used")
 
 
-def _about(group: Group) -> str:
+def _about(group: Group, commands: tuple[str, ...]) -> str:
     options = [f"{name} {value}" for name, value in group.controller.options.items()]
     controller = ", ".join([group.controller.kind, *options])
-    command = ", ".join(group.command_topics.values()) or "the controller's own topic"
     return (
         f"group {group.name} ({group.kind}): controller {controller}\n"
-        f"  state from {', '.join(group.state_topics)}; command to {command}"
+        f"  state from {', '.join(group.state_topics)}; command to {', '.join(commands)}"
     )
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.robots.controllers.controller import Tools
+from arfm_ros.robots.controllers.registry import make_controller
 from arfm_ros.robots.description import findings
 from arfm_ros.robots.kinematics import Kinematics
 from arfm_ros.robots.poses import Pose
 from arfm_ros.robots.robot import Group, Robot
 
+F64 = NDArray[np.float64]
 NEAR_M, SINGULAR = 0.01, 0.02
 
 
@@ -33,6 +38,7 @@ class Examined:
     """What was found out about a robot."""
 
     robot: Robot
+    commands: Mapping[str, tuple[str, ...]]  # group -> topics that its controller listens to
     at_home: tuple[AtHome, ...]
     findings: tuple[str, ...]
 
@@ -40,8 +46,10 @@ class Examined:
 def examine(robot: Robot, near: Path | None = None) -> Examined:
     """Look a robot over; meshes are looked for from the folder `near`.
 
-    Without pinocchio, or without a description, only the files are looked at.
+    Without pinocchio, or without a description, only the files are looked at. Raises `ConfigError`
+    for a controller that does not exist, has no such option, or does not take the group's axes.
     """
+    commands = {group.name: _commands(robot, group) for group in robot.groups}
     found = list(findings(robot, near))
     placed = []
     for group in robot.groups:
@@ -53,7 +61,18 @@ def examine(robot: Robot, near: Path | None = None) -> Examined:
             found.append(f"group '{group.name}': {error}")
     for one in placed:
         found += _remarks(one)
-    return Examined(robot, tuple(placed), tuple(dict.fromkeys(found)))
+    return Examined(robot, commands, tuple(placed), tuple(dict.fromkeys(found)))
+
+
+def _commands(robot: Robot, group: Group) -> tuple[str, ...]:
+    """Return the topics of a group's controller."""
+
+    def forward(q: F64) -> tuple[F64, F64]:
+        pose = Kinematics(robot, group.name).forward(q)
+        return pose.position, pose.quaternion
+
+    controller = make_controller(group, Tools(forward=forward if group.tool else None))
+    return tuple(topic.name for topic in controller.topics(group))
 
 
 def _at_home(robot: Robot, group: Group) -> AtHome:

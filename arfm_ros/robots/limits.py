@@ -20,6 +20,7 @@ class Clamps:
 
     velocity: F64
     acceleration: F64
+    together: F64 | None = None  # [A, A] of axes that move at once, see `Limits`
 
 
 def limits(
@@ -47,20 +48,19 @@ def limits(
         margin = np.where(turns, margin_rad, margin)
     if tracking_rad is not None:
         tracking = np.where(turns, tracking_rad, tracking)
+    clamps = clamps or Clamps(np.array(np.inf), np.array(np.inf))
     speeds = _column(axes, "velocity") * np.where(moves, velocity_scale, 1.0)
     accelerations = _column(axes, "acceleration") * np.where(moves, acceleration_scale, 1.0)
-    if clamps is not None:
-        speeds = np.minimum(speeds, clamps.velocity)
-        accelerations = np.minimum(accelerations, clamps.acceleration)
     return Limits(
         names=source.names,
         low=_column(axes, "low") + margin,
         high=_column(axes, "high") - margin,
-        velocity=speeds,
-        acceleration=accelerations,
+        velocity=np.minimum(speeds, clamps.velocity),
+        acceleration=np.minimum(accelerations, clamps.acceleration),
         tracking=tracking,
         chunk_tolerance=_column(axes, "chunk_tolerance"),
         slowdown=_slowdown(axes, velocity_scale),
+        together=clamps.together,
     )
 
 

@@ -180,7 +180,7 @@ def _joint(element: ElementTree.Element, where: str) -> Joint:
         given.get("lower", 0.0) if bounded else -INF,
         given.get("upper", 0.0) if bounded else INF,
         given.get("velocity", 0.0),
-        None if mimic is None else _mimic(mimic, name, where),
+        _mimic(mimic, name, where) if mimic is not None and kind in UNITS else None,
     )
 
 

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from arfm_ros.control import kinematics as ours
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.robots import model
-from arfm_ros.robots.description import load_robot, robot_names
+from arfm_ros.robots.description import load_robot, read_robot, robot_names
 from arfm_ros.robots.kinematics import Kinematics
 from arfm_ros.robots.poses import Pose, from_rotation_vectors, rotation_vectors
+from arfm_ros.robots.writing import write_robot
 
 ARM = str(Path(__file__).parent / "made_up_arm" / "arm.yaml")
 ARMS = [
@@ -215,6 +216,16 @@ def test_a_joint_may_have_the_name_of_a_link() -> None:
     robot = load_robot(ARM)
     same = replace(robot, description=robot.description.replace('"tip_joint"', '"tip"'))
     kinematics = Kinematics(same, "arm")
+    assert kinematics.forward(kinematics.home).position[2] > 0.3
+
+
+def test_a_joint_that_was_fixed_follows_no_more() -> None:
+    robot = load_robot(ARM)
+    moving = '<joint name="finger_b_joint" type="prismatic">'
+    text = robot.description.replace(moving, moving.replace("prismatic", "fixed"))
+    fixed = read_robot(write_robot(replace(robot, description=text)))
+    assert [name for name, _, _ in fixed.axes[-1].mimics] == ["finger_a_joint"]
+    kinematics = Kinematics(fixed, "arm")
     assert kinematics.forward(kinematics.home).position[2] > 0.3
 
 

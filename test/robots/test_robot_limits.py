@@ -24,6 +24,9 @@ def assert_same(found: Limits, wanted: Limits) -> None:
     assert found.names == wanted.names
     for name in FIELDS:
         np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name), err_msg=name)
+    assert (found.together is None) == (wanted.together is None)
+    if found.together is not None and wanted.together is not None:
+        np.testing.assert_array_equal(found.together, wanted.together)
     assert found.slowdown is not None and wanted.slowdown is not None
     for name in ("low", "high", "offset", "deceleration"):
         np.testing.assert_array_equal(
@@ -39,7 +42,9 @@ def test_the_fr3_has_the_limits_it_always_had(
     clamps = None
     if gains is not None:
         clamps = Clamps(
-            np.append(gains.speed_max(), np.inf), np.append(gains.acceleration_max(), np.inf)
+            np.append(gains.speed_max(), np.inf),
+            np.append(gains.acceleration_max(), np.inf),
+            np.pad(gains.together(), ((0, 1), (0, 1))),
         )
     found = limits(load_robot("fr3"), *options, clamps=clamps)
     assert_same(found, fr3_limits(*options, controller=gains))

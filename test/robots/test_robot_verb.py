@@ -49,6 +49,11 @@ def test_a_wrong_robot_is_one_message_and_status_1(
     error = capsys.readouterr().err
     assert error.startswith("arfm robot: arm.yaml: group 'arm': tool is 'top', the URDF has")
     assert len(error.splitlines()) == 1
+    (tmp_path / "arm.yaml").write_text(
+        text.replace("tool: top", "tool: tip").replace("kind: jtc", "kind: jct")
+    )
+    assert main(["robot", "check", str(tmp_path / "arm.yaml")]) == 1
+    assert "is 'jct', needs one of crisp_joint" in capsys.readouterr().err
     assert main(["robot", "check", "nowhere"]) == 1
     assert "or one of: fr3, fr3_two_arms" in capsys.readouterr().err
 
