@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rclpy.node import Node
@@ -35,6 +36,38 @@ def moment(node: Node) -> Moment:
     return Moment(int(node.get_clock().now().nanoseconds), time.monotonic_ns())
 
 
+def publishers_of(node: Node, topic_name: str) -> list[str]:
+    """Name the nodes that publish on a topic (its resolved name), one entry a publisher."""
+    infos = node.get_publishers_info_by_topic(topic_name)
+    return sorted(f"{i.node_namespace.rstrip('/')}/{i.node_name}" for i in infos)
+
+
+class StateTopics:
+    """Where the robot's state comes from: several may publish parts of it, not two the same."""
+
+    def __init__(
+        self, node: Node, names: Sequence[str], callback: Callable[[str, Any], None]
+    ) -> None:
+        self._node = node
+        self._readers = [
+            topics.subscription(node, topics.JOINT_STATES.at(name), partial(callback, name))
+            for name in names
+        ]
+
+    def contradiction(self, fault: str) -> str:
+        """Name who publishes beside whom, where a state that jumped says that they disagree."""
+        if "jumped" not in fault:
+            return ""
+        for reader in self._readers:
+            if reader.get_publisher_count() > 1:
+                names = publishers_of(self._node, reader.topic_name)
+                return (
+                    f"{reader.topic_name} has {len(names)} publishers that contradict each other: "
+                    f"{', '.join(names)}; stop the one that is wrong"
+                )
+        return ""
+
+
 class SoleSenders:
     """Inputs that move the arm: each is heard while exactly one node publishes it."""
 
@@ -54,9 +87,9 @@ class SoleSenders:
         """Why nothing on a topic counts now: who publishes it beside whom."""
         if self._readers[row.name].get_publisher_count() <= 1:
             return ""
-        infos = self._node.get_publishers_info_by_topic(self._readers[row.name].topic_name)
-        names = sorted({f"{i.node_namespace.rstrip('/')}/{i.node_name}" for i in infos})
-        return f"{row.name} has {len(infos)} publishers: {', '.join(names)}; stop all but one"
+        found = publishers_of(self._node, self._readers[row.name].topic_name)
+        names = ", ".join(dict.fromkeys(found))
+        return f"{row.name} has {len(found)} publishers: {names}; stop all but one"
 
     def refusals(self) -> list[str]:
         """List the refusals of all inputs."""

@@ -11,7 +11,6 @@ import dataclasses
 import sys
 import threading
 import time
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from arfm_ros.core.latency import Deadlines, StageLatency
 from arfm_ros.core.safety import F64
 from arfm_ros.nodes import spin, topics
 from arfm_ros.nodes.arbiter_health import ArbiterHealth, Told
-from arfm_ros.nodes.arbiter_inputs import Moment, SoleSenders, moment
+from arfm_ros.nodes.arbiter_inputs import Moment, SoleSenders, StateTopics, moment
 from arfm_ros.nodes.arbiter_outputs import ArbiterOutputs
 from arfm_ros.nodes.arbiter_params import ArbiterParams
 from arfm_ros.nodes.arbiter_robot import DrivenRobot
@@ -104,9 +103,7 @@ class ArbiterNode(Node):
         self._senders.listen(topics.ACTION_CHUNK, self._on_chunk)
         self._senders.listen(topics.TELEOP_ENGAGED, self._on_human_engaged)
         self._senders.listen(topics.TELEOP_TARGET, self._on_human_target)
-        for name in self._states.topics:
-            row = topics.JOINT_STATES.at(name)
-            topics.subscription(self, row, partial(self._on_joint_state, name))
+        self._sources = StateTopics(self, self._states.topics, self._on_joint_state)
         topics.subscription(self, topics.ESTOP, self._on_estop)
         topics.subscription(self, topics.CURRENT_POSE, self._pose.on_pose)
 
@@ -245,7 +242,8 @@ class ArbiterNode(Node):
         if self._failure is not None:
             raise self._failure
         intruders = self._told.intruders = self._outputs.intruders()
-        self._told.senders = self._senders.refusals()
+        twice = self._sources.contradiction(self._arbiter.fault)
+        self._told.senders = [*filter(None, [twice]), *self._senders.refusals()]
         with self._lock:
             if intruders and self._arbiter.engaged:
                 self._arbiter.unheard(intruders)
