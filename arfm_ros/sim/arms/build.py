@@ -51,7 +51,7 @@ def build_model(plan: Plan) -> mujoco.MjModel:
     """Compile the scene with the robot in it; raises `ConfigError` where MuJoCo refuses it."""
     text = (files("arfm_ros.sim") / "assets" / "scene.xml").read_text()
     spec = mujoco.MjSpec.from_string(text.replace('<include file="fr3.xml"/>', ""))
-    spec.compiler.balanceinertia = True
+    spec.compiler.balanceinertia, spec.compiler.degree = True, False
     try:
         builder = _Builder(plan, spec)
         builder.build()
