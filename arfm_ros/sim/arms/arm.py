@@ -31,6 +31,8 @@ class Workspace:
     x_m: tuple[float, float] = WORKSPACE_X_M
     y_m: tuple[float, float] = WORKSPACE_Y_M
     ready_m: tuple[float, float, float] = READY_M
+    low_m: tuple[float, float, float] = (0.32, -0.28, 0.05)  # where an arm is thrown or put
+    high_m: tuple[float, float, float] = (0.66, 0.28, 0.36)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,4 +101,7 @@ def _within_reach(wanted: Workspace, solver: ArmSolver) -> Workspace:
         if all(map(solver.reaches, corners)):
             break
         far -= SHORTER_M
-    return Workspace((wanted.x_m[0], far), wanted.y_m, wanted.ready_m)
+    (near, _), (low, high) = wanted.x_m, wanted.y_m
+    return Workspace(
+        (near, far), wanted.y_m, wanted.ready_m, (near, low, 0.05), (far, high, HEIGHTS_M[1])
+    )
