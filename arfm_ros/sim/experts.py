@@ -180,7 +180,9 @@ class Expert:
                 command[arm.opening] = opening
         return command
 
-    def _move(self, world: World, motion: ToolMotion, goal: Goal, dt_s: float) -> tuple[F64, float]:
+    def _move(
+        self, world: World, motion: ToolMotion, goal: Goal, dt_s: float
+    ) -> tuple[F64, float]:
         """Return joint positions and opening on the way to a goal, with the flaws."""
         shift = self._flaws.shift_m(world.time_ns, float(goal.position_m[2]))
         position = goal.position_m + shift

@@ -1,7 +1,7 @@
 """Write what happens in the simulator as an episode, without ROS.
 
-The topics are those of the running stack with the FR3; images are JPEG at the policy's rate. Joints
-have the names of the robot's axes: all arms are in `joint_states`, all openings in
+The topics are those of the running stack with the FR3; images are JPEG at the policy's rate.
+Joints have the names of the robot's axes: all arms are in `joint_states`, all openings in
 `gripper/joint_states`.
 """
 
@@ -94,7 +94,8 @@ class Scribe:
             self.text("/arbiter/authority", authority)
             self._authority = authority
         if command is not None:
-            self._put("/arbiter/command", messages.joint_state(self.stamp_ns, self._names, command))
+            message = messages.joint_state(self.stamp_ns, self._names, command)
+            self._put("/arbiter/command", message)
 
     def chunk(self, chunk: ActionChunk) -> None:
         """Write a chunk that arrives now, and which bundle made it, with its timings."""

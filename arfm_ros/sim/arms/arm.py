@@ -1,4 +1,4 @@
-"""An arm as tasks and experts see it: where its numbers are, where it works, what it grasps with."""
+"""An arm as tasks and experts see it: its numbers, its part of the table, its fingers."""
 
 from __future__ import annotations
 

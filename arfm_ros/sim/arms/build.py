@@ -99,21 +99,20 @@ class _Builder:
         for arm in self._plan.arms[1:]:
             self._ball(arm)
         self._stand()
-        for group in self._plan.robot.groups:
-            for axis in group.axes:
-                joints = driven_joints(axis)
-                self._motor(joints[0][0])
-                for name, k, b in joints[1:]:
-                    self._couple(joints[0], (name, k, b))
+        for axis in self._plan.robot.axes:
+            leader, *followers = driven_joints(axis)
+            self._motor(leader[0])
+            for one in followers:
+                self._couple(leader, one)
 
     def _servo_links(self) -> set[str]:
         """List what servo controlled arms carry: their drives hold it up by themselves."""
         found: set[str] = set()
-        for group in self._plan.robot.groups:
-            if group.controller.kind in SERVO:
-                for hinge in self._moving.values():
-                    if hinge.name in group.names:
-                        found.update(self._plan.tree.subtree(hinge.child))
+        groups = [g for g in self._plan.robot.groups if g.controller.kind in SERVO]
+        names = {name for group in groups for name in group.names}
+        for hinge in self._moving.values():
+            if hinge.name in names:
+                found.update(self._plan.tree.subtree(hinge.child))
         return found
 
     def _hang(self, parent: Any, name: str, hinge: Hinge | None) -> None:

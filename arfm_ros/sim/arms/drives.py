@@ -97,7 +97,7 @@ class TorqueDrive:
 
 
 class ServoDrive:
-    """Positions followed stiffly; the velocity of the reference is fed forward: it does not lag."""
+    """Positions followed stiffly; the velocity is fed forward, so that nothing lags."""
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, joints: Joints) -> None:
         self._data, self.joints = data, joints
