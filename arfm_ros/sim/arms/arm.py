@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
+from arfm_ros.core.errors import ConfigError
 from arfm_ros.robots.controllers.whole import columns
 from arfm_ros.robots.robot import Robot
 from arfm_ros.sim.arms.build import body_name
@@ -22,6 +24,8 @@ BESIDE_M = 0.14  # half the width of the workspace where arms stand beside each 
 TOWARDS = 0.6  # its middle, of the base's distance from the middle of the table
 SHORTER_M = 0.02  # a workspace whose corners are out of reach is cut by so much at a time
 LEAST_M = 0.10
+SPREAD_M = 0.03  # of the tool's starts about the ready point
+CHECK = "check the base frame, the tool frame and the joints' limits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +93,26 @@ def _wanted(plan: Plan, one: ArmPlan) -> Workspace:
 
 
 def _within_reach(wanted: Workspace, solver: ArmSolver) -> Workspace:
-    """Cut a workspace at its far end until its corners are within reach."""
-    far = wanted.x_m[1]
-    while far - wanted.x_m[0] > LEAST_M:
-        corners = [
-            np.array([x, y, z])
-            for x in (far, wanted.x_m[0])
-            for y in wanted.y_m
-            for z in HEIGHTS_M
-        ]
-        if all(map(solver.reaches, corners)):
-            break
+    """Move a workspace away from the base and cut its far end until all of it is within reach."""
+    (near, far), (low, high), ready = wanted.x_m, wanted.y_m, wanted.ready_m
+    while not _reaches_near(near, ready, (low, high), solver):
+        near, ready = near + SHORTER_M, (ready[0] + SHORTER_M, *ready[1:])
+        if far - near < LEAST_M:
+            raise ConfigError(f"{solver.what} reaches nothing on the table: {CHECK}")
+    while not _reaches(solver, (far,), (low, high), HEIGHTS_M):
         far -= SHORTER_M
-    (near, _), (low, high) = wanted.x_m, wanted.y_m
-    return Workspace(
-        (near, far), wanted.y_m, wanted.ready_m, (near, low, 0.05), (far, high, HEIGHTS_M[1])
-    )
+        if far - near < LEAST_M:
+            raise ConfigError(f"{solver.what} reaches {far:.2f} m at most on the table: {CHECK}")
+    around = (near, low, 0.05), (far, high, HEIGHTS_M[1])
+    return Workspace((near, far), wanted.y_m, ready, *around)
+
+
+def _reaches_near(
+    near: float, ready: tuple[float, float, float], y: tuple[float, float], solver: ArmSolver
+) -> bool:
+    x, middle, z = ((at - SPREAD_M, at + SPREAD_M) for at in ready)
+    return _reaches(solver, (near,), y, HEIGHTS_M) and _reaches(solver, x, middle, z)
+
+
+def _reaches(solver: ArmSolver, *spans: tuple[float, ...]) -> bool:
+    return all(solver.reaches(np.array(corner)) for corner in product(*spans))

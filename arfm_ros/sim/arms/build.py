@@ -44,6 +44,7 @@ ROTORS = {"rad": (0.1, 0.05), "m": (5.0, 1.0)}  # of strong and of other joints:
 DAMPINGS = {"rad": (1.0, 0.5), "m": (20.0, 5.0)}
 FINGER_ROTORS = {"rad": 0.001, "m": 0.1}
 FINGER_DAMPINGS = {"rad": 0.02, "m": 3.0}
+EYE_M, BARE_EYE_M = (0.072, 0.0714), (0.12, 0.03)  # wrist camera: beside and behind the tool
 ROD = {"solref": (0.004, 1.0), "solimp": (0.95, 0.99, 0.001, 0.5, 2.0)}  # couples fingers
 
 
@@ -194,7 +195,8 @@ class _Builder:
         body.add_site(name=tool_site(arm.group.name), size=(0.004, 0, 0), group=4, rgba=(0,) * 4)
         side = _beside(arm.hand, self._plan)
         # as the FR3's: beside the hand, behind the fingertips, turned a little towards them
-        at, lean = 0.072 * side - (0.0, 0.0, 0.0714), 0.2924
+        away, behind = BARE_EYE_M if arm.hand is None else EYE_M
+        at, lean = away * side - (0.0, 0.0, behind), 0.2924
         across = np.array([-side[1], side[0], 0.0])
         up = np.sqrt(1.0 - lean**2) * side + (0.0, 0.0, lean)
         turn = np.stack([across, up, np.cross(across, up)], axis=1)

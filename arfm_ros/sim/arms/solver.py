@@ -81,7 +81,7 @@ class ArmSolver:
         self._base = np.linalg.inv(self._kinematics.forward(home, root).matrix)
         self._into = np.linalg.inv(self._base)
         self._yaw = _quarter(self.tool(home)[:3, :3])
-        self._what = f"group '{group}' of robot '{robot.name}'"
+        self.what = f"group '{group}' of robot '{robot.name}'"
         self.ready = self._find_ready(ready_m)
 
     def tool(self, q: F64) -> F64:
@@ -124,7 +124,7 @@ class ArmSolver:
             if _near(found):
                 return found.q
         raise ConfigError(
-            f"{self._what} cannot bring its tool to {np.round(ready_m, 2).tolist()} m, pointing "
+            f"{self.what} cannot bring its tool to {np.round(ready_m, 2).tolist()} m, pointing "
             "down, where the tasks begin: check the base frame and the joints' limits"
         )
 

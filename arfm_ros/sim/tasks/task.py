@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.sim.arms.arm import Arm, Workspace
+from arfm_ros.sim.arms.arm import SPREAD_M, Arm, Workspace
 from arfm_ros.sim.world import World
 
 F64 = NDArray[np.float64]
@@ -51,7 +51,7 @@ def ready(world: World, rng: np.random.Generator) -> F64:
     """Draw positions of all axes but grippers: tools within centimetres of where tasks begin."""
     command = np.array([axis.home for axis in world.robot.axes])
     for arm in world.arms:
-        position = np.asarray(arm.workspace.ready_m) + rng.uniform(-0.03, 0.03, 3)
+        position = np.asarray(arm.workspace.ready_m) + rng.uniform(-SPREAD_M, SPREAD_M, 3)
         rotation = arm.solver.down(float(rng.uniform(-0.1, 0.1)))
         command[arm.own] = arm.solver.start(position, rotation)
     return command[~world.openings]
