@@ -71,9 +71,7 @@ def inputs_of(
 class Fr3Inputs:
     """CRISP's topics and its gripper's."""
 
-    def __init__(
-        self, node: Node, world: World, lock: threading.Lock, controller: str
-    ) -> None:
+    def __init__(self, node: Node, world: World, lock: threading.Lock, controller: str) -> None:
         self._lock, self._crisp = lock, CrispController(world, controller)
         self.commanded_ns = 0
         self._targets = {
@@ -262,9 +260,7 @@ READERS: dict[str, Callable[[Any, int], Any]] = {
     ),
     "Float64MultiArray": lambda m, _: Values(np.array(m.data)),
     "JointTrajectory": _trajectory,
-    "GripperCommand": lambda goal, _: GripperGoal(
-        goal.command.position, goal.command.max_effort
-    ),
+    "GripperCommand": lambda goal, _: GripperGoal(goal.command.position, goal.command.max_effort),
     "ParallelGripperCommand": lambda goal, _: ParallelGripperGoal(
         "", goal.command.position[0], 0.0, 0.0
     ),

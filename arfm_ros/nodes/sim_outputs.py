@@ -219,8 +219,7 @@ def send_task(publisher: Any, name: str, health: Health, stamp: Time) -> None:
 
 
 def _namespace(group: Group, arms: int) -> str:
-    """Return where an arm's pose is told: beside its CRISP target, else by name if there are more.
-    """
+    """Return where an arm's pose is told: beside its CRISP target, else by name of several."""
     topic = group.command_topics.get("command", "")
     if group.controller.kind.startswith("crisp"):
         return topic[: topic.rfind("/") + 1]

@@ -74,6 +74,10 @@ class Robot:
         self._finger_goal_m = FINGER_TRAVEL_M
         self._finger_setpoint_m = FINGER_TRAVEL_M
 
+    def start(self, arm_rad: Sequence[float] | F64 | None) -> F64:
+        """Return the start [7] that is meant (None: home); raise SafetyError for a bad one."""
+        return finite("arm position", fr3.HOME if arm_rad is None else arm_rad, fr3.DOF)
+
     def reset(self, arm_rad: Sequence[float] | F64, gripper: float) -> None:
         """Put the arm at rest; call `hold` after the kinematics were computed."""
         self.position[:] = arm_rad
@@ -195,7 +199,7 @@ class Robot:
 
     def tool_twist(self, group: str = "arm") -> F64:
         """Return linear and angular velocity [6] of the tool in the base."""
-        return self.tool_jacobian() @ self.velocity
+        return np.asarray(self.tool_jacobian() @ self.velocity)
 
     def measured(self) -> F64:
         """Return joint angles and the opening [8]."""

@@ -141,9 +141,7 @@ class Scribe:
 
     def _write_state(self) -> None:
         state, stamp = self._world.robot_state(), self.stamp_ns
-        arm = messages.joint_state(
-            stamp, self._arms, state.position, state.velocity, state.effort
-        )
+        arm = messages.joint_state(stamp, self._arms, state.position, state.velocity, state.effort)
         self._put("/joint_states", arm)
         if self._hands:
             openings = self._world.measured()[self._world.openings]

@@ -20,7 +20,7 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.robots.controllers.values import Value
 from arfm_ros.robots.description import load_robot
 from arfm_ros.robots.robot import Robot
-from arfm_ros.sim.arms.arm import arms_of, fr3_arm
+from arfm_ros.sim.arms.arm import Arm, arms_of, fr3_arm
 from arfm_ros.sim.arms.arms import Arms
 from arfm_ros.sim.arms.build import body_name, build_model
 from arfm_ros.sim.arms.plan import plan_of
@@ -61,7 +61,9 @@ class World:
             self.data: mujoco.MjData = mujoco.MjData(self.model)
             self._robot: Fr3 | Arms = Fr3(self.model, self.data)
             self._fr3 = self._robot
-            self.arms, self.cameras, hand = (fr3_arm(),), CAMERAS, "fr3_hand"
+            self.arms: tuple[Arm, ...] = (fr3_arm(),)
+            self.cameras: tuple[str, ...] = CAMERAS
+            hand = "fr3_hand"
         else:
             plan = plan_of(self.robot)
             self.model = build_model(plan)
@@ -99,9 +101,7 @@ class World:
 
         `arm_rad`: positions of all axes but grippers (None: home).
         """
-        arm = None if arm_rad is None else np.asarray(arm_rad, float)
-        if self._fr3 is not None:
-            arm = finite("arm position", fr3.HOME if arm is None else arm, fr3.DOF)
+        arm = self._robot.start(arm_rad)  # raises before anything has changed
         mujoco.mj_resetData(self.model, self.data)
         self._steps = self._push_steps = 0
         self._objects.park()
@@ -188,10 +188,10 @@ class World:
         if self._fr3 is not None:
             return self._fr3.report(self.time_ns)
         states = [self._robot.state(group.name) for group in self.robot.groups]
-        rows = zip(*((s.position, s.velocity, s.effort) for s in states))
-        position, velocity, effort = (np.concatenate(row) for row in rows)
-        opening = position[self.openings]
-        arms = ~self.openings
+        position = np.concatenate([state.position for state in states])
+        velocity = np.concatenate([state.velocity for state in states])
+        effort = np.concatenate([state.effort for state in states])
+        opening, arms = position[self.openings], ~self.openings
         return RobotState(
             position[arms],
             velocity[arms],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,11 +48,18 @@ class Arms:
         self._now_ns = 0
         self._jacobian = np.zeros((6, model.nv))
 
-    def reset(self, arm: F64 | None, gripper: float) -> None:
-        """Put the robot at rest: arms [M] in their order (None: home), grippers at an opening."""
+    def start(self, arm: Sequence[float] | F64 | None) -> F64:
+        """Return the start that is meant, of all axes but grippers [M] (None: home).
+
+        Raises SafetyError for another size, NaN or infinity.
+        """
+        home = self._home[~self.openings]
+        return home if arm is None else finite("arm position", arm, len(home))
+
+    def reset(self, arm: F64, gripper: float) -> None:
+        """Put the robot at rest: arms [M] in their order, grippers at an opening."""
         values = self._home.copy()
-        if arm is not None:
-            values[~self.openings] = finite("arm position", arm, int((~self.openings).sum()))
+        values[~self.openings] = arm
         values[self.openings] = min(max(gripper, 0.0), 1.0)
         for part in self._parts.values():
             part.drive.joints.set(self._data, values[part.own])

@@ -85,7 +85,7 @@ class TorqueDrive:
 
     def effort(self) -> F64:
         """Return the torques, gravity included."""
-        return self._data.ctrl[self.joints.u].copy()
+        return np.array(self._data.ctrl[self.joints.u])
 
     def memory(self) -> Any:
         """Return target and last torque."""
@@ -186,7 +186,7 @@ class GripDrive:
 
     def effort(self) -> F64:
         """Return what the motors do."""
-        return self._data.actuator_force[self.joints.u].copy()
+        return np.array(self._data.actuator_force[self.joints.u])
 
     def memory(self) -> Any:
         """Return goal and setpoint."""

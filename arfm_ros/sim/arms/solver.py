@@ -6,7 +6,6 @@ close along the sides of what lies straight on the table.
 
 from __future__ import annotations
 
-from functools import partial
 from math import atan2, pi
 from typing import Protocol
 
@@ -117,9 +116,9 @@ class ArmSolver:
 
     def _find_ready(self, ready_m: F64) -> F64:
         arm, random = self._kinematics, np.random.default_rng(SEED)
-        draw = partial(random.uniform, np.maximum(arm.low, -pi), np.minimum(arm.high, pi))
+        low, high = np.maximum(arm.low, -pi), np.minimum(arm.high, pi)
         pose = Pose(self._into @ Pose.of(ready_m, self.down(0.0)).matrix)
-        for seed in (arm.home, *(draw() for _ in range(TRIES))):
+        for seed in (arm.home, *random.uniform(low, high, (TRIES, len(low)))):
             found = arm.inverse(pose, "", seed, arm.home)
             if _near(found):
                 return found.q

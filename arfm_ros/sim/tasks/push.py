@@ -6,6 +6,7 @@ from math import cos, pi, sin
 
 import numpy as np
 
+from arfm_ros.sim.arms.arm import Workspace
 from arfm_ros.sim.tasks import task
 from arfm_ros.sim.world import World
 
@@ -40,9 +41,7 @@ class Push:
         return float(np.clip(1.0 - self._distance_m(world) / 0.2, 0.0, 1.0))
 
     @staticmethod
-    def _draw(
-        rng: np.random.Generator, space: task.Workspace
-    ) -> tuple[task.F64, task.F64]:
+    def _draw(rng: np.random.Generator, space: Workspace) -> tuple[task.F64, task.F64]:
         low = np.array([space.x_m[0] + 0.04, space.y_m[0] + 0.04])
         high = np.array([space.x_m[1] - 0.04, space.y_m[1] - 0.04])
         while True:

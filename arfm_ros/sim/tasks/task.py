@@ -54,7 +54,7 @@ def ready(world: World, rng: np.random.Generator) -> F64:
         position = np.asarray(arm.workspace.ready_m) + rng.uniform(-SPREAD_M, SPREAD_M, 3)
         rotation = arm.solver.down(float(rng.uniform(-0.1, 0.1)))
         command[arm.own] = arm.solver.start(position, rotation)
-    return command[~world.openings]
+    return np.asarray(command[~world.openings])
 
 
 def scatter(

@@ -13,7 +13,7 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.robots.description import load_robot, read_robot
 from arfm_ros.robots.kinematics import Kinematics
 from arfm_ros.robots.poses import Pose, from_quaternions
-from arfm_ros.robots.robot import Robot
+from arfm_ros.robots.robot import ControllerChoice, Robot
 from arfm_ros.sim.arms.build import body_name, build_model, joint_name
 from arfm_ros.sim.arms.links import read_tree
 from arfm_ros.sim.arms.plan import plan_of
@@ -24,7 +24,7 @@ NAMES = ("ur5e", "gen3", "iiwa14", "fr3_two_arms", str(ARM / "arm.yaml"))
 WITH_HANDS = tuple(name for name in NAMES if name != "iiwa14")
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=("fr3", *NAMES))
 def world(request: pytest.FixtureRequest) -> World:
     return World(load_robot(request.param))
 
@@ -58,6 +58,36 @@ def test_every_mass_of_the_description_is_in_the_model(name: str) -> None:
     for link in tree.links.values():
         if link.inertia is not None:
             assert model.body(body_name(link.name)).mass[0] == pytest.approx(link.inertia.mass)
+
+
+def test_a_model_of_the_urdf_moves_as_the_hand_made_one_of_the_fr3() -> None:
+    robot = load_robot("fr3")
+    own = World(robot)
+    arm = replace(robot.group("arm"), controller=ControllerChoice("jtc"))
+    made = World(replace(robot, groups=(arm, robot.group("gripper"))))
+    assert own.model.ngeom != made.model.ngeom
+    names = robot.group("arm").names
+    for seed in range(4):
+        start = posture(robot, seed)
+        inertias, weights = [], []
+        for world, joints in ((own, names), (made, [joint_name(n) for n in names])):
+            world.reset(start, gripper=0.5)
+            places = [int(world.model.joint(joint).dofadr[0]) for joint in joints]
+            inertias.append(joint_inertia(world, places))
+            weights.append(world.data.qfrc_bias[places])
+        np.testing.assert_allclose(inertias[0], inertias[1], atol=1e-5)
+        np.testing.assert_allclose(weights[0], weights[1], atol=1e-4)
+
+
+def joint_inertia(world: World, places: list[int]) -> np.ndarray:
+    """Return the joint-space inertia [N, N] of some degrees of freedom."""
+    unit, column, found = np.zeros(world.model.nv), np.zeros(world.model.nv), []
+    for place in places:
+        unit[:] = 0.0
+        unit[place] = 1.0
+        mujoco.mj_mulM(world.model, world.data, column, unit)
+        found.append(column[places].copy())
+    return np.array(found)
 
 
 def test_an_arm_at_rest_stands_still_under_gravity(world: World) -> None:

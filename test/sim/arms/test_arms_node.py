@@ -108,9 +108,7 @@ def test_without_control_msgs_the_gripper_is_a_plain_topic_of_radians(ur5e: Robo
     sender = ur5e.client.node.create_publisher(Float64MultiArray, name, 1)
     ur5e.client.until(lambda: sender.get_subscription_count())
     sender.publish(Float64MultiArray(data=[0.6]))
-    ur5e.client.until(
-        lambda: abs(ur5e.positions()["robotiq_85_left_knuckle_joint"] - 0.6) < 0.02
-    )
+    ur5e.client.until(lambda: abs(ur5e.positions()["robotiq_85_left_knuckle_joint"] - 0.6) < 0.02)
 
 
 def test_two_arms_have_a_namespace_each_and_do_not_mix() -> None:
