@@ -220,26 +220,17 @@ class GroupInputs:
         return why
 
     def _serve(self, group: Group, topic: Topic) -> None:
-        from rclpy.action import ActionServer
+        from arfm_ros.nodes.sim_gripper import GripperAction
 
-        kind = topics.interface(INTERFACES[topic.kind])
+        def take(request: Any) -> str:
+            return self._take(group, topic.name, READERS[topic.kind](request, 0))
 
-        def execute(handle: Any) -> Any:
-            refused = self._take(group, topic.name, READERS[topic.kind](handle.request, 0))
-            handle.abort() if refused else handle.succeed()
-            result, parallel = kind.Result(), topic.kind == "ParallelGripperCommand"
-            if not parallel:
-                result.position, result.reached_goal = self._read(group), not refused
-            return result
+        def position() -> float:
+            with self._lock:
+                return float(self._world.state(group.name).position[0])
 
-        self._actions.append(ActionServer(self._node, kind, topic.name, execute))
-
-    def _read(self, group: Group) -> float:
-        """Return the gripper's position in the numbers of its messages."""
         axis = group.axes[0]
-        with self._lock:
-            opening = float(self._world.state(group.name).position[0])
-        return (opening - axis.offset) / axis.scale
+        self._actions.append(GripperAction(self._node, topic, axis, take, position))
 
 
 def _trajectory(message: Any, skew_ns: int) -> JtcMessage:

@@ -29,6 +29,7 @@ from arfm_ros.sim.world import World
 
 F64 = NDArray[np.float64]
 TICK_MS = 10
+DEFAULT_ROBOT = "fr3"
 HELD_MS, TAIL_MS = 300, 500
 TAKEOVER_S = 6.0
 
@@ -40,7 +41,7 @@ class DemoOptions:
     quality: Quality = field(default_factory=Quality)
     wide: float = 0.0  # share of episodes that start anywhere over the table
     thrown: float = 0.0  # share of episodes in which the arm is thrown off its way
-    robot: str = "fr3"  # of config/robots, or a YAML file
+    robot: str = DEFAULT_ROBOT  # of config/robots, or a YAML file
     takeover: Path | None = None  # bundle that drives first, until the expert takes over
     limit_s: float = 10.0
     # None: all there are; none: physics only, for policies that see object poses

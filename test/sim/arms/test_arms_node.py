@@ -27,9 +27,10 @@ DESCRIPTION = topics.Topic(
 class Robot:
     """A simulated robot and a client of it."""
 
-    def __init__(self, robot: str, states: tuple[str, ...]) -> None:
+    def __init__(self, robot: str, states: tuple[str, ...], cameras: bool = False) -> None:
         domain, self._reservation = reserve_domain()
-        words = ("-p", f"robot:={robot}", "-p", "task:=reach", "-p", "cameras:=['']")
+        words = ["-p", f"robot:={robot}", "-p", "task:=reach"]
+        words += [] if cameras else ["-p", "cameras:=['']"]
         self.process, self.client = start(domain, *words), SimClient(domain)
         self.rows = [topics.JOINT_STATES.at(name) for name in states]
         for row in (*self.rows, topics.DIAGNOSTICS, topics.CURRENT_POSE, DESCRIPTION):
@@ -141,5 +142,19 @@ def test_published_names_scales_and_offsets_of_a_made_up_arm() -> None:
         goal = np.array(list(arm.values())) + np.array([0, 0, 0.2, 0, 0, 0])
         sender.publish(trajectory(tuple(arm), {0.5: goal}))
         robot.client.until(lambda: abs(robot.positions()["motor_3"] - goal[2]) < 1e-3)
+    finally:
+        robot.close()
+
+
+def test_each_camera_is_on_the_topic_that_the_yaml_names() -> None:
+    robot = Robot("gen3", ("joint_states",), cameras=True)
+    try:
+        for name in ("camera/color/image_raw", "scene/image_raw"):
+            row = topics.IMAGE.at(name)
+            robot.client.listen(row)
+            robot.client.until(lambda row=row: robot.client.heard[row.name])
+        info = topics.CAMERA_INFO.at("camera/color/camera_info")
+        robot.client.listen(info)
+        robot.client.until(lambda: robot.client.heard[info.name])
     finally:
         robot.close()
