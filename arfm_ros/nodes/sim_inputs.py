@@ -18,6 +18,7 @@ import numpy as np
 from rclpy.node import Node
 
 from arfm_ros.nodes import topics
+from arfm_ros.nodes.sim_params import has_stock_topics
 from arfm_ros.robots.controllers.controller import Topic
 from arfm_ros.robots.controllers.messages import INTERFACES
 from arfm_ros.robots.controllers.registry import make_controller
@@ -31,7 +32,7 @@ from arfm_ros.robots.robot import Group
 from arfm_ros.sim.crisp import CrispController
 from arfm_ros.sim.jtc import JtcMessage
 from arfm_ros.sim.jtc_segment import Point
-from arfm_ros.sim.world import World, is_fr3
+from arfm_ros.sim.world import World
 
 NS = 1_000_000_000
 ACTIONS = ("GripperCommand", "ParallelGripperCommand")
@@ -63,7 +64,7 @@ def inputs_of(
 
     `skew_ns`: what to take from ROS time to get the world's.
     """
-    if is_fr3(world.robot):
+    if has_stock_topics(world):
         return Fr3Inputs(node, world, lock, controller)
     return GroupInputs(node, world, lock, skew_ns)
 

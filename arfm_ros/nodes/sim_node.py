@@ -34,7 +34,7 @@ from arfm_ros.robots.description import load_robot
 from arfm_ros.sim.crisp import CONTROLLERS
 from arfm_ros.sim.pace import ClockOffset, Divider, Pace
 from arfm_ros.sim.render import SceneState
-from arfm_ros.sim.tasks import TASKS
+from arfm_ros.sim.tasks import tasks_of
 from arfm_ros.sim.timeline import Instant, Send, Timeline
 from arfm_ros.sim.trial import Trial
 from arfm_ros.sim.world import STEP_NS, World
@@ -134,7 +134,7 @@ class SimNode(Node):
         return response
 
     def _refuse_bad(self, parameters: Sequence[Parameter]) -> SetParametersResult:
-        choices = {"task": tuple(TASKS), "controller": CONTROLLERS}
+        choices = {"task": tasks_of(self._world), "controller": CONTROLLERS}
         for one in parameters:
             allowed = choices.get(one.name, (one.value,))
             if one.value not in allowed:

@@ -21,12 +21,13 @@ from std_msgs.msg import String
 from arfm_ros.control import fr3
 from arfm_ros.nodes import topics
 from arfm_ros.nodes.diagnostics import Health, status
+from arfm_ros.nodes.sim_params import has_stock_topics
 from arfm_ros.robots.poses import Pose, from_quaternions
 from arfm_ros.robots.robot import Group
 from arfm_ros.sim.arms.links import read_tree
 from arfm_ros.sim.robot import RobotState
 from arfm_ros.sim.timeline import Send
-from arfm_ros.sim.world import World, is_fr3
+from arfm_ros.sim.world import World
 
 DESCRIPTION = topics.Topic(
     "robot_description", "std_msgs/msg/String", topics.LATCHED, topics.LATCHED
@@ -55,7 +56,7 @@ def outputs_of(node: Node, world: World) -> Outputs:
     if world.robot.description:
         told = topics.publisher(node, DESCRIPTION)
         told.publish(String(data=world.robot.description))
-    return Fr3Outputs(node, world) if is_fr3(world.robot) else GroupOutputs(node, world)
+    return Fr3Outputs(node, world) if has_stock_topics(world) else GroupOutputs(node, world)
 
 
 class Fr3Outputs:

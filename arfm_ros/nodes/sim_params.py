@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from arfm_ros.nodes.params import knob
 from arfm_ros.sim.crisp import CONTROLLERS, JOINT
 from arfm_ros.sim.tasks import TASKS
-from arfm_ros.sim.world import World
+from arfm_ros.sim.world import World, default_robot, is_fr3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,19 @@ class SimParams:
     jpeg_quality: int = knob(95, "quality of /compressed images", 1, 100)
     publish_clock: bool = knob(False, "publish /clock and stamp with simulated time")
     view: bool = knob(False, "open MuJoCo's viewer (needs a display)")
+
+
+def has_stock_topics(world: World) -> bool:
+    """Tell whether the robot is the FR3 with the topics of config/robots/fr3.yaml."""
+    stock = default_robot()
+    if not is_fr3(world.robot):
+        return False
+    pairs = zip(world.robot.groups, stock.groups, strict=True)
+    return all(
+        (a.state_topics, dict(a.command_topics), a.controller.kind)
+        == (b.state_topics, dict(b.command_topics), b.controller.kind)
+        for a, b in pairs
+    )
 
 
 def cameras_of(names: tuple[str, ...], world: World) -> Mapping[str, str]:

@@ -36,11 +36,15 @@ class Task(Protocol):
         """Return how far the task is, 0 at the start and 1 at the goal."""
 
 
+def graspers(world: World) -> tuple[Arm, ...]:
+    """List the arms with a hand of two fingers."""
+    return tuple(a for a in world.arms if a.opening is not None and len(a.fingers) == 2)
+
+
 def lifter(world: World) -> Arm:
     """Return the arm that grasps: the first one with a hand; `ConfigError` where none has."""
-    for arm in world.arms:
-        if arm.opening is not None and len(arm.fingers) == 2:
-            return arm
+    for arm in graspers(world):
+        return arm
     raise ConfigError(
         f"robot '{world.robot.name}' has no gripper of two fingers to grasp with: only the task "
         "reach is for it"

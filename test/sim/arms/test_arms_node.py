@@ -15,10 +15,13 @@ from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from arfm_ros.nodes import topics
-from arfm_ros.robots.description import load_robot
+from arfm_ros.robots.description import find_robot, load_robot
 from arfm_ros.up.domain import reserve_domain
 
 MADE_UP = Path(__file__).parents[2] / "robots" / "made_up_arm" / "arm.yaml"
+MOVED = """    state_topics: [franka/joint_states]
+    command_topics: {command: franka/target_joint}
+"""
 DESCRIPTION = topics.Topic(
     "robot_description", "std_msgs/msg/String", topics.LATCHED, topics.LATCHED
 )
@@ -156,5 +159,33 @@ def test_each_camera_is_on_the_topic_that_the_yaml_names() -> None:
         info = topics.CAMERA_INFO.at("camera/color/camera_info")
         robot.client.listen(info)
         robot.client.until(lambda: robot.client.heard[info.name])
+    finally:
+        robot.close()
+
+
+def test_an_fr3_with_other_topics_listens_and_reports_there(tmp_path: Path) -> None:
+    given = find_robot("fr3")
+    text = given.read_text().replace("urdf/fr3.urdf", str(given.parent / "urdf" / "fr3.urdf"))
+    text = text.replace("    state_topics: [joint_states]\n", MOVED)
+    assert MOVED in text
+    (tmp_path / "moved.yaml").write_text(text)
+    robot = Robot(str(tmp_path / "moved.yaml"), ("franka/joint_states",))
+    try:
+        names = load_robot("fr3").group("arm").names
+        goal = [robot.positions()[name] + 0.05 for name in names]
+        sender = robot.client.node.create_publisher(JointState, "franka/target_joint", 1)
+        robot.client.until(lambda: sender.get_subscription_count())
+        sender.publish(JointState(name=list(names), position=goal, velocity=[0.0] * 7))
+        robot.client.until(lambda: abs(robot.positions()[names[0]] - goal[0]) < 2e-3)
+    finally:
+        robot.close()
+
+
+def test_a_task_that_the_robot_cannot_do_is_refused_when_it_is_set() -> None:
+    robot = Robot("iiwa14", ("joint_states",))
+    try:
+        (result,) = robot.client.set(task="lift")
+        assert not result.successful and "needs one of reach" in result.reason
+        reset(robot.client, "reach", 3)
     finally:
         robot.close()
