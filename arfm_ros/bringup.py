@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from arfm_ros.core.errors import ConfigError
@@ -138,7 +139,7 @@ def _robot(name: str) -> str:
 def _simulated_arbiter(robot: str) -> dict[str, object]:
     """The simulated controller's gains are known, and nobody stands beside it: full speed."""
     if robot not in {FRANKA, "fr3", "fr3_two_arms"}:
-        return {"speed": 1.0}
+        return {"speed": 1.0, "plain_grippers": find_spec("control_msgs") is None}
     from arfm_ros.control.crisp_gains import TUNED  # numpy: not for those who only want help
 
     return {

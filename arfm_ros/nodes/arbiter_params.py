@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from arfm_ros.core.decision import ArbiterConfig
 from arfm_ros.core.watch import WatchConfig
-from arfm_ros.nodes.arbiter_robot import DrivenRobot, with_controller
+from arfm_ros.nodes.arbiter_robot import DrivenRobot, with_controller, with_plain_grippers
 from arfm_ros.nodes.params import knob
 from arfm_ros.robots.description import load_robot
 from arfm_ros.robots.robot import Robot
@@ -24,6 +24,9 @@ class ArbiterParams:
     robot: str = knob("fr3", "name in config/robots, or the path of a YAML")
     controller: str = knob("", "kind of controller of the arms (docs/controllers.md), '': YAML's")
     command_topic: str = knob("", "command topic of the arm, '': the controller's own")
+    plain_grippers: bool = knob(
+        False, "numbers on CONTROLLER/commands for grippers with an action: without control_msgs"
+    )
     speed: float = knob(
         FIRST_RUN_SPEED,
         "how fast plans are played and limits count, 1: as planned; raise it once the first runs "
@@ -91,6 +94,8 @@ class ArbiterParams:
         }
         options = {name: value for name, value in given.items() if value}
         robot = load_robot(self.robot)
+        if self.plain_grippers:
+            robot = with_plain_grippers(robot)
         return with_controller(robot, self.controller, self.command_topic, options)
 
     def config(self, driven: DrivenRobot) -> ArbiterConfig:

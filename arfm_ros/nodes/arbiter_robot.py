@@ -16,8 +16,10 @@ from arfm_ros.core.decision import Lane
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.safety import F64, Limits
 from arfm_ros.core.space import Space
+from arfm_ros.nodes.arbiter_actions import is_action
 from arfm_ros.robots import limits as robot_limits
 from arfm_ros.robots.controllers.controller import COMMAND, Tools
+from arfm_ros.robots.controllers.registry import make_controller
 from arfm_ros.robots.controllers.whole import WholeRobot, columns
 from arfm_ros.robots.limits import Clamps
 from arfm_ros.robots.robot import ControllerChoice, Group, Robot
@@ -46,6 +48,26 @@ def with_controller(robot: Robot, kind: str, topic: str, options: Mapping[str, A
         return replace(group, controller=choice, command_topics=topics)
 
     return replace(robot, groups=tuple(changed(group) for group in robot.groups))
+
+
+def with_plain_grippers(robot: Robot) -> Robot:
+    """Return the robot with numbers on CONTROLLER/commands where its grippers have actions.
+
+    As the simulation has it where control_msgs is not installed.
+    """
+
+    def plain(group: Group) -> Group:
+        (topic, *_) = make_controller(group).topics(group) if group.kind == "gripper" else (None,)
+        if topic is None or not is_action(topic):
+            return group
+        name = f"{topic.name.rpartition('/')[0]}/commands"
+        return replace(
+            group,
+            controller=ControllerChoice("float64_array"),
+            command_topics={COMMAND: name},
+        )
+
+    return replace(robot, groups=tuple(plain(group) for group in robot.groups))
 
 
 class DrivenRobot:

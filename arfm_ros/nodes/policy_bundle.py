@@ -58,6 +58,8 @@ def load_checked(params: PolicyParams) -> Loaded:
 
 def commanded(spec: PolicySpec, robot: Robot) -> tuple[str, ...]:
     """Return the axes of the groups that a policy commands; a whole group may be left alone."""
+    if any(name not in robot.names for name in spec.action_names):
+        return robot.names  # a policy of another robot
     named = [g for g in robot.groups if any(name in spec.action_names for name in g.names)]
     return tuple(name for group in named or robot.groups for name in group.names)
 
