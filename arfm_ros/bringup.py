@@ -107,7 +107,7 @@ def stack(setup: Setup) -> tuple[NodeProcess, ...]:
     if setup.sim:
         parameters["rollout_node"] = _rollout(setup)
     if setup.robot != FRANKA:
-        for name in {"sim_node", "policy_node", "arbiter_node"} & set(parameters):
+        for name in set(parameters) - {"rollout_node"}:
             parameters[name] = {**parameters[name], "robot": _robot(setup.robot)}
     config = str(share("config", "franka.yaml")) if setup.robot == FRANKA else ""
     common = {"env": environment(setup.sim), "namespace": setup.namespace, "config": config}

@@ -23,8 +23,10 @@ from arfm_ros.nodes.params import declare, knob
 from arfm_ros.nodes.real_time import make_way
 from arfm_ros.nodes.recorder_intake import Intake
 from arfm_ros.nodes.recorder_session import Session
+from arfm_ros.nodes.robot_topics import rows
 from arfm_ros.nodes.spin import run
 from arfm_ros.nodes.topics import Topic
+from arfm_ros.robots.description import load_robot
 
 IN_FLIGHT_S = 0.1  # what was published before `stop` may still be on its way for so long
 CLOSE_TIMEOUT_S = 60.0
@@ -64,6 +66,7 @@ class RecorderParams:
     """What to record, where, and how much may wait for the disk."""
 
     out: str = knob("episodes", "folder that gets one folder per episode")
+    robot: str = knob("fr3", "whose topics to record: a name in config/robots, or a YAML")
     cameras: tuple[str, ...] = knob(("scene", "wrist"), "cameras to record")
     images: str = knob("raw", "which images of them", choices=tuple(IMAGES))
     topics: tuple[str, ...] = knob((), "topics to record instead of the default set")
@@ -79,7 +82,9 @@ def chosen(params: RecorderParams) -> tuple[list[Topic], list[str]]:
     for camera in params.cameras:
         for row in (topics.IMAGE, topics.COMPRESSED_IMAGE, topics.CAMERA_INFO):
             known[row.of(camera).name] = row.of(camera)
-    names = [row.name for row in ALWAYS]
+    own = {row.name: row for row in rows(load_robot(params.robot))}
+    known = own | known
+    names = list(dict.fromkeys([*(row.name for row in ALWAYS), *own]))
     for camera in params.cameras:
         names += [row.of(camera).name for row in (*IMAGES[params.images], topics.CAMERA_INFO)]
     names = [*(params.topics or names), *params.extra_topics]
@@ -92,13 +97,13 @@ class RecorderNode(Node):
     def __init__(self) -> None:
         super().__init__("recorder_node")
         self._params = declare(self, RecorderParams)
-        rows, self._unresolved = chosen(self._params)
-        if not rows and not self._unresolved:
+        found, self._unresolved = chosen(self._params)
+        if not found and not self._unresolved:
             raise ConfigError("recorder_node has nothing to record: set 'topics'")
-        latched = [str(self.resolve_topic_name(r.name)) for r in rows if r.writer.latched]
+        latched = [str(self.resolve_topic_name(r.name)) for r in found if r.writer.latched]
         self._session = Session(self._params.buffer_mb * MB, latched)
         self._intake = Intake(self, self._session.receive, self._params.period_ms / 1000)
-        for row in rows:
+        for row in found:
             self._intake.add(row)
         self._intake.start()
         self._state = topics.publisher(self, topics.RECORDER_STATE)
