@@ -1,6 +1,5 @@
 """Other robots than the FR3 as real ROS 2 processes: their topics, names, units and refusals."""
 
-import signal
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,48 +8,19 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
+from arms_rig import Robot
 from sensor_msgs.msg import JointState
-from sim_rig import SimClient, reset, start
+from sim_rig import reset
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from arfm_ros.nodes import topics
 from arfm_ros.robots.description import find_robot, load_robot
-from arfm_ros.up.domain import reserve_domain
 
 MADE_UP = Path(__file__).parents[2] / "robots" / "made_up_arm" / "arm.yaml"
 MOVED = """    state_topics: [franka/joint_states]
     command_topics: {command: franka/target_joint}
 """
-DESCRIPTION = topics.Topic(
-    "robot_description", "std_msgs/msg/String", topics.LATCHED, topics.LATCHED
-)
-
-
-class Robot:
-    """A simulated robot and a client of it."""
-
-    def __init__(self, robot: str, states: tuple[str, ...], cameras: bool = False) -> None:
-        domain, self._reservation = reserve_domain()
-        words = ["-p", f"robot:={robot}", "-p", "task:=reach"]
-        words += [] if cameras else ["-p", "cameras:=['']"]
-        self.process, self.client = start(domain, *words), SimClient(domain)
-        self.rows = [topics.JOINT_STATES.at(name) for name in states]
-        for row in (*self.rows, topics.DIAGNOSTICS, topics.CURRENT_POSE, DESCRIPTION):
-            self.client.listen(row)
-        self.client.until(lambda: self.client.heard[states[0]], timeout_s=60.0)
-
-    def positions(self, number: int = 0) -> dict[str, float]:
-        message = self.client.count(self.rows[number], 1)[-1]
-        return dict(zip(message.name, message.position))
-
-    def close(self) -> None:
-        self.client.close()
-        self.process.send_signal(signal.SIGINT)
-        output, _ = self.process.communicate(timeout=20)
-        if self._reservation is not None:
-            self._reservation.close()
-        assert self.process.returncode == 0 and "Traceback" not in output, output
 
 
 def trajectory(joints: tuple[str, ...], points: dict[float, np.ndarray]) -> JointTrajectory:
@@ -116,8 +86,7 @@ def test_without_control_msgs_the_gripper_is_a_plain_topic_of_radians(ur5e: Robo
 
 
 def test_two_arms_have_a_namespace_each_and_do_not_mix() -> None:
-    robot = Robot("fr3_two_arms", ("left/joint_states", "right/joint_states"))
-    try:
+    with Robot("fr3_two_arms", ("left/joint_states", "right/joint_states")) as robot:
         names = load_robot("fr3_two_arms").group("left_arm").names
         before, other = robot.positions(0), robot.positions(1)
         assert tuple(before) == names and "gripper_joint" not in before
@@ -128,13 +97,10 @@ def test_two_arms_have_a_namespace_each_and_do_not_mix() -> None:
         robot.client.until(lambda: abs(robot.positions(0)[names[0]] - goal[0]) < 2e-3)
         now = robot.positions(1)
         assert all(abs(now[name] - other[name]) < 1e-3 for name in other)
-    finally:
-        robot.close()
 
 
 def test_published_names_scales_and_offsets_of_a_made_up_arm() -> None:
-    robot = Robot(str(MADE_UP), ("joint_states", "hand/joint_states"))
-    try:
+    with Robot(str(MADE_UP), ("joint_states", "hand/joint_states")) as robot:
         reset(robot.client, "reach", 2)
         arm = robot.positions()
         assert list(arm) == ["rail", "turn", "motor_3", "bend", "nod", "roll"]
@@ -145,13 +111,10 @@ def test_published_names_scales_and_offsets_of_a_made_up_arm() -> None:
         goal = np.array(list(arm.values())) + np.array([0, 0, 0.2, 0, 0, 0])
         sender.publish(trajectory(tuple(arm), {0.5: goal}))
         robot.client.until(lambda: abs(robot.positions()["motor_3"] - goal[2]) < 1e-3)
-    finally:
-        robot.close()
 
 
 def test_each_camera_is_on_the_topic_that_the_yaml_names() -> None:
-    robot = Robot("gen3", ("joint_states",), cameras=True)
-    try:
+    with Robot("gen3", ("joint_states",), cameras=True) as robot:
         for name in ("camera/color/image_raw", "scene/image_raw"):
             row = topics.IMAGE.at(name)
             robot.client.listen(row)
@@ -159,8 +122,6 @@ def test_each_camera_is_on_the_topic_that_the_yaml_names() -> None:
         info = topics.CAMERA_INFO.at("camera/color/camera_info")
         robot.client.listen(info)
         robot.client.until(lambda: robot.client.heard[info.name])
-    finally:
-        robot.close()
 
 
 def test_an_fr3_with_other_topics_listens_and_reports_there(tmp_path: Path) -> None:
@@ -169,23 +130,17 @@ def test_an_fr3_with_other_topics_listens_and_reports_there(tmp_path: Path) -> N
     text = text.replace("    state_topics: [joint_states]\n", MOVED)
     assert MOVED in text
     (tmp_path / "moved.yaml").write_text(text)
-    robot = Robot(str(tmp_path / "moved.yaml"), ("franka/joint_states",))
-    try:
+    with Robot(str(tmp_path / "moved.yaml"), ("franka/joint_states",)) as robot:
         names = load_robot("fr3").group("arm").names
         goal = [robot.positions()[name] + 0.05 for name in names]
         sender = robot.client.node.create_publisher(JointState, "franka/target_joint", 1)
         robot.client.until(lambda: sender.get_subscription_count())
         sender.publish(JointState(name=list(names), position=goal, velocity=[0.0] * 7))
         robot.client.until(lambda: abs(robot.positions()[names[0]] - goal[0]) < 2e-3)
-    finally:
-        robot.close()
 
 
 def test_a_task_that_the_robot_cannot_do_is_refused_when_it_is_set() -> None:
-    robot = Robot("iiwa14", ("joint_states",))
-    try:
+    with Robot("iiwa14", ("joint_states",)) as robot:
         (result,) = robot.client.set(task="lift")
         assert not result.successful and "needs one of reach" in result.reason
         reset(robot.client, "reach", 3)
-    finally:
-        robot.close()
