@@ -58,6 +58,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--urdf", type=Path, help="robot description: units and limits of a new policy's joints"
     )
+    parser.add_argument(
+        "--robot",
+        default="",
+        help="name in config/robots or YAML file: whose axes a new policy has (docs/robots.md)",
+    )
+    parser.add_argument(
+        "--topics",
+        type=Path,
+        help="YAML file, with --robot: which topic of foreign bags holds what (docs/episodes.md)",
+    )
     parser.add_argument("--init", type=Path, help="start from the weights of this run or bundle")
     parser.add_argument(
         "--new-velocity",
@@ -145,7 +155,7 @@ def run(args: argparse.Namespace) -> int:
         init=args.init,
         resume=args.resume,
         new_velocity=args.new_velocity,
-        **new_policy(args),
+        **{**recorded_robot(args), **new_policy(args)},
     )
     session.start(plan, command(args))
     return 0
@@ -159,6 +169,29 @@ def _check_eyes(args: argparse.Namespace) -> None:
         if getattr(args, flag) and not (args.init or args.resume):
             name = flag.replace("_", "-")
             raise ConfigError(f"--{name} without --init: needs a policy whose eyes are trained")
+
+
+def recorded_robot(args: argparse.Namespace) -> dict[str, Any]:
+    """Read the robot of the episodes, which topic of these holds what, and its cameras."""
+    from arfm_ros.core.errors import ConfigError
+    from arfm_ros.episodes.read.topic_map import load_topic_map
+    from arfm_ros.episodes.read.topics import topics_of
+    from arfm_ros.learn.model import ModelConfig
+    from arfm_ros.robots.description import load_robot
+
+    if args.topics and not args.robot:
+        raise ConfigError("--topics needs --robot: whose joints the topics tell of")
+    if not args.robot:
+        return {}
+    if args.urdf:
+        raise ConfigError("--urdf with --robot: the robot has a description of its own")
+    robot = load_robot(args.robot)
+    topics = load_topic_map(args.topics, robot) if args.topics else topics_of(robot)
+    given: dict[str, Any] = {"robot": robot, "topics": topics}
+    if topics.cameras:
+        cameras = tuple(_camera(name) for name, _ in topics.cameras)
+        given["model"] = ModelConfig(cameras=cameras)
+    return given
 
 
 def new_policy(args: argparse.Namespace) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import struct
 import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from arfm_ros.control.embodiment import FR3, Embodiment, gripper_columns
+from arfm_ros.control.embodiment import Embodiment, default, gripper_columns
 from arfm_ros.core.data import F32, U8
 from arfm_ros.core.errors import EpisodeError
 from arfm_ros.core.text import tokenize
+from arfm_ros.episodes.read.topics import OWN, Topics
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.task_state import read_task_state
-from arfm_ros.episodes.windows import EpisodeArrays, action_chunk, read_episode
+from arfm_ros.episodes.windows import EpisodeArrays, Wanted, action_chunk, read_windows
 from arfm_ros.learn.rewards import TERMS, human_steps, returns_to_go
 
 VERSION = 2
@@ -36,14 +37,15 @@ class FramesConfig:
     """What is read from the episodes; a change makes a new cache."""
 
     cameras: tuple[tuple[str, int, int], ...] = (("scene", 96, 128), ("wrist", 96, 128))
-    robot: Embodiment = FR3
+    robot: Embodiment = field(default_factory=default)
     horizon: int = 16
     dt_ns: int = 50_000_000
     tokens: int = 16
     vocabulary: int = 512
     success_only: bool = False
     authority: tuple[str, ...] = ()  # keep only chunks commanded by these; empty: all
-    objects: tuple[str, ...] = ()  # numbers of objects behind the joints in the state: cube_x, ...
+    objects: tuple[str, ...] = ()  # numbers of objects behind the joints in the state
+    topics: Topics = OWN  # which topic holds what
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ def find_episodes(roots: Sequence[Path]) -> list[Path]:
         raise EpisodeError(f"no such folder: {', '.join(missing)}; give folders of episodes")
     found = {bag.parent for root in roots for bag in root.rglob("*.mcap")}
     if not found:
+        if any(next(root.rglob("*.db3"), None) for root in roots):
+            raise EpisodeError("bags of sqlite3 (*.db3) are not read: `ros2 bag convert` to mcap")
         places = ", ".join(str(r) for r in roots)
         raise EpisodeError(f"no episode (*.mcap) below {places}; record some or run `arfm demos`")
     return sorted(found)
@@ -117,12 +121,17 @@ def _cache_key(folders: Sequence[Path], config: FramesConfig) -> str:
 
 
 def _what_is_read(config: FramesConfig) -> dict[str, Any]:
-    """Give what decides the frames; the FR3's names alone, so that its older caches stay valid."""
+    """Give what decides the frames; of the default robot its names alone.
+
+    So older caches of it stay valid. Topics count where they are not those of our recordings.
+    """
     robot = config.robot
     grippers = gripper_columns((*robot.state, *robot.action))
     read = {("names" if k == "robot" else k): v for k, v in asdict(config).items()}
     read["names"] = [robot.state_names, robot.action_names, grippers]
-    return read if robot != FR3 else read | {"names": robot.action_names}
+    if config.topics == OWN:
+        del read["topics"]
+    return read if robot != default() else read | {"names": robot.action_names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +150,21 @@ def _read_all(folders: Sequence[Path], config: FramesConfig) -> Iterator[_Episod
 
 def _read(folder: Path, config: FramesConfig) -> _Episode | str:
     """Read one episode, or say why it is left out."""
-    cameras = {name: (height, width) for name, height, width in config.cameras}
     try:
         reader = EpisodeReader(folder)
         if reader.damage:
             return f"{folder.name}: {reader.damage[0]}"
-        robot = config.robot
-        names = (robot.state_names, robot.action_names)
-        arrays = read_episode(folder, cameras, *names, config.dt_ns, config.objects)
-        return _Episode(arrays, returns_to_go(arrays, read_task_state(reader), robot))
+        arrays = read_windows(reader, _wanted(config))
+        return _Episode(arrays, returns_to_go(arrays, read_task_state(reader), config.robot))
     except (EpisodeError, struct.error, ValueError, IndexError) as error:  # a damaged message
         return f"{folder.name}: {error}"
+
+
+def _wanted(config: FramesConfig) -> Wanted:
+    cameras = {name: (height, width) for name, height, width in config.cameras}
+    robot = config.robot
+    names = (robot.state_names, robot.action_names)
+    return Wanted(cameras, *names, config.dt_ns, config.objects, config.topics)
 
 
 def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str) -> None:

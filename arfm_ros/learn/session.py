@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from arfm_ros.control.embodiment import FR3, Embodiment, read_urdf
+from arfm_ros.control.embodiment import Embodiment, default, read_urdf
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.spec import Rtc
 from arfm_ros.engines.bundle import POLICY
+from arfm_ros.episodes.read.topics import OWN, Topics
 from arfm_ros.learn.checkpoint import NAME, Checkpoint, load_checkpoint, machine, stage
 from arfm_ros.learn.dataset import Sampler, make_sampler, rows_of, split_episodes
 from arfm_ros.learn.fitting import fit_rows, fit_statistics, load_together
@@ -25,11 +26,12 @@ from arfm_ros.learn.from_bundle import bundle_checkpoint
 from arfm_ros.learn.group import ALONE, Group, join_group
 from arfm_ros.learn.loop import Run, train
 from arfm_ros.learn.model import FlowPolicy, ModelConfig
-from arfm_ros.learn.recorded import check_recorded, embodiment_of, look_at
+from arfm_ros.learn.recorded import Recorded, check_recorded, embodiment_of, look_at
 from arfm_ros.learn.resume import check_same_run
 from arfm_ros.learn.return_conditioned import ReturnConditioned
 from arfm_ros.learn.rl_signal import make_signal
 from arfm_ros.learn.train import TrainConfig, Trainer
+from arfm_ros.robots.robot import Robot
 
 STARTED_FROM = "started_from"  # in the provenance
 
@@ -49,7 +51,9 @@ class Plan:
     new_velocity: bool = False  # `init` gives what it sees, not how it acts
     model: ModelConfig = field(default_factory=ModelConfig)
     cache: Path | None = None  # of the frames, for several runs on the same data; else in `out`
-    urdf: Path | None = None  # with the limits and units of joints that are not the FR3's
+    robot: Robot | None = None  # whose axes a new policy has; None: those that were commanded
+    topics: Topics = OWN  # which topic of the episodes holds what
+    urdf: Path | None = None  # limits and units of joints where no robot is named
     dt_ns: int = 50_000_000  # between two actions; `init` has its own
 
 
@@ -191,18 +195,26 @@ def _name_outliers(count: int, of: int, limit: float, say: Callable[[str], None]
 
 def _read_as(plan: Plan, begin: Checkpoint | None) -> FramesConfig:
     """Decide how frames are read: as `begin` needs them, else as the episodes have them."""
-    recorded = look_at(plan.data)
+    recorded = look_at(plan.data, plan.topics)
     if begin is not None:
-        robot = Embodiment.of(begin.spec, len(begin.config.objects))
+        robot = Embodiment.of_policy(begin.spec, len(begin.config.objects))
         config = frames_config(begin.config, robot, begin.spec.dt_ns)
         folder = plan.out if plan.resume else plan.init
         who = f"the policy in {folder} (give episodes of its robot, or train without --init)"
     else:
-        known = read_urdf(plan.urdf) if plan.urdf else {}
-        config = frames_config(plan.model, embodiment_of(recorded, known), plan.dt_ns)
-        who = "what is asked for (--camera, --dt)"
+        config = frames_config(plan.model, _robot(plan, recorded), plan.dt_ns)
+        named = ", --robot; --topics: commands, next_state, groups" if plan.robot else ""
+        who = f"what is asked for (--camera, --dt{named})"
     check_recorded(recorded, config, who)
-    return replace(config, success_only=plan.success_only, authority=plan.authority)
+    chosen = {"success_only": plan.success_only, "authority": plan.authority}
+    return replace(config, topics=plan.topics, **chosen)
+
+
+def _robot(plan: Plan, recorded: Recorded | None) -> Embodiment:
+    """Take the robot that is named, else what the episodes tell of theirs."""
+    if plan.robot is not None:
+        return Embodiment.of(plan.robot, plan.topics.groups)
+    return embodiment_of(recorded, read_urdf(plan.urdf) if plan.urdf else {})
 
 
 def _sized(model: ModelConfig, robot: Embodiment) -> ModelConfig:
@@ -212,12 +224,12 @@ def _sized(model: ModelConfig, robot: Embodiment) -> ModelConfig:
 
 
 def frames_config(
-    model: ModelConfig, robot: Embodiment = FR3, dt_ns: int = 50_000_000
+    model: ModelConfig, robot: Embodiment | None = None, dt_ns: int = 50_000_000
 ) -> FramesConfig:
     """Return how frames have to be read for a network of this shape on that robot."""
     return FramesConfig(
         cameras=model.cameras,
-        robot=robot,
+        robot=robot or default(),
         dt_ns=dt_ns,
         horizon=model.horizon,
         tokens=model.tokens,

@@ -1,0 +1,69 @@
+"""Which topic of a recording holds what: joints, commands, cameras, words, success."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from arfm_ros.robots.robot import Group, Robot, RobotAxis
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What messages call an axis: value = scale * number + offset."""
+
+    said: str
+    axis: str
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A topic of joint values; a relative name is one in the episode's namespace."""
+
+    topic: str
+    calls: tuple[Call, ...] = ()  # none: every joint under the name that it has there
+    joints: tuple[str, ...] = ()  # what the values of a message without names are called
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Where a recording holds what; the defaults are our own recordings'.
+
+    Of two topics that tell of the same axis the first one counts.
+    """
+
+    states: tuple[Source, ...] = (Source("joint_states"), Source("gripper/joint_states"))
+    commands: tuple[Source, ...] = (Source("arbiter/command"),)
+    next_state: tuple[str, ...] = ()  # axes whose command is where they were measured next
+    cameras: tuple[tuple[str, str], ...] = ()  # name, topic; of another: <name>/image_raw
+    instruction: str = ""  # words where no topic tells any
+    instruction_topic: str = "instruction"
+    task: str = ""  # where no label names one
+    success: bool | None = None  # where neither a label nor `success_topic` says
+    success_topic: str = ""  # Bool, or String "true" or "false"
+    groups: tuple[str, ...] = ()  # of the robot that are learned; none: all
+    received: bool = False  # times are those of the recorder, not of the headers
+
+
+OWN = Topics()
+
+
+def topics_of(robot: Robot) -> Topics:
+    """Return where our recordings of a robot hold its state and its pictures."""
+    states = tuple(
+        Source(topic, calls_of(group)) for group in robot.groups for topic in group.state_topics
+    )
+    cameras = tuple((camera.name, camera.topic) for camera in robot.cameras)
+    return Topics(states=states, cameras=cameras)
+
+
+def calls_of(*groups: Group) -> tuple[Call, ...]:
+    """Return what the axes of groups are called: as published, and by their own names."""
+    return tuple(call for group in groups for axis in group.axes for call in _calls(axis))
+
+
+def _calls(axis: RobotAxis) -> tuple[Call, ...]:
+    published = Call(axis.message_name, axis.name, axis.scale, axis.offset)
+    own = Call(axis.name, axis.name)
+    return (published,) if axis.message_name == axis.name else (published, own)
