@@ -55,9 +55,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "learn later (repeatable; default: DATA)",
     )
     parser.add_argument("--dt", type=float, help="s between actions of a new policy (0.05)")
+    _add_robot(parser)
+    parser.add_argument("--init", type=Path, help="start from the weights of this run or bundle")
     parser.add_argument(
-        "--urdf", type=Path, help="robot description: units and limits of a new policy's joints"
+        "--new-velocity",
+        action="store_true",
+        help="of --init keep what it sees; the velocity network begins anew",
     )
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+
+
+def _add_robot(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--robot",
         default="",
@@ -68,13 +76,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="YAML file, with --robot: which topic of foreign bags holds what (docs/episodes.md)",
     )
-    parser.add_argument("--init", type=Path, help="start from the weights of this run or bundle")
     parser.add_argument(
-        "--new-velocity",
-        action="store_true",
-        help="of --init keep what it sees; the velocity network begins anew",
+        "--urdf", type=Path, help="robot description: units and limits of a new policy's joints"
     )
-    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
