@@ -29,7 +29,7 @@ class Recorded:
     grippers: tuple[str, ...]  # measured, as openings 0..1
     commanded: tuple[str, ...]
     cameras: tuple[str, ...]
-    command_ns: int  # median time between two commands
+    command_ns: int  # median time between two commands of the axis that has most of them
 
     @property
     def measured(self) -> tuple[str, ...]:
@@ -56,19 +56,18 @@ def _look(reader: EpisodeReader, topics: Topics) -> Recorded | None:
         return None
     # of our own recordings the second topic measures tools; a robot tells itself what is a tool
     tools = read_axes(reader, OWN.states[1:]) if topics == OWN else {}
-    gaps = [np.median(np.diff(one.stamp_ns)) for one in sent.values() if _streamed(one)]
     return Recorded(
         arm=tuple(name for name in measured if name not in tools),
         grippers=tuple(tools),
         commanded=tuple(sent),
         cameras=cameras_of(reader, topics),
-        command_ns=int(min(gaps, default=0)),
+        command_ns=min((_gap_ns(one) for one in sent.values() if len(one.value) > 1), default=0),
     )
 
 
-def _streamed(axis: AxisSeries) -> bool:
-    """Tell whether what was commanded between two samples is unknown."""
-    return not axis.linear and len(axis.stamp_ns) > 1
+def _gap_ns(axis: AxisSeries) -> int:
+    """Give the median time in which it is unknown what was commanded; a gripper's may be long."""
+    return 0 if axis.linear else int(np.median(np.diff(axis.stamp_ns)))
 
 
 def embodiment_of(recorded: Recorded | None, known: Mapping[str, Axis]) -> Embodiment:
