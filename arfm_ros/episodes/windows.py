@@ -22,6 +22,7 @@ from arfm_ros.episodes.words import instruction_of, success_of
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
 U8 = NDArray[np.uint8]
+APART_NS = 60_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ def read_windows(reader: EpisodeReader, wanted: Wanted) -> EpisodeArrays:
     if task is not None:
         state = _with_objects(state, objects, task, stamps, reader)
     commands, command_ns = read_commands(reader, wanted.action, measured, topics)
+    _check_clocks(reader, stamps, command_ns)
     label = reader.label()
     return EpisodeArrays(
         images={camera: _newest(*rows, stamps) for camera, rows in frames.items()},
@@ -155,6 +157,16 @@ def _robot_states(series: Sequence[AxisSeries], stamps: I64) -> tuple[I64, F32]:
     ready = np.all([n >= 0 for n in newest], axis=0)
     columns = [one.value[n[ready]] for one, n in zip(series, newest)]
     return stamps[ready], np.stack(columns, axis=1).astype(np.float32)
+
+
+def _check_clocks(reader: EpisodeReader, seen_ns: I64, told_ns: I64) -> None:
+    """Raise `EpisodeError` where what was seen and what was commanded have two clocks."""
+    apart_ns = max(told_ns[0] - seen_ns[-1], seen_ns[0] - told_ns[-1])
+    if apart_ns > APART_NS:
+        raise EpisodeError(
+            f"{reader.folder}: commands and observations are {apart_ns / 1e9:.0f} s apart, as of "
+            "two clocks; take the recorder's for all (times: received in the topic map)"
+        )
 
 
 def _clock(task: TaskState | None) -> list[I64]:
