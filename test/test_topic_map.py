@@ -250,3 +250,11 @@ def test_big_endian_messages_say_the_same(tmp_path: Path) -> None:
 def test_a_mistake_in_a_topic_map_is_one_clear_error(text: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         read_topic_map(text, UR5E)
+
+
+def test_the_map_of_the_documentation_is_read() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "episodes.md").read_text()
+    text = page.split("```yaml")[1].split("```")[0]
+    topics = read_topic_map(text, UR5E)
+    assert len(topics.states) == 2 and len(topics.commands) == 3
+    assert topics.next_state == ("gripper",) and topics.instruction == "press the button"

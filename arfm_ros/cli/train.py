@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-images",
         action="store_true",
         help="a small new policy that sees the objects' poses, which only a simulator tells",
+    )
+    parser.add_argument(
+        "--objects",
+        default="",
+        help="of --no-images: such as cup_x,cup_yaw (default: those of the tabletop tasks)",
     )
     parser.add_argument(
         "--statistics",
@@ -205,15 +211,18 @@ def new_policy(args: argparse.Namespace) -> dict[str, Any]:
 
     names = [n for n in ("camera", "dt", "urdf", "statistics") if getattr(args, n) is not None]
     names += ["no-images"] if args.no_images else []
+    if args.objects and not args.no_images:
+        raise ConfigError("--objects without --no-images: a policy with cameras sees them there")
     if names and args.init:
         raise ConfigError(f"--{names[0]} with --init: the policy in {args.init} has its own")
     given: dict[str, Any] = {"urdf": args.urdf}
     if args.statistics:
         given["statistics"] = tuple(args.statistics)
     if args.no_images:
-        from arfm_ros.learn.blind import BLIND
+        from arfm_ros.study.blind import BLIND
 
-        given["model"] = BLIND
+        objects = tuple(name for name in args.objects.split(",") if name) or BLIND.objects
+        given["model"] = replace(BLIND, objects=objects)
     elif args.camera:
         given["model"] = ModelConfig(cameras=tuple(map(_camera, args.camera)))
     if args.dt is not None:
