@@ -23,10 +23,11 @@ from arfm_ros.episodes.windows import read_episode
 from arfm_ros.episodes.writer import EpisodeWriter
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.learn.checkpoint import load_checkpoint
-from arfm_ros.learn.frames import FramesConfig, keyframes, load_frames
+from arfm_ros.learn.frames import FramesConfig, load_frames
 from arfm_ros.learn.model import ModelConfig
 from arfm_ros.learn.recorded import embodiment_of, look_at
 from arfm_ros.learn.session import start
+from arfm_ros.learn.targets import keyframes
 from arfm_ros.wire import messages
 
 FR3 = default()

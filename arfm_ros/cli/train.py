@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arfm_ros.cli._recorded import add_robot, camera, recorded_robot
 from arfm_ros.cli._words import rebuild
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "learn later (repeatable; default: DATA)",
     )
     parser.add_argument("--dt", type=float, help="s between actions of a new policy (0.05)")
-    _add_robot(parser)
+    add_robot(parser)
     parser.add_argument("--init", type=Path, help="start from the weights of this run or bundle")
     parser.add_argument(
         "--new-velocity",
@@ -69,22 +70,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of --init keep what it sees; the velocity network begins anew",
     )
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
-
-
-def _add_robot(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--robot",
-        default="",
-        help="name in config/robots or YAML file: whose axes a new policy has (docs/robots.md)",
-    )
-    parser.add_argument(
-        "--topics",
-        type=Path,
-        help="YAML file, with --robot: which topic of foreign bags holds what (docs/episodes.md)",
-    )
-    parser.add_argument(
-        "--urdf", type=Path, help="robot description: units and limits of a new policy's joints"
-    )
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
@@ -181,35 +166,13 @@ def _check_eyes(args: argparse.Namespace) -> None:
             raise ConfigError(f"--{name} without --init: needs a policy whose eyes are trained")
 
 
-def recorded_robot(args: argparse.Namespace) -> dict[str, Any]:
-    """Read the robot of the episodes, which topic of these holds what, and its cameras."""
-    from arfm_ros.core.errors import ConfigError
-    from arfm_ros.episodes.read.topic_map import load_topic_map
-    from arfm_ros.episodes.read.topics import topics_of
-    from arfm_ros.learn.model import ModelConfig
-    from arfm_ros.robots.description import load_robot
-
-    if args.topics and not args.robot:
-        raise ConfigError("--topics needs --robot: whose joints the topics tell of")
-    if not args.robot:
-        return {}
-    if args.urdf:
-        raise ConfigError("--urdf with --robot: the robot has a description of its own")
-    robot = load_robot(args.robot)
-    topics = load_topic_map(args.topics, robot) if args.topics else topics_of(robot)
-    given: dict[str, Any] = {"robot": robot, "topics": topics}
-    if topics.cameras:
-        cameras = tuple(_camera(name) for name, _ in topics.cameras)
-        given["model"] = ModelConfig(cameras=cameras)
-    return given
-
-
 def new_policy(args: argparse.Namespace) -> dict[str, Any]:
     """Collect what describes a policy that has none before it."""
     from arfm_ros.core.errors import ConfigError
     from arfm_ros.learn.model import ModelConfig
 
-    names = [n for n in ("camera", "dt", "urdf", "statistics") if getattr(args, n) is not None]
+    own = ("camera", "dt", "urdf", "statistics", "actions")
+    names = [name for name in own if getattr(args, name) is not None]
     names += ["no-images"] if args.no_images else []
     if args.objects and not args.no_images:
         raise ConfigError("--objects without --no-images: a policy with cameras sees them there")
@@ -224,23 +187,12 @@ def new_policy(args: argparse.Namespace) -> dict[str, Any]:
         objects = tuple(name for name in args.objects.split(",") if name) or BLIND.objects
         given["model"] = replace(BLIND, objects=objects)
     elif args.camera:
-        given["model"] = ModelConfig(cameras=tuple(map(_camera, args.camera)))
+        given["model"] = ModelConfig(cameras=tuple(map(camera, args.camera)))
     if args.dt is not None:
         if not args.dt > 0:
             raise ConfigError(f"--dt {args.dt:g}: needs seconds, more than 0")
         given["dt_ns"] = round(args.dt * 1e9)
     return given
-
-
-def _camera(text: str) -> tuple[str, int, int]:
-    """Read NAME or NAME=HEIGHTxWIDTH."""
-    from arfm_ros.core.errors import ConfigError
-
-    name, _, size = text.partition("=")
-    sides = (size or "96x128").split("x")
-    if not name or len(sides) != 2 or not all(side.isdigit() for side in sides):
-        raise ConfigError(f"--camera {text}: needs NAME or NAME=HEIGHTxWIDTH, as scene=96x128")
-    return name, int(sides[0]), int(sides[1])
 
 
 def command(args: argparse.Namespace) -> str:

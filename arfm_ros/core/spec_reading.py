@@ -78,7 +78,7 @@ def read_fields(source: str, kinds: Mapping[str, type]) -> dict[str, Any]:
     if "sampler" in raw:
         found["sampler"] = _sampler(raw["sampler"])
     if "actions" in raw:
-        found["actions"] = _actions(raw["actions"])
+        found["actions"] = action_spaces(raw["actions"])
     _check_pixels(found["cameras"], found.get("history", History()).count)
     return found
 
@@ -135,8 +135,8 @@ def _sampler(raw: object) -> Sampler:
     return Sampler(alphas_cumprod=alphas, clip=clip, **plain)
 
 
-def _actions(raw: object) -> tuple[dict[str, Plain], ...]:
-    """Read the action spaces; what a space and its options are is up to `robots.actions`."""
+def action_spaces(raw: object) -> tuple[dict[str, Plain], ...]:
+    """Read action spaces; what a space and its options are is up to `robots.actions`."""
     given = rows(raw, "actions", GROUPS)
     found = tuple(_space(one, f"actions[{k}]") for k, one in enumerate(given))
     groups = [one["group"] for one in found]

@@ -45,12 +45,13 @@ def image_topic(reader: EpisodeReader, camera: str, topics: Topics = OWN) -> str
 
 
 def cameras_of(reader: EpisodeReader, topics: Topics = OWN) -> tuple[str, ...]:
-    """List the cameras of an episode: the mapped ones that are there, else those of our own."""
-    if topics.cameras:
-        there = [reader.find(t) or reader.find(f"{t}/compressed") for _, t in topics.cameras]
-        return tuple(name for (name, _), topic in zip(topics.cameras, there) if topic)
-    ends = [(topic, end) for topic in reader.topics for end in (RAW, JPEG) if topic.endswith(end)]
-    return tuple(sorted({topic.removesuffix(end).rpartition("/")[2] for topic, end in ends}))
+    """List the cameras of an episode: the mapped ones that are there, then those of our own."""
+    there = [reader.find(t) or reader.find(f"{t}/compressed") for _, t in topics.cameras]
+    mapped = [name for (name, _), topic in zip(topics.cameras, there) if topic]
+    rest = [topic for topic in reader.topics if topic not in there]
+    ends = [(topic, end) for topic in rest for end in (RAW, JPEG) if topic.endswith(end)]
+    own = sorted({topic.removesuffix(end).rpartition("/")[2] for topic, end in ends})
+    return tuple(dict.fromkeys((*mapped, *own)))
 
 
 def resized(rgb: U8, height: int, width: int) -> U8:
