@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from arfm_ros.wire.cdr import NS
 from arfm_ros.wire.definitions import STORE
 
 Serialized = tuple[str, bytes]
@@ -16,7 +17,6 @@ _T = STORE.types
 _Time = _T["builtin_interfaces/msg/Time"]
 _Duration = _T["builtin_interfaces/msg/Duration"]
 _Header = _T["std_msgs/msg/Header"]
-NS = 1_000_000_000
 
 
 def joint_state(
@@ -77,6 +77,18 @@ def float64_multi_array(values: ArrayLike) -> Serialized:
     """Make a `std_msgs/msg/Float64MultiArray` without a layout, as the gripper takes it."""
     layout = _T["std_msgs/msg/MultiArrayLayout"](dim=[], data_offset=0)
     return _message("std_msgs/msg/Float64MultiArray", layout=layout, data=_f64(values))
+
+
+def pose_stamped(stamp_ns: int, pose: ArrayLike, frame_id: str = "") -> Serialized:
+    """Make a `geometry_msgs/msg/PoseStamped` from a position in m and a quaternion xyzw [7]."""
+    values = [float(value) for value in _f64(pose)]
+    point = _T["geometry_msgs/msg/Point"](*values[:3])
+    turn = _T["geometry_msgs/msg/Quaternion"](*values[3:])
+    return _message(
+        "geometry_msgs/msg/PoseStamped",
+        header=_header(stamp_ns, frame_id),
+        pose=_T["geometry_msgs/msg/Pose"](point, turn),
+    )
 
 
 def diagnostic_array(
