@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from arfm_ros.core.errors import ConfigError
@@ -15,7 +16,7 @@ from arfm_ros.nodes import topics
 
 FAILURE, END = "failure", "end"  # what the end of a process means for the stack
 RANGE_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
-ROBOTS = ("franka",)
+FRANKA = "franka"  # the name of the product line; its arm here is the FR3
 TASKS = ("reach", "lift", "push", "place")
 DDS_PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
@@ -24,7 +25,7 @@ DDS_PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROF
 class Setup:
     """What the user chose; the fields are the arguments of the launch files and of `arfm up`."""
 
-    robot: str = "franka"
+    robot: str = FRANKA  # or a name in config/robots, or the path of a YAML
     sim: bool = False
     policy: str = ""  # a bundle folder or name in models/; "": a shipped one for the task
     task: str = "lift"
@@ -37,12 +38,19 @@ class Setup:
     view: bool = False
 
     def __post_init__(self) -> None:
-        if self.robot not in ROBOTS:
-            raise ConfigError(f"robot is '{self.robot}', needs one of: {', '.join(ROBOTS)}")
+        if self.robot not in robots() and not Path(self.robot).is_file():
+            known = ", ".join(robots())
+            raise ConfigError(f"robot is '{self.robot}', needs a YAML, or one of: {known}")
         if self.task not in TASKS:
             raise ConfigError(f"task is '{self.task}', needs one of: {', '.join(TASKS)}")
         if self.episodes < 0:
             raise ConfigError(f"episodes is {self.episodes}, needs 0 (no end) or more")
+
+
+def robots() -> tuple[str, ...]:
+    """List the robots that are known by name."""
+    names = (path.stem for path in share("config", "robots").glob("*.yaml"))
+    return (FRANKA, *sorted(names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +101,16 @@ def stack(setup: Setup) -> tuple[NodeProcess, ...]:
         sim: dict[str, object] = {"task": setup.task, "seed": setup.seed}
         parameters["sim_node"] = sim | ({"view": True} if setup.view else {})
     parameters["policy_node"] = {"bundle": bundle}
-    parameters["arbiter_node"] = _simulated_arbiter() if setup.sim else {}
+    parameters["arbiter_node"] = _simulated_arbiter(setup.robot) if setup.sim else {}
     if setup.record:
         parameters["recorder_node"] = {"out": str(Path(setup.out).resolve())}
     if setup.sim:
         parameters["rollout_node"] = _rollout(setup)
-    config, env = str(share("config", f"{setup.robot}.yaml")), environment(setup.sim)
-    common = {"env": env, "namespace": setup.namespace, "config": config}
+    if setup.robot != FRANKA:
+        for name in {"sim_node", "policy_node", "arbiter_node"} & set(parameters):
+            parameters[name] = {**parameters[name], "robot": _robot(setup.robot)}
+    config = str(share("config", "franka.yaml")) if setup.robot == FRANKA else ""
+    common = {"env": environment(setup.sim), "namespace": setup.namespace, "config": config}
     return tuple(
         replace(NODES[name], parameters=given, **common)  # type: ignore[arg-type]
         for name, given in parameters.items()
@@ -120,8 +131,15 @@ NODES = {
 }
 
 
-def _simulated_arbiter() -> dict[str, object]:
+def _robot(name: str) -> str:
+    """A name, or an absolute path: nodes have a working folder of their own."""
+    return name if name in robots() else str(Path(name).resolve())
+
+
+def _simulated_arbiter(robot: str) -> dict[str, object]:
     """The simulated controller's gains are known, and nobody stands beside it: full speed."""
+    if robot not in {FRANKA, "fr3", "fr3_two_arms"}:
+        return {"speed": 1.0, "plain_grippers": find_spec("control_msgs") is None}
     from arfm_ros.control.crisp_gains import TUNED  # numpy: not for those who only want help
 
     return {

@@ -68,7 +68,7 @@ def write_bundle(folder: Path, guided: bool = False, seed: int = 0) -> Path:
     onnx.save(step_graph({"target": target}), folder / "step.onnx")
     if guided:
         onnx.save(guided_step_graph({"target": target}), folder / "step_rtc.onnx")
-    axes = tuple(Axis(name) for name in NAMES)
+    axes = tuple(Axis(name, "1" if name == "gripper" else "rad") for name in NAMES)
     spec = PolicySpec(
         name="random",
         cameras=tuple(CameraInput(name, HEIGHT, WIDTH) for name in CAMERAS),

@@ -291,7 +291,7 @@ def test_a_bad_parameter_ends_the_node_with_one_line(ros_domain):
     command = [sys.executable, "-m", "arfm_ros.nodes.arbiter_node", "--ros-args"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.run(
-        [*command, "-p", "backend:=moveit"], env=env, capture_output=True, text=True, timeout=30
+        [*command, "-p", "controller:=moveit"], env=env, capture_output=True, text=True, timeout=30
     )
     assert run.returncode == 1 and "Traceback" not in run.stderr
-    assert "'backend' is 'moveit', needs one of crisp_joint" in run.stderr
+    assert "controller of group 'arm' is 'moveit', needs one of crisp_joint" in run.stderr

@@ -117,7 +117,7 @@ def test_what_the_user_set_in_the_environment_stays(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("choice", "complaint"),
     [
-        ({"robot": "r2d2"}, "robot is 'r2d2', needs one of: franka"),
+        ({"robot": "r2d2"}, "robot is 'r2d2', needs a YAML, or one of: franka"),
         ({"task": "dance"}, "task is 'dance', needs one of: reach, lift, push, place"),
         ({"episodes": -1}, "episodes is -1"),
     ],

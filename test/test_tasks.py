@@ -20,7 +20,7 @@ def play(world: World, name: str, seed: int, expert: Expert) -> bool:
     """Let the expert drive until success or the time limit."""
     task = make_task(name)
     task.reset(world, np.random.default_rng(seed))
-    before = world.robot_state().position
+    before = world.measured()
     while world.time_ns < task.time_limit_s * 1e9:
         command = expert.act(world)
         drive(world, command, before, 10)

@@ -14,6 +14,9 @@ EXTRAS = ("sim",)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the verb."""
     parser.add_argument("--task", action="append", help="reach, lift, push or place (repeatable)")
+    parser.add_argument(
+        "--robot", default="", help="a robot of config/robots or a YAML file (default: fr3)"
+    )
     parser.add_argument("--episodes", type=int, default=200, help="episodes per task")
     parser.add_argument("--quality", default="full", help="full, good, mixed or poor")
     parser.add_argument("--wide", type=float, default=0.0, help="share of random arm starts")
@@ -30,15 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Record the episodes and print the success rate of each task."""
     from arfm_ros.sim.batch import Batch, note_command, record_batch
-    from arfm_ros.sim.demos import CAMERAS, DemoOptions
+    from arfm_ros.sim.demos import DEFAULT_ROBOT, DemoOptions
     from arfm_ros.sim.quality import quality
 
     options = DemoOptions(
         quality=quality(args.quality),
         wide=args.wide,
         thrown=args.thrown,
+        robot=args.robot or DEFAULT_ROBOT,
         takeover=args.takeover,
-        cameras=() if args.no_images else CAMERAS,
+        cameras=() if args.no_images else None,
     )
     tasks = tuple(args.task or ("lift",))
     name = f"demo_{{task}}_{args.quality}"

@@ -18,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", help="folder of the bundle, or the name of one in models/")
     parser.add_argument("--against", help="another bundle, on the same starts")
     parser.add_argument("--task", action="append", help="repeatable; default: the bundle's tasks")
+    parser.add_argument(
+        "--robot", default="", help="robot, a name or a YAML (default: by the bundle's actions)"
+    )
     parser.add_argument("--episodes", type=int, default=100, help="episodes per task")
     parser.add_argument("--seed", type=int, default=1_000_000, help="seed of the first episode")
     parser.add_argument(
@@ -78,7 +81,10 @@ def run(args: argparse.Namespace) -> int:
     from arfm_ros.sim.sweep_plot import draw
 
     config = DriverConfig(
-        period_ms=args.period_ms, steps=args.steps, action_noise=args.action_noise
+        period_ms=args.period_ms,
+        steps=args.steps,
+        action_noise=args.action_noise,
+        robot=args.robot,
     )
     bundles = tuple(dict.fromkeys(find_bundle(b) for b in (args.bundle, args.against) if b))
     plan = Plan(

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from arfm_ros.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from arfm_ros.robots.robot import Robot
 
 HELP = "list the robots, check a description, draft one from a running robot (robot new)"
 EXTRAS = ("ros", "arms")
@@ -15,6 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     words.add_parser("list", help="name the robots in config/robots")
     check = words.add_parser("check", help="read a robot, print what it is, 1 if it is not right")
     check.add_argument("robot", metavar="NAME|FILE", help="a name of the list, or a YAML file")
+    check.add_argument(
+        "--running", action="store_true", help="also look at the robot that runs: the preflight"
+    )
+    check.add_argument("--wait", type=float, default=3.0, metavar="S", help="how long to look")
     new = words.add_parser("new", help="draft NAME.yaml and NAME.urdf from what a robot publishes")
     new.add_argument("name", metavar="NAME", help="name of the robot, and of the files")
     new.add_argument("--out", default=".", metavar="DIR", help="where to write them (default: .)")
@@ -42,8 +52,28 @@ def _check(args: argparse.Namespace) -> int:
     from arfm_ros.robots.description import find_robot, load_robot
     from arfm_ros.robots.examine import examine
 
-    show_robot(examine(load_robot(args.robot), find_robot(args.robot).parent))
-    return 0
+    robot = load_robot(args.robot)
+    show_robot(examine(robot, find_robot(args.robot).parent))
+    return _show_preflight(robot, args.wait) if args.running else 0
+
+
+def _show_preflight(robot: Robot, wait_s: float) -> int:
+    """Print what the preflight found; 1 if something must not be engaged."""
+    from arfm_ros.cli._preflight import preflight
+    from arfm_ros.robots.controllers.graph import FAIL
+
+    found = preflight(robot, wait_s)
+    if found is None:
+        raise ConfigError(
+            f"no joint states of '{robot.name}' and nobody who publishes any: is the robot "
+            "running, in this ROS_DOMAIN_ID and namespace?"
+        )
+    for group, findings in found.items():
+        for one in findings:
+            print(f"{one.severity:<5}{group}: {one.text}" + (f" ({one.knob})" if one.knob else ""))
+        if not findings:
+            print(f"OK   {group}: ready")
+    return int(any(one.severity == FAIL for those in found.values() for one in those))
 
 
 def _new(args: argparse.Namespace) -> int:

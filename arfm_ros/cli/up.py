@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from arfm_ros.bringup import ROBOTS, TASKS, Setup
+from arfm_ros.bringup import TASKS, Setup, robots
 from arfm_ros.core.errors import ConfigError
 
 HELP = "start robot or simulation, policy, arbiter and recorder; watch them; report"
@@ -17,7 +17,7 @@ EPISODES = 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `arfm up`."""
     add = parser.add_argument
-    add("robot", choices=ROBOTS, help="robot to run")
+    add("robot", help=f"one of {', '.join(robots())}, or the path of a YAML")
     add("--sim", action="store_true", help="simulate the robot and its cameras")
     add("--task", choices=TASKS, default="lift", help="task of the episodes (default: lift)")
     add("--episodes", type=int, default=None, help="episodes to run (default: 5)")

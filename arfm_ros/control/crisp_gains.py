@@ -32,9 +32,11 @@ class JointGains:
     stiffness: tuple[float, ...] = (750.0, 750.0, 750.0, 750.0, 250.0, 150.0, 50.0)  # Nm/rad
     damping: tuple[float, ...] = (75.0, 75.0, 75.0, 75.0, 25.0, 15.0, 5.0)  # Nm s/rad
     max_torque_nm: float = 5.0  # nullspace.max_tau
+    torque_max_nm: tuple[float, ...] = fr3.TORQUE_MAX_NM  # of the motors
+    inertia_max: tuple[tuple[float, ...], ...] = fr3.INERTIA_MAX_KG_M2  # largest |M_ij|
 
     def field(self, velocity: F64) -> F64:
-        """Return the velocity [7] to send with a target that moves at `velocity` [7] rad/s.
+        """Return the velocity [J] to send with a target that moves at `velocity` [J] rad/s.
 
         CRISP keeps the last target and velocity for ever, so an arm whose sender dies rests
         D v / K from the last target. What is not sent makes the arm trail a faster target by
@@ -48,14 +50,14 @@ class JointGains:
 
         At a steady speed K (q_ref - q) = D (dq - sent): the arm is D (1 - sent / v) / K behind.
         """
-        speed = np.abs(velocity[: fr3.DOF])
+        speed = np.abs(velocity[: len(self.stiffness)])
         part = 1.0 - self.field(speed) / np.maximum(speed, 1e-6)
         late = np.zeros(velocity.size)
-        late[: fr3.DOF] = np.array(self.damping) / np.array(self.stiffness) * part
+        late[: len(self.stiffness)] = np.array(self.damping) / np.array(self.stiffness) * part
         return late
 
     def speed_max(self) -> F64:
-        """Return the joint speed [7] rad/s that the clamped torque can brake within 0.1 rad.
+        """Return the joint speed [J] rad/s that the clamped torque can brake within 0.1 rad.
 
         sqrt(2 d tau / m), with the largest inertia m of the joint over all postures.
         """
@@ -66,21 +68,21 @@ class JointGains:
 
         Then sum_j |M_ij| v_j^2 / (2 d) is no more than joint i's torque.
         """
-        torque = np.minimum(self.max_torque_nm, np.array(fr3.TORQUE_MAX_NM))
+        torque = np.minimum(self.max_torque_nm, np.array(self.torque_max_nm))
         allowed = 2.0 * DISPLACEMENT_MAX_RAD * BRAKED_TOGETHER * torque
-        return np.asarray(np.array(fr3.INERTIA_MAX_KG_M2) / allowed[:, None])
+        return np.asarray(np.array(self.inertia_max) / allowed[:, None])
 
     def acceleration_max(self) -> F64:
-        """Return the joint acceleration [7] rad/s^2 that the arm can follow in every posture.
+        """Return the joint acceleration [J] rad/s^2 that the arm can follow in every posture.
 
         Beyond it the arm trails its command, and runs past it later.
         """
         return np.asarray(FOLLOWED * self._braking())
 
     def _braking(self) -> F64:
-        """Deceleration [7] that the clamped torque makes of the largest inertia."""
-        torque = np.minimum(self.max_torque_nm, fr3.TORQUE_MAX_NM)
-        return np.asarray(torque / np.diag(fr3.INERTIA_MAX_KG_M2))
+        """Deceleration [J] that the clamped torque makes of the largest inertia."""
+        torque = np.minimum(self.max_torque_nm, self.torque_max_nm)
+        return np.asarray(torque / np.diag(self.inertia_max))
 
 
 PUBLISHED: Final = JointGains()

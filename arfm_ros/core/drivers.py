@@ -44,8 +44,7 @@ class Drivers:
 
     def executing(self, at_ns: int) -> bool:
         """Tell whether a path lies ahead at `at_ns`, or a human drives."""
-        target = self.player.command(at_ns + self._lead_ns)
-        return self._human.engaged or not (target is None or target.ended)
+        return self._human.engaged or self.player.moves(at_ns + self._lead_ns)
 
     def engage_human(self, engaged: bool, now_ns: int) -> None:
         """Give the human priority, or hand back: then older observations no longer count."""

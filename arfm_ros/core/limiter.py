@@ -17,20 +17,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from arfm_ros.core.braking import RESERVE, gentle, speeds
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.safety import F64, Limits, Slowdown, Target, check_vector
+from arfm_ros.core.safety import F64, Limits, Target, check_vector
 from arfm_ros.core.smoothing import MovingMean
 
 LIMIT_KINDS = ("position", "velocity", "acceleration")
 _ROUNDING = 1e-6  # chunks are float32
 # A remaining distance e is closed at GAIN e / dt: two equal poles at 0.41, no overshoot.
 GAIN = 0.343
-RESERVE = 0.9  # part of the deceleration that approaching a target or an end plans with
 SMALLEST_RAD_S = 1e-6
-FAR = 1e6
 ALL = slice(None)
 Move = tuple[slice, Target | None]  # which axes, and where to: None brakes
-SLOWER = 0.995  # of the permitted speed near an end: it is checked at ticks only
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class Limiter:
         self.position = check_vector(position, limits, "start position").copy()
         self.velocity: F64 = np.zeros(limits.size)
         self.counts = {kind: np.zeros(limits.size, dtype=np.int64) for kind in LIMIT_KINDS}
-        self._slow = _gentle(limits)
+        self._slow = gentle(limits)
         self._none: NDArray[np.bool_] = np.zeros(limits.size, np.bool_)
         self._mean = MovingMean(self.position, steps.smooth)
         self._sent = self._mean.mean()
@@ -153,7 +151,7 @@ class Limiter:
 
     def adopt(self, limits: Limits) -> None:
         """Go on within other limits of the same axes; what is too fast now brakes."""
-        self.limits, self._slow = limits, _gentle(limits)
+        self.limits, self._slow = limits, gentle(limits)
 
     def at_rest(self, part: slice = ALL) -> bool:
         """Whether the command of these axes stands still, and so does what is sent."""
@@ -228,14 +226,8 @@ class Limiter:
     def _advance(self, wish: F64, dt: float, low: F64, high: F64) -> NDArray[np.bool_]:
         limits, q, v = self.limits, self.position, self.velocity
         a = limits.acceleration
-        up = np.minimum(_stoppable(high - q, v, a, (dt, dt)), limits.velocity)
-        down = np.minimum(_stoppable(q - low, -v, a, (dt, dt)), limits.velocity)
-        whole = (dt, self._steps.longest)
-        up = np.minimum(up, _stoppable(limits.high - q, v, a, whole))
-        down = np.minimum(down, _stoppable(q - limits.low, -v, a, whole))
-        if self._slow is not None:
-            up = np.minimum(up, _permitted(self._slow, self._slow.high - q, v, dt))
-            down = np.minimum(down, _permitted(self._slow, q - self._slow.low, -v, dt))
+        times = (dt, self._steps.longest)
+        down, up = speeds(limits, self._slow, (q, v), (low, high), times)
         allowed = _between(wish, -down, up)
         slowest, fastest = v - a * dt, v + a * dt
         new = _between(allowed, slowest, fastest)
@@ -258,36 +250,6 @@ class Limiter:
         for kind, mask in limited.items():
             self.counts[kind] += mask
         return tuple(kind for kind, mask in limited.items() if mask.any())
-
-
-def _gentle(limits: Limits) -> Slowdown | None:
-    """The law of permitted speeds, a little slower and no steeper than an axis can brake."""
-    if limits.slowdown is None:
-        return None
-    slow = limits.slowdown.scaled(SLOWER)
-    deceleration = np.minimum(slow.deceleration, RESERVE * limits.acceleration)
-    free = np.isinf(slow.deceleration)  # an axis without such a law: the ends lie far away
-    low, high = np.where(free, -FAR, slow.low), np.where(free, FAR, slow.high)
-    return Slowdown(low, high, slow.offset, deceleration)
-
-
-def _stoppable(distance: F64, velocity: F64, acceleration: F64, ticks: tuple[float, float]) -> F64:
-    """Largest speed [A] at the end of a tick from which `distance` [A] is enough to brake in.
-
-    `ticks`: lengths of this one and of the longest one that may follow.
-    """
-    dt, following = ticks
-    half = 0.5 * acceleration * (dt + following)
-    inside = half**2 + acceleration * (2.0 * distance - velocity * dt)
-    return np.asarray(np.maximum(np.sqrt(np.maximum(inside, 0.0)) - half, 0.0))
-
-
-def _permitted(slow: Slowdown, distance: F64, velocity: F64, dt: float) -> F64:
-    """Largest speed [A] at the end of a tick that is permitted where the tick ends."""
-    half = slow.offset + 0.5 * slow.deceleration * dt
-    inside = half**2 - slow.offset**2
-    inside += slow.deceleration * (2.0 * distance - velocity * dt)
-    return np.asarray(np.maximum(np.sqrt(np.maximum(inside, 0.0)) - half, 0.0))
 
 
 def _between(values: F64, low: F64, high: F64) -> F64:

@@ -55,17 +55,22 @@ class Spline:
         """Time of the last action."""
         return self.stamp_ns + (len(self.knots) - 1) * self.dt_ns
 
+    def ended(self, now_ns: int) -> bool:
+        """Tell whether its end has been reached at `now_ns`."""
+        # a path shorter than its ramp is at its end before its last action is due
+        way_ns = (len(self.knots) - 1) * self.dt_ns
+        return now_ns >= self.end_ns or self._clock(now_ns)[0] >= way_ns
+
     def at(self, now_ns: int, lead: Lead | None = None) -> Target:
         """Position, velocity and hull of the path ahead at `now_ns`; at rest outside its span.
 
         With a `lead` each axis is where the path is that much later.
         """
         last = len(self.knots) - 1
-        elapsed_ns, rate = self._clock(now_ns)
-        # a path shorter than its ramp is at its end before its last action is due
-        if now_ns >= self.end_ns or elapsed_ns >= last * self.dt_ns:
+        if self.ended(now_ns):
             end = self.knots[last]
             return Target(end, np.zeros_like(end), end, end, ended=True)
+        elapsed_ns, rate = self._clock(now_ns)
         k, into_ns = divmod(elapsed_ns, self.dt_ns)
         dt = self.dt_ns / NS
         position, velocity = _hermite(self.knots, self.slopes, k, into_ns / self.dt_ns, dt)
@@ -115,10 +120,15 @@ class Fade:
     begin_ns: int
     duration_ns: int
 
+    @property
+    def end_ns(self) -> int:
+        """When nothing is left of it."""
+        return self.begin_ns + self.duration_ns
+
     def at(self, now_ns: int) -> tuple[F64, F64]:
         """Difference [A] and its time derivative [A] at `now_ns`."""
         zero = np.zeros_like(self.offset)
-        if now_ns >= self.begin_ns + self.duration_ns:
+        if now_ns >= self.end_ns:
             return zero, zero
         s = max(now_ns - self.begin_ns, 0) / self.duration_ns
         knots, slopes = np.stack([self.offset, zero]), np.stack([self.rate, zero])
@@ -208,7 +218,16 @@ class ChunkPlayer:
         if self._spline is None:
             return None
         target = self._spline.at(now_ns, self._lead)
-        return target if self._fade is None else self._fade.add_to(target, now_ns)
+        fading = self._fade is not None and now_ns < self._fade.end_ns
+        return self._fade.add_to(target, now_ns) if fading and self._fade else target
+
+    def moves(self, now_ns: int) -> bool:
+        """Tell whether a path lies ahead at `now_ns`: `command` is there and has not ended."""
+        if self._spline is None:
+            return False
+        if not self._spline.ended(now_ns):
+            return True
+        return self._fade is not None and bool(self._fade.at(now_ns)[0].any())
 
     def clear(self, floor_ns: int) -> None:
         """Drop the chunk in force and refuse chunks observed before `floor_ns`."""

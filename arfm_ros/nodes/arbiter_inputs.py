@@ -1,21 +1,16 @@
-"""What the arbiter hears, translated: names, units, and stamps into the steady clock's time."""
+"""What the arbiter hears: stamps in the steady clock's time, and inputs with one sender."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import numpy as np
 from rclpy.node import Node
-from sensor_msgs.msg import JointState
 
-from arfm_ros.core.errors import SpecError
-from arfm_ros.core.safety import F64
 from arfm_ros.nodes import topics
-from arfm_ros.nodes.convert import joint_map, time_to_ns
-from arfm_ros.nodes.gripper import GripperParams
 
 NS = 1_000_000_000
 
@@ -41,52 +36,36 @@ def moment(node: Node) -> Moment:
     return Moment(int(node.get_clock().now().nanoseconds), time.monotonic_ns())
 
 
-class JointStates:
-    """Put the arm's and the gripper's newest states together."""
+def publishers_of(node: Node, topic_name: str) -> list[str]:
+    """Name the nodes that publish on a topic (its resolved name), one entry a publisher."""
+    infos = node.get_publishers_info_by_topic(topic_name)
+    return sorted(f"{i.node_namespace.rstrip('/')}/{i.node_name}" for i in infos)
 
-    def __init__(self, names: tuple[str, ...], gripper: GripperParams, age_max_s: float) -> None:
-        self._names, self._gripper = names, gripper
-        self._age_max_ns = round(age_max_s * NS)
-        self._gripper_state: dict[str, float] = {}
-        self._gripper_seen_ns = 0
 
-    def on_gripper(self, message: JointState, now: Moment) -> None:
-        """Keep the gripper's state; its own stamp may be of another clock, so arrival counts."""
-        self._gripper_state = joint_map((message,))
-        self._gripper_seen_ns = now.steady_ns
+class StateTopics:
+    """Where the robot's state comes from: several may publish parts of it, not two the same."""
 
-    def whole(self, message: JointState, now: Moment) -> tuple[F64, int]:
-        """Return positions [A] and the steady time of the arm's state.
+    def __init__(
+        self, node: Node, names: Sequence[str], callback: Callable[[str, Any], None]
+    ) -> None:
+        self._node = node
+        self._readers = [
+            topics.subscription(node, topics.JOINT_STATES.at(name), partial(callback, name))
+            for name in names
+        ]
 
-        Raises `SpecError` naming what is missing or too old.
-        """
-        if not time_to_ns(message.header.stamp):
-            raise SpecError("joint state has no stamp (0): set header.stamp in its driver")
-        arm = joint_map((message,))
-        positions = self._gripper.named({**self._gripper_state, **arm})
-        missing = [name for name in self._names if name not in positions]
-        if missing:
-            raise SpecError(self._lacks(missing, positions))
-        age_ns = now.steady_ns - self._gripper_seen_ns
-        if self._gripper.opening(arm) is None and age_ns > self._age_max_ns:
-            raise SpecError(
-                f"gripper state on {topics.GRIPPER_STATES.name} is {age_ns / NS:.1f} s old "
-                "(parameter gripper_age_max)"
-            )
-        values = np.array([positions[name] for name in self._names], dtype=np.float64)
-        return values, now.steady(time_to_ns(message.header.stamp))
-
-    def _lacks(self, missing: list[str], found: Any) -> str:
-        if not self._gripper_state and missing == [self._names[-1]]:
-            return f"no gripper state yet on {topics.GRIPPER_STATES.name}"
-        if missing == [self._names[-1]]:
-            wanted = ", ".join(self._gripper.gripper_joints)
-            return (
-                f"gripper state names {', '.join(self._gripper_state)}, parameter gripper_joints "
-                f"needs {wanted}"
-            )
-        named = ", ".join(found) or "nothing"
-        return f"joint states lack {', '.join(missing)}; they name: {named}"
+    def contradiction(self, fault: str) -> str:
+        """Name who publishes beside whom, where a state that jumped says that they disagree."""
+        if "jumped" not in fault:
+            return ""
+        for reader in self._readers:
+            if reader.get_publisher_count() > 1:
+                names = publishers_of(self._node, reader.topic_name)
+                return (
+                    f"{reader.topic_name} has {len(names)} publishers that contradict each other: "
+                    f"{', '.join(names)}; stop the one that is wrong"
+                )
+        return ""
 
 
 class SoleSenders:
@@ -108,9 +87,9 @@ class SoleSenders:
         """Why nothing on a topic counts now: who publishes it beside whom."""
         if self._readers[row.name].get_publisher_count() <= 1:
             return ""
-        infos = self._node.get_publishers_info_by_topic(self._readers[row.name].topic_name)
-        names = sorted({f"{i.node_namespace.rstrip('/')}/{i.node_name}" for i in infos})
-        return f"{row.name} has {len(infos)} publishers: {', '.join(names)}; stop all but one"
+        found = publishers_of(self._node, self._readers[row.name].topic_name)
+        names = ", ".join(dict.fromkeys(found))
+        return f"{row.name} has {len(found)} publishers: {names}; stop all but one"
 
     def refusals(self) -> list[str]:
         """List the refusals of all inputs."""

@@ -13,29 +13,32 @@ import threading
 import time
 from typing import Any
 
+import numpy as np
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from trajectory_msgs.msg import JointTrajectory
 
-from arfm_ros.control.backends import make_backend
+from arfm_ros.control import fr3
 from arfm_ros.core.arbiter import Arbiter
 from arfm_ros.core.decision import Decision
 from arfm_ros.core.errors import SpecError
 from arfm_ros.core.latency import Deadlines, StageLatency
+from arfm_ros.core.safety import F64
 from arfm_ros.nodes import spin, topics
 from arfm_ros.nodes.arbiter_health import ArbiterHealth, Told
-from arfm_ros.nodes.arbiter_inputs import JointStates, Moment, SoleSenders, moment
+from arfm_ros.nodes.arbiter_inputs import Moment, SoleSenders, StateTopics, moment
 from arfm_ros.nodes.arbiter_outputs import ArbiterOutputs
 from arfm_ros.nodes.arbiter_params import ArbiterParams
+from arfm_ros.nodes.arbiter_robot import DrivenRobot
 from arfm_ros.nodes.arbiter_services import ArbiterServices
-from arfm_ros.nodes.convert import joint_positions, time_to_ns, trajectory_to_chunk
+from arfm_ros.nodes.convert import joint_map, time_to_ns, trajectory_to_chunk
 from arfm_ros.nodes.diagnostics import Diagnostics, Health
-from arfm_ros.nodes.gripper import GripperParams
 from arfm_ros.nodes.params import declare, watch
 from arfm_ros.nodes.pose_check import PoseCheck
 from arfm_ros.nodes.real_time import raise_process_priority, real_time
+from arfm_ros.nodes.robot_states import RobotStates
 from arfm_ros.nodes.verdict import Verdict
 
 NS = 1_000_000_000
@@ -52,18 +55,16 @@ class ArbiterNode(Node):
         super().__init__("arbiter_node")
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         params = declare(self, ArbiterParams)
-        self._gripper = declare(self, GripperParams)
-        self._config = params.config()
+        self._driven = DrivenRobot(params.robot_value(), self._measured)
+        self._config = params.config(self._driven)
         self._names = self._config.limits.names
         self._priority = params.priority
         self._lock = threading.Lock()  # guards the arbiter
         self._arbiter = Arbiter(self._config)
-        backend = make_backend(params.backend, params.gains())
-        self._outputs = ArbiterOutputs(
-            self, backend, self._names, params.command_topic, self._gripper
-        )
-        self._states = JointStates(self._names, self._gripper, params.gripper_age_max)
-        self._pose = PoseCheck(params.pose_tolerance)
+        self._outputs = ArbiterOutputs(self, self._driven.whole, self._names)
+        self._states = RobotStates(self._driven.robot, params.gripper_age_max)
+        fr3_arm = self._driven.robot.groups[0].names == fr3.JOINT_NAMES
+        self._pose = PoseCheck(params.pose_tolerance if fr3_arm else 0.0)
         self._senders = SoleSenders(self)
         self._latency = StageLatency()
         self._human_engaged = False
@@ -102,14 +103,13 @@ class ArbiterNode(Node):
         self._senders.listen(topics.ACTION_CHUNK, self._on_chunk)
         self._senders.listen(topics.TELEOP_ENGAGED, self._on_human_engaged)
         self._senders.listen(topics.TELEOP_TARGET, self._on_human_target)
-        topics.subscription(self, topics.JOINT_STATES, self._on_joint_state)
-        topics.subscription(self, topics.GRIPPER_STATES, self._on_gripper_state)
+        self._sources = StateTopics(self, self._states.topics, self._on_joint_state)
         topics.subscription(self, topics.ESTOP, self._on_estop)
         topics.subscription(self, topics.CURRENT_POSE, self._pose.on_pose)
 
     def _retune(self, params: ArbiterParams) -> None:
         with self._lock:
-            self._config = params.config()
+            self._config = params.config(self._driven)
             self._arbiter.retune(self._config)
 
     # -- the tick's thread
@@ -148,24 +148,24 @@ class ArbiterNode(Node):
 
     # -- the executor's thread
 
-    def _on_joint_state(self, message: JointState) -> None:
+    def _measured(self) -> F64:
+        return self._arbiter.watch.position
+
+    def _on_joint_state(self, topic: str, message: JointState) -> None:
         now = moment(self)
         try:
-            position, at_ns = self._states.whole(message, now)
+            state = self._states.take(topic, message, now)
         except SpecError as error:
             self._told.refusal = str(error)
             return
+        if state is None:
+            return
+        position, at_ns = state
         with self._lock:
             self._arbiter.on_state(position, at_ns, time.monotonic_ns())
             self._operator.on_state(position, at_ns, now.steady_ns)
         self._pose.on_state(message, position)
         self._told.refusal = ""
-
-    def _on_gripper_state(self, message: JointState) -> None:
-        try:
-            self._states.on_gripper(message, moment(self))
-        except SpecError as error:
-            self._told.refusal = f"gripper: {error}"
 
     def _on_chunk(self, message: JointTrajectory, refusal: str) -> None:
         stamp_ns, now = time_to_ns(message.header.stamp), moment(self)
@@ -212,10 +212,8 @@ class ArbiterNode(Node):
         decision = self._decision
         if not self._human_engaged or decision is None or decision.command is None:
             return
-        # a device without a gripper leaves the gripper where it is
-        current = JointState(name=list(self._names), position=decision.command.tolist())
         try:
-            target = joint_positions((message, current), self._names, self._gripper)
+            target = self._wanted(message, decision.command)
         except SpecError as error:
             refusal = refusal or str(error)
         with self._lock:
@@ -223,6 +221,18 @@ class ArbiterNode(Node):
                 self._arbiter.refuse(refusal)
                 return
             self._arbiter.on_human(target, time.monotonic_ns())
+
+    def _wanted(self, message: JointState, current: F64) -> F64:
+        """Return the target [A]; what a device does not name stays where it is."""
+        named = joint_map((message,))
+        unknown = [name for name in named if name not in self._names]
+        if unknown or not named:
+            raise SpecError(
+                f"teleop target names {', '.join(unknown) or 'nothing'}, the robot has: "
+                f"{', '.join(self._names)}"
+            )
+        pairs = zip(self._names, current.tolist())
+        return np.array([named.get(name, value) for name, value in pairs], dtype=np.float64)
 
     def _on_estop(self, message: Bool) -> None:
         with self._lock:
@@ -232,7 +242,8 @@ class ArbiterNode(Node):
         if self._failure is not None:
             raise self._failure
         intruders = self._told.intruders = self._outputs.intruders()
-        self._told.senders = self._senders.refusals()
+        twice = self._sources.contradiction(self._arbiter.fault)
+        self._told.senders = [*filter(None, [twice]), *self._senders.refusals()]
         with self._lock:
             if intruders and self._arbiter.engaged:
                 self._arbiter.unheard(intruders)

@@ -1,81 +1,59 @@
-"""What the arbiter sends: the controller's command, the gripper's, and a copy of both."""
+"""What the arbiter sends: to the controllers of all groups, and a copy of it; who else does."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from builtin_interfaces.msg import Time
-from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray, String
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+from std_msgs.msg import String
 
-from arfm_ros.control import fr3
-from arfm_ros.control.backends import (
-    Backend,
-    Command,
-    GripperCommand,
-    JointTarget,
-    PoseTarget,
-    Preview,
-    Trajectory,
-    Values,
-)
 from arfm_ros.core.decision import Decision
 from arfm_ros.nodes import topics
+from arfm_ros.nodes.arbiter_actions import GoalSender, is_action
 from arfm_ros.nodes.arbiter_inputs import Moment
-from arfm_ros.nodes.convert import ns_to_duration, ns_to_time
-from arfm_ros.nodes.gripper import GripperParams
+from arfm_ros.nodes.convert import ns_to_time
 from arfm_ros.nodes.verdict import Verdict, verdict_to_diagnostics
+from arfm_ros.robots.controllers.controller import Ahead, Topic
+from arfm_ros.robots.controllers.messages import INTERFACES, message_of
+from arfm_ros.robots.controllers.whole import WholeRobot
 
 AUTHORITY_PERIOD_NS = 1_000_000_000
 
 
 class ArbiterOutputs:
-    """Publishers of the arbiter: the controller's and gripper's command, its copy, authority."""
+    """Publishers of the arbiter: the controllers' commands, their copy, authority, verdicts."""
 
-    def __init__(
-        self,
-        node: Node,
-        backend: Backend,
-        names: tuple[str, ...],
-        topic: str,
-        gripper: GripperParams,
-    ) -> None:
-        self._node, self._gripper_params = node, gripper
-        self._backend, self._gripper_command = backend, GripperCommand()
-        row = topics.Topic(
-            topic or backend.topic, backend.type_name, topics.COMMAND, topics.COMMAND
-        )
-        self._command = topics.publisher(node, row)
-        self._gripper = topics.publisher(node, topics.GRIPPER_COMMAND)
+    def __init__(self, node: Node, whole: WholeRobot, names: tuple[str, ...]) -> None:
+        self._node, self._whole = node, whole
+        listened = [topic for those in whole.topics().values() for topic in those]
+        self._commands = {t: _publisher(node, t) for t in listened if not is_action(t)}
+        self._goals = {t: GoalSender(node, t) for t in listened if is_action(t)}
         self._sent = topics.publisher(node, topics.ARBITER_COMMAND)
         self._authority = topics.publisher(node, topics.AUTHORITY)
         self._verdicts = topics.publisher(node, topics.CHUNK_RESULT)
         self._said = ("", 0)
         self._sent_message = JointState(name=list(names))
 
-    def publish(self, decision: Decision, now: Moment, preview: Preview) -> None:
+    def publish(self, decision: Decision, now: Moment, preview: Ahead) -> None:
         """Send what `decision` asks for, if anything."""
-        now_ns = now.steady_ns
-        self._say(decision.authority, now_ns)
-        if decision.command is None:
-            self._gripper_command.forget()
-        stamp = ns_to_time(now.ros_ns)
-        command = self._backend.command(decision, now_ns, preview)
-        if command is not None:
-            self._command.publish(MESSAGES[type(command)](command, stamp))
+        self._say(decision.authority, now.steady_ns)
+        for out in self._whole.commands(decision, now.steady_ns, preview):
+            goals = self._goals.get(out.topic)
+            if goals is not None:
+                goals.offer(out.value)
+                continue
+            message = message_of(out.value, now.ros_ns, topics.interface)
+            self._commands[out.topic].publish(message)
+        for goals in self._goals.values():
+            if decision.command is None:
+                goals.forget()
+            goals.step(now.steady_ns, now.ros_ns)
         if decision.command is None:
             return
-        opening = self._gripper_command.due(float(decision.command[fr3.DOF]), now_ns)
-        if opening is not None:
-            value = self._gripper_params.command(opening)
-            self._gripper.publish(Float64MultiArray(data=array("d", (value,))))
-        self._sent_message.header.stamp = stamp
+        self._sent_message.header.stamp = ns_to_time(now.ros_ns)
         self._sent_message.position = _doubles(decision.command)
         self._sent_message.velocity = _doubles(decision.velocity)
         self._sent.publish(self._sent_message)
@@ -83,7 +61,8 @@ class ArbiterOutputs:
     def intruders(self) -> str:
         """Name who else publishes on a command topic; '' when nobody does."""
         own = self._node.get_fully_qualified_name()
-        for topic in (self._command.topic_name, self._gripper.topic_name):
+        for publisher in self._commands.values():
+            topic = publisher.topic_name
             if self._node.count_publishers(topic) <= 1:
                 continue
             infos = self._node.get_publishers_info_by_topic(topic)
@@ -105,52 +84,10 @@ class ArbiterOutputs:
         self._authority.publish(String(data=authority))
 
 
+def _publisher(node: Node, topic: Topic) -> Any:
+    qos = topics.Qos(reliable=topic.reliable, depth=topic.depth)
+    return topics.publisher(node, topics.Topic(topic.name, INTERFACES[topic.kind], qos, qos))
+
+
 def _doubles(values: Any) -> array[float]:
     return array("d", np.ascontiguousarray(values, dtype=np.float64).tobytes())
-
-
-def _joint_target(command: JointTarget, stamp: Time) -> JointState:
-    message = JointState(name=list(fr3.JOINT_NAMES))
-    message.header.stamp = stamp
-    message.header.frame_id = fr3.BASE_FRAME
-    message.position = _doubles(command.position)
-    message.velocity = _doubles(command.velocity)
-    return message
-
-
-def _pose_target(command: PoseTarget, stamp: Time) -> PoseStamped:
-    message = PoseStamped()
-    message.header.stamp = stamp
-    message.header.frame_id = command.frame
-    at, turn = message.pose.position, message.pose.orientation
-    at.x, at.y, at.z = command.position.tolist()
-    turn.x, turn.y, turn.z, turn.w = command.quaternion_xyzw.tolist()
-    return message
-
-
-def _trajectory(command: Trajectory, stamp: Time) -> JointTrajectory:
-    message = JointTrajectory(joint_names=list(fr3.JOINT_NAMES))
-    message.header.stamp = stamp
-    message.points = [
-        JointTrajectoryPoint(
-            positions=_doubles(position),
-            velocities=_doubles(velocity),
-            time_from_start=ns_to_duration(time_ns),
-        )
-        for time_ns, position, velocity in zip(
-            command.times_ns, command.positions, command.velocities
-        )
-    ]
-    return message
-
-
-def _values(command: Values, stamp: Time) -> Float64MultiArray:
-    return Float64MultiArray(data=_doubles(command.data))
-
-
-MESSAGES: dict[type[Command], Callable[[Any, Time], Any]] = {
-    JointTarget: _joint_target,
-    PoseTarget: _pose_target,
-    Trajectory: _trajectory,
-    Values: _values,
-}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from arfm_ros.control.backends import BACKENDS
-from arfm_ros.control.crisp_gains import PUBLISHED, JointGains
-from arfm_ros.control.limits import fr3_limits
-from arfm_ros.control.space import fr3_space
 from arfm_ros.core.decision import ArbiterConfig
 from arfm_ros.core.watch import WatchConfig
+from arfm_ros.nodes.arbiter_robot import DrivenRobot, with_controller, with_plain_grippers
 from arfm_ros.nodes.params import knob
+from arfm_ros.robots.description import load_robot
+from arfm_ros.robots.robot import Robot
 
 NS = 1_000_000_000
 FIRST_RUN_SPEED = 0.25
@@ -22,8 +21,12 @@ class ArbiterParams:
 
     rate_hz: float = knob(100.0, "commands per second", 20.0, 500.0)
     priority: int = knob(20, "real-time priority of the tick where permitted, 0: none", 0, 90)
-    backend: str = knob("crisp_joint", "kind of controller", choices=tuple(BACKENDS))
-    command_topic: str = knob("", "command topic, empty: the backend's own")
+    robot: str = knob("fr3", "name in config/robots, or the path of a YAML")
+    controller: str = knob("", "kind of controller of the arms (docs/controllers.md), '': YAML's")
+    command_topic: str = knob("", "command topic of the arm, '': the controller's own")
+    plain_grippers: bool = knob(
+        False, "numbers on CONTROLLER/commands for grippers with an action: without control_msgs"
+    )
     speed: float = knob(
         FIRST_RUN_SPEED,
         "how fast plans are played and limits count, 1: as planned; raise it once the first runs "
@@ -32,21 +35,21 @@ class ArbiterParams:
         1.0,
         live=True,
     )
-    margin_rad: float = knob(0.02, "distance kept to the joint limits", 0.0, 0.5)
+    margin_rad: float = knob(-1.0, "kept to the joint limits, below 0: the YAML's", -1.0, 0.5)
     velocity_scale: float = knob(0.9, "part of the joints' velocity limits in use", 0.01, 1.0)
     acceleration_scale: float = knob(0.7, "part of the acceleration limits in use", 0.01, 1.0)
     smooth: float = knob(0.1, "what is sent is the mean over so long", 0.004, 0.2)
     controller_stiffness: tuple[float, ...] = knob(
-        PUBLISHED.stiffness, "CRISP's nullspace.stiffness times its weights, per joint"
+        (), "CRISP's nullspace.stiffness times its weights, per joint; empty: the YAML's"
     )
     controller_damping: tuple[float, ...] = knob(
-        PUBLISHED.damping, "CRISP's nullspace.damping times its weights, per joint"
+        (), "CRISP's nullspace.damping times its weights, per joint; empty: the YAML's"
     )
     controller_max_torque: float = knob(
-        PUBLISHED.max_torque_nm,
-        "CRISP's nullspace.max_tau: joints are no faster than it can brake",
-        0.1,
-        100.0,
+        0.0,
+        "CRISP's nullspace.max_tau: joints are no faster than it can brake; 0: the YAML's",
+        0.0,
+        200.0,
     )
     workspace: tuple[float, ...] = knob(
         (), "box for the tool: x, y, z of its low and its high corner, empty: anywhere"
@@ -57,7 +60,9 @@ class ArbiterParams:
     self_distance: float = knob(
         0.01, "least distance of the hand and the forearm from the rest of the arm", -1.0, 0.2
     )
-    tracking_rad: float = knob(0.5, "hold when the arm is farther from its command", 0.01, 3.0)
+    tracking_rad: float = knob(
+        -1.0, "hold when the arm is farther from its command, below 0: the YAML's", -1.0, 3.0
+    )
     blend: float = knob(0.2, "hand-over from one chunk to the next", 0.0, 1.0)
     state_gap_max: float = knob(0.1, "hold while no joint state came for longer", 0.01, 2.0)
     state_age_max: float = knob(0.25, "hold while its stamp is older", 0.01, 2.0)
@@ -80,21 +85,23 @@ class ArbiterParams:
     human_age_max: float = knob(0.2, "hold when the teleop target is older", 0.02, 2.0)
     human_blend: float = knob(1.0, "0 policy .. 1 human while teleop is engaged", 0.0, 1.0)
 
-    def gains(self) -> JointGains:
-        """Return what the controller is said to do."""
-        return JointGains(
-            self.controller_stiffness, self.controller_damping, self.controller_max_torque
-        )
+    def robot_value(self) -> Robot:
+        """Return the robot with the controllers that it has; raises `ConfigError`."""
+        given = {
+            "stiffness": self.controller_stiffness,
+            "damping": self.controller_damping,
+            "max_torque_nm": self.controller_max_torque,
+        }
+        options = {name: value for name, value in given.items() if value}
+        robot = load_robot(self.robot)
+        if self.plain_grippers:
+            robot = with_plain_grippers(robot)
+        return with_controller(robot, self.controller, self.command_topic, options)
 
-    def config(self) -> ArbiterConfig:
+    def config(self, driven: DrivenRobot) -> ArbiterConfig:
         """Return what the core needs."""
-        limits = fr3_limits(
-            self.margin_rad,
-            self.velocity_scale * self.speed,
-            self.acceleration_scale,
-            self.tracking_rad,
-            self.gains() if self.backend == "crisp_joint" else None,
-        )
+        scales = (self.velocity_scale * self.speed, self.acceleration_scale)
+        limits = driven.limits(self.margin_rad, scales, self.tracking_rad)
         period_ns = round(NS / self.rate_hz)
         return ArbiterConfig(
             limits=limits,
@@ -110,8 +117,8 @@ class ArbiterParams:
             estop_silence_ns=round(self.estop_heartbeat * NS),
             human_age_max_ns=round(self.human_age_max * NS),
             human_blend=self.human_blend,
-            lead=self.gains().lead if self.backend == "crisp_joint" else None,
-            space=fr3_space(self.workspace, self.keep_out, self.self_distance),
+            lanes=driven.lanes(),
+            space=driven.space(self.workspace, self.keep_out, self.self_distance),
         )
 
     def _watch(self) -> WatchConfig:

@@ -22,6 +22,7 @@ from arfm_ros.nodes.policy_inputs import camera_topics
 from arfm_ros.nodes.policy_params import PolicyParams
 from arfm_ros.nodes.policy_values import Loaded
 from arfm_ros.nodes.real_time import make_way
+from arfm_ros.robots.robot import Robot
 
 REPEATS = 3
 
@@ -35,8 +36,10 @@ def load_checked(params: PolicyParams) -> Loaded:
 
     folder = find_bundle(params.bundle)
     bundle = load_bundle(folder)
-    cameras = tuple(camera_topics(params.cameras, compressed=False))
-    bundle.check_robot(params.joints, cameras, params.dt_s)
+    robot = params.value()
+    cameras = tuple(camera_topics(params.camera_entries(robot), compressed=False))
+    check_units(bundle.spec, robot)
+    bundle.check_robot(commanded(bundle.spec, robot), cameras, params.dt_s)
     policy: EnginePolicy | RemotePolicy
     if bundle.remote is not None:  # a server runs the network itself: nothing was exported
         policy = open_remote(bundle, access=Access(params.key_variable, params.allow_plain))
@@ -51,6 +54,28 @@ def load_checked(params: PolicyParams) -> Loaded:
         require_pass(bundle, policy.runtime)
     warm_up(policy, bundle.spec)
     return Loaded(bundle, policy, params.bundle)
+
+
+def commanded(spec: PolicySpec, robot: Robot) -> tuple[str, ...]:
+    """Return the axes of the groups that a policy commands; a whole group may be left alone."""
+    if any(name not in robot.names for name in spec.action_names):
+        return robot.names  # a policy of another robot
+    named = [g for g in robot.groups if any(name in spec.action_names for name in g.names)]
+    return tuple(name for group in named or robot.groups for name in group.names)
+
+
+def check_units(spec: PolicySpec, robot: Robot) -> None:
+    """Raise `BundleError` naming every axis that the robot has in another unit."""
+    units = {axis.name: axis.unit for axis in robot.axes}
+    wrong = dict.fromkeys(
+        f"{axis.name} is in {axis.unit}, the robot's in {units[axis.name]}"
+        for axis in (*spec.state, *spec.action)
+        if units.get(axis.name, axis.unit) != axis.unit
+    )
+    if wrong:
+        raise BundleError(
+            f"policy '{spec.name}' does not fit robot '{robot.name}': {'; '.join(wrong)}"
+        )
 
 
 def load_successor(params: PolicyParams, running: Loaded) -> Loaded:

@@ -17,8 +17,8 @@ from arfm_ros.core.senses import PictureWatch, Size, Stillness
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.core.sync import Input, Missing, Synced, Synchronizer
 from arfm_ros.nodes import topics
+from arfm_ros.nodes.axis_reader import AxisReader
 from arfm_ros.nodes.cameras import decode, stamp_of
-from arfm_ros.nodes.convert import joint_positions
 
 NS = 1_000_000_000
 
@@ -37,6 +37,7 @@ class Wiring:
 
     cameras: Mapping[str, topics.Topic]  # camera name -> topic
     states: tuple[str, ...]  # names of JointState topics
+    reader: AxisReader  # what they say about the robot
     compressed: bool = False
     tolerance_ns: int = 40_000_000
     max_age_ns: int = 300_000_000
@@ -200,12 +201,12 @@ class PolicyInputs:
     def _decode(self, synced: Synced[Sample], spec: PolicySpec, instruction: str) -> Observation:
         compressed = self.wiring.compressed
         images = {n: decode(synced.values[n].cdr, compressed) for n in self.wiring.cameras}
-        states = [
-            deserialize_message(synced.values[n].cdr, JointState) for n in self.wiring.states
-        ]
+        states = {
+            n: deserialize_message(synced.values[n].cdr, JointState) for n in self.wiring.states
+        }
         return Observation(
             images=images,
-            state=joint_positions(states, spec.state_names),
+            state=self.wiring.reader.positions(states, spec.state_names),
             instruction=instruction,
             stamp_ns=synced.stamp_ns,
             stamps_ns=synced.stamps_ns,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from arfm_ros.control.fr3 import JOINT_NAMES
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.reuse import Sameness
 from arfm_ros.core.senses import Stillness
+from arfm_ros.nodes.axis_reader import AxisReader
 from arfm_ros.nodes.params import knob
 from arfm_ros.nodes.policy_inputs import Wiring, camera_sizes, camera_topics
 from arfm_ros.nodes.policy_values import Pacing
+from arfm_ros.robots.description import load_robot
+from arfm_ros.robots.robot import Robot
 
 NS = 1_000_000_000
 
@@ -38,20 +40,15 @@ class PolicyParams:
         3.0, "shortest time that engine errors last before giving up", 0.0, 3600.0, live=True
     )
     default_instruction: str = knob("", "used until one is published", live=True)
+    robot: str = knob("fr3", "name in config/robots, or a YAML; next configure", live=True)
     cameras: tuple[str, ...] = knob(
-        ("scene", "wrist"), "cameras as name or name=topic, next configure", live=True
+        (), "cameras as name or name=topic, empty: the robot's, next configure", live=True
     )
     transport: str = knob(
         "raw", "image transport, next configure", choices=("raw", "compressed"), live=True
     )
-    joints: tuple[str, ...] = knob(
-        (*JOINT_NAMES, "gripper"), "joints of the robot, next configure", live=True
-    )
     dt_s: float = knob(
         0.05, "time between actions the robot expects, next configure", 0.001, 1.0, live=True
-    )
-    state_topics: tuple[str, ...] = knob(
-        ("joint_states", "gripper/joint_states"), "JointState topics, next configure", live=True
     )
     max_age_s: float = knob(0.3, "oldest usable input, next configure", 0.01, 10.0, live=True)
     tolerance_s: float = knob(
@@ -84,10 +81,20 @@ class PolicyParams:
         0.1, "rad of a joint that count as the arm moving, next activate", 0.001, 3.0, live=True
     )
 
+    def value(self) -> Robot:
+        """Return the robot; raises `ConfigError`."""
+        return load_robot(self.robot)
+
+    def camera_entries(self, robot: Robot) -> tuple[str, ...]:
+        """Return the cameras as name or name=topic."""
+        return self.cameras or tuple(f"{camera.name}={camera.topic}" for camera in robot.cameras)
+
     def wiring(self, names: tuple[str, ...]) -> Wiring:
         """Give the inputs of a policy that wants the cameras `names`."""
         compressed = self.transport == "compressed"
-        cameras = camera_topics(self.cameras, compressed)
+        robot = self.value()
+        cameras = camera_topics(self.camera_entries(robot), compressed)
+        reader = AxisReader(robot)
         sizes = camera_sizes(self.camera_sizes)
         unknown = [name for name in sizes if name not in cameras]
         if unknown:
@@ -95,7 +102,8 @@ class PolicyParams:
             raise ConfigError(f"camera_sizes names {', '.join(unknown)}, cameras are: {have}")
         return Wiring(
             cameras={name: cameras[name] for name in names},
-            states=self.state_topics,
+            states=reader.topics,
+            reader=reader,
             compressed=compressed,
             tolerance_ns=int(self.tolerance_s * NS),
             max_age_ns=int(self.max_age_s * NS),

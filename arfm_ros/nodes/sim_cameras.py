@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -45,11 +45,16 @@ SEND_TIMEOUT_S = 0.5
 class CameraSettings:
     """What of the node's parameters concerns the cameras."""
 
-    names: tuple[str, ...]
+    named: Mapping[str, str]  # camera -> topic of its raw images
     height: int
     width: int
     jpeg_quality: int
     view: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the cameras."""
+        return tuple(self.named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,8 @@ class CameraFeed:
 
     def __init__(self, node: Node, model: Any, settings: CameraSettings) -> None:
         self._model, self._settings = model, settings
-        self._cameras = [_Camera(node, name, settings.jpeg_quality) for name in settings.names]
+        quality = settings.jpeg_quality
+        self._cameras = [_Camera(node, *one, quality) for one in settings.named.items()]
         self.skipped = 0  # snapshots replaced before they were rendered
         self.late = 0  # snapshots rendered after their instant
         self.error: Exception | None = None
@@ -169,11 +175,13 @@ class CameraFeed:
 class _Camera:
     """Publishers of one camera."""
 
-    def __init__(self, node: Node, name: str, jpeg_quality: int) -> None:
+    def __init__(self, node: Node, name: str, topic: str, jpeg_quality: int) -> None:
         self.name = name
-        self._raw = publisher(node, IMAGE.of(name))
-        self._info_out = publisher(node, CAMERA_INFO.of(name))
-        self._jpeg: Any = publisher(node, COMPRESSED_IMAGE.of(name)) if cv2 is not None else None
+        self._raw = publisher(node, IMAGE.at(topic))
+        beside = "/".join((*topic.split("/")[:-1], "camera_info"))
+        self._info_out = publisher(node, CAMERA_INFO.at(beside))
+        jpegs = COMPRESSED_IMAGE.at(f"{topic}/compressed")
+        self._jpeg: Any = publisher(node, jpegs) if cv2 is not None else None
         self._jpeg_quality = jpeg_quality
         self._info = CameraInfo()
         self.counts: Counter[str] = Counter()

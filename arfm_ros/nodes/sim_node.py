@@ -1,4 +1,4 @@
-"""The embedded robot: a simulated FR3 behind the topics of a CRISP compliant controller.
+"""The embedded robot: any robot of config/robots, simulated, behind its controllers' topics.
 
 Two threads beside the executor: one steps physics and control on absolute deadlines, a little
 ahead of the wall clock, and publishes each state at its own time; one renders the cameras
@@ -14,14 +14,12 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from geometry_msgs.msg import PoseStamped, WrenchStamped
+from builtin_interfaces.msg import Time
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from arfm_ros.nodes import spin, topics
@@ -29,12 +27,14 @@ from arfm_ros.nodes.diagnostics import OK, WARN, Diagnostics, Health
 from arfm_ros.nodes.params import declare, refuse_unknown
 from arfm_ros.nodes.real_time import raise_process_priority
 from arfm_ros.nodes.sim_cameras import CameraFeed, CameraSettings, Snapshot
-from arfm_ros.nodes.sim_outputs import ClockOutput, RobotOutputs, to_stamp
-from arfm_ros.nodes.sim_params import SimParams
-from arfm_ros.sim.crisp import CONTROLLERS, CrispController
+from arfm_ros.nodes.sim_inputs import inputs_of
+from arfm_ros.nodes.sim_outputs import ClockOutput, outputs_of, to_stamp
+from arfm_ros.nodes.sim_params import SimParams, cameras_of
+from arfm_ros.robots.description import load_robot
+from arfm_ros.sim.crisp import CONTROLLERS
 from arfm_ros.sim.pace import ClockOffset, Divider, Pace
 from arfm_ros.sim.render import SceneState
-from arfm_ros.sim.tasks import TASKS
+from arfm_ros.sim.tasks import tasks_of
 from arfm_ros.sim.timeline import Instant, Send, Timeline
 from arfm_ros.sim.trial import Trial
 from arfm_ros.sim.world import STEP_NS, World
@@ -60,15 +60,18 @@ class SimNode(Node):
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         params = declare(self, SimParams)
         refuse_unknown(self)  # before the slow parts of starting up
-        self._lock = threading.Lock()  # guards world, crisp and trial
-        self._world = World(seed=params.seed)
+        self._lock = threading.Lock()  # guards world, its controllers and trial
+        self._world = World(load_robot(params.robot), seed=params.seed)
         self._trial = Trial(self._world, params.task)
         self._trial.reset(params.seed)
-        self._crisp = CrispController(self._world, params.controller)
-        self._outputs = RobotOutputs(self)
+        self._skew_ns = 0  # from the world's time to ROS time, at the newest instant
+        self._inputs = inputs_of(
+            self, self._world, self._lock, params.controller, lambda: self._skew_ns
+        )
+        self._outputs = outputs_of(self, self._world)
         self._clock_output = ClockOutput(self) if params.publish_clock else None
         self._cameras = self._open_cameras(params)
-        self._listen()
+        topics.service(self, topics.SIM_RESET, self._on_reset)
         self.add_on_set_parameters_callback(self._refuse_bad)
         self.add_post_set_parameters_callback(self._apply_parameters)
         self._origin_ns = self.get_clock().now().nanoseconds
@@ -82,7 +85,6 @@ class SimNode(Node):
         )
         self._failure: Exception | None = None
         self._stopping = threading.Event()
-        self._commanded_ns = 0  # steady time of the last command, and of the signal to stop
         self._pace = Pace(TICK_NS, time.monotonic_ns())
         self._timeline = Timeline(self._pace, params.lookahead_ms * 1_000_000)
         if self._cameras is not None:
@@ -96,13 +98,12 @@ class SimNode(Node):
 
     def begin_stop(self) -> None:
         """Go on until nobody commands the robot any more."""
-        self._commanded_ns = time.monotonic_ns()
+        self._inputs.commanded_ns = time.monotonic_ns()
 
     def stopped(self) -> bool:
         """Say whether the commands have ended; without a publisher there are none to wait for."""
-        silent = time.monotonic_ns() - self._commanded_ns > SILENCE_NS
-        rows = (topics.TARGET_JOINT, topics.TARGET_POSE)
-        return silent or not any(map(self._publisher_count, rows))
+        silent = time.monotonic_ns() - self._inputs.commanded_ns > SILENCE_NS
+        return silent or not self._inputs.commanders()
 
     def close(self) -> None:
         """Stop the threads; `spin.run` calls it before the node is destroyed."""
@@ -115,71 +116,25 @@ class SimNode(Node):
         if not params.cameras and not params.view:
             return None
         shape = (params.image_height, params.image_width)
-        settings = CameraSettings(params.cameras, *shape, params.jpeg_quality, params.view)
+        named = cameras_of(params.cameras, self._world)
+        settings = CameraSettings(named, *shape, params.jpeg_quality, params.view)
         return CameraFeed(self, self._world.model, settings)
-
-    def _listen(self) -> None:
-        subscribe = topics.subscription
-        self._targets = {
-            row.name: subscribe(self, row, callback)
-            for row, callback in (
-                (topics.TARGET_JOINT, self._on_joints),
-                (topics.TARGET_POSE, self._on_pose),
-                (topics.TARGET_WRENCH, self._on_wrench),
-                (topics.TARGET_STIFFNESS, self._on_stiffness),
-                (topics.GRIPPER_COMMAND, self._on_gripper),
-            )
-        }
-        topics.service(self, topics.SIM_RESET, self._on_reset)
-
-    def _publisher_count(self, row: topics.Topic) -> int:
-        return int(self._targets[row.name].get_publisher_count())
-
-    def _on_joints(self, message: JointState) -> None:
-        publishers = self._publisher_count(topics.TARGET_JOINT)
-        self._commanded_ns = time.monotonic_ns()
-        with self._lock:
-            self._crisp.joints(message.position, message.velocity, publishers)
-
-    def _on_pose(self, message: PoseStamped) -> None:
-        publishers = self._publisher_count(topics.TARGET_POSE)
-        self._commanded_ns = time.monotonic_ns()
-        at, turn = message.pose.position, message.pose.orientation
-        with self._lock:
-            self._crisp.pose((at.x, at.y, at.z), (turn.x, turn.y, turn.z, turn.w), publishers)
-
-    def _on_wrench(self, message: WrenchStamped) -> None:
-        publishers = self._publisher_count(topics.TARGET_WRENCH)
-        force, torque = message.wrench.force, message.wrench.torque
-        values = (force.x, force.y, force.z, torque.x, torque.y, torque.z)
-        with self._lock:
-            self._crisp.wrench(values, publishers)
-
-    def _on_stiffness(self, message: Float64MultiArray) -> None:
-        publishers = self._publisher_count(topics.TARGET_STIFFNESS)
-        with self._lock:
-            self._crisp.stiffness(message.data, publishers)
-
-    def _on_gripper(self, message: Float64MultiArray) -> None:
-        with self._lock:
-            self._crisp.gripper(message.data)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         task, seed = self.get_parameter("task").value, self.get_parameter("seed").value
         with self._lock:
             instruction = self._trial.choose(task).reset(seed)
-            self._crisp.forget()
+            self._inputs.forget()
             instant = self._timeline.restart(time.monotonic_ns())
-            state = self._world.robot_state()
-        if instant is not None:  # the new start is told at once, there is no gap in the stream
-            stamp = to_stamp(self._stamp_ns(instant))
-            self._timeline.post(instant, [partial(self._outputs.joints, state, stamp)])
+            tell = None if instant is None else self._outputs.joints(self._stamp(instant))
+        if instant is not None and tell is not None:  # the new start is told at once: no gap
+            self._timeline.post(instant, [tell])
         response.success = True
         response.message = json.dumps({"task": task, "seed": seed, "instruction": instruction})
         return response
 
     def _refuse_bad(self, parameters: Sequence[Parameter]) -> SetParametersResult:
-        choices = {"task": tuple(TASKS), "controller": CONTROLLERS}
+        choices = {"task": tasks_of(self._world), "controller": CONTROLLERS}
         for one in parameters:
             allowed = choices.get(one.name, (one.value,))
             if one.value not in allowed:
@@ -190,8 +145,7 @@ class SimNode(Node):
     def _apply_parameters(self, parameters: Sequence[Parameter]) -> None:
         for one in parameters:
             if one.name == "controller":
-                with self._lock:
-                    self._crisp.select(str(one.value))
+                self._inputs.select(str(one.value))
 
     def _run(self) -> None:
         try:
@@ -210,33 +164,34 @@ class SimNode(Node):
     def _compute(self, instant: Instant) -> None:
         with self._lock:
             self._world.step(STEPS_PER_TICK)
+            self._skew_ns = self._stamp_ns(instant) - self._world.time_ns
             sends = self._sends(instant)
         self._timeline.post(instant, sends)
 
     def _sends(self, instant: Instant) -> list[Send]:
         """Collect what is to be told about an instant that the world has just reached."""
         world, elapsed_ns = self._world, instant.elapsed_ns
-        stamp = to_stamp(self._stamp_ns(instant))
+        stamp = self._stamp(instant)
         frame = self._cameras is not None and self._camera_due.due(elapsed_ns)
         joints, tool = self._joint_due.due(elapsed_ns), self._pose_due.due(elapsed_ns)
         sends: list[Send] = []
         if self._clock_output is not None:
             sends.append(partial(self._clock_output.publish, stamp))
-        state = world.robot_state() if frame or joints or tool else None
-        if state is not None and (frame or joints):
-            # A frame has the state of its very instant, sent before it.
-            sends.append(partial(self._outputs.joints, state, stamp))
-        if state is not None and (frame or tool):
-            sends.append(partial(self._outputs.gripper, state, stamp))
+        if frame or joints:  # a frame has the state of its very instant, sent before it
+            sends.append(self._outputs.joints(stamp))
+        if frame or tool:
+            sends.append(self._outputs.grippers(stamp))
         if self._cameras is not None and frame:
             self._cameras.offer(Snapshot(SceneState.of(world.data), instant, stamp))
         if tool:
-            pose = (world.tool_pose(), world.tool_twist(), stamp)
-            sends.append(partial(self._outputs.tool, *pose))
+            sends.append(self._outputs.tools(stamp))
         if self._task_due.due(elapsed_ns):
             health = Health(OK, "ok", self._trial.report())
             sends.append(partial(self._outputs.task, self._trial.name, health, stamp))
         return sends
+
+    def _stamp(self, instant: Instant) -> Time:
+        return to_stamp(self._stamp_ns(instant))
 
     def _stamp_ns(self, instant: Instant) -> int:
         """Return the ROS time at which the instant is due, so that stamps are evenly spaced."""
@@ -251,7 +206,8 @@ class SimNode(Node):
                 raise failure
 
     def _health(self) -> Health:
-        pace, crisp, feed = self._pace, self._crisp, self._cameras
+        pace, feed = self._pace, self._cameras
+        wrong, told = self._inputs.health()
         ticks, since_ns, overruns = self._seen
         now_ns = time.monotonic_ns()
         factor = (pace.ticks - ticks) * TICK_NS / max(1, now_ns - since_ns)
@@ -263,18 +219,14 @@ class SimNode(Node):
             "overruns": pace.overruns,
             "overruns_last_second": new_overruns,
             "dropped_ticks": pace.dropped,
-            "controller": crisp.active,
-            "commands_accepted": crisp.accepted,
-            "publisher_conflicts": ",".join(crisp.conflicts),
-            "last_ignored": crisp.reason,
+            **told,
         }
-        values.update({f"ignored.{topic}": count for topic, count in crisp.ignored.items()})
         if feed is not None:
             values.update({f"frames.{name}": count for name, count in feed.published.items()})
             values.update({f"jpegs.{name}": count for name, count in feed.compressed.items()})
             values["frames_skipped"], values["frames_late"] = feed.skipped, feed.late
-        if crisp.conflicts:
-            return Health(WARN, f"commands ignored: {crisp.reason}", values)
+        if wrong:
+            return Health(WARN, wrong, values)
         if factor < 0.95:
             return Health(WARN, f"simulation runs at {factor:.2f} of real time", values)
         return Health(OK, "ok", values)

@@ -12,21 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.control import fr3
-from arfm_ros.control.crisp_gains import TUNED
-from arfm_ros.control.limits import fr3_limits
 from arfm_ros.control.objects import object_of, object_state
 from arfm_ros.core.arbiter import Arbiter, ArbiterConfig
 from arfm_ros.core.chunking import Chunking
 from arfm_ros.core.data import F32, U8, ActionChunk, Observation, Policy
 from arfm_ros.core.decision import POLICY, Decision
-from arfm_ros.core.errors import EngineError
+from arfm_ros.core.errors import ConfigError, EngineError
 from arfm_ros.core.history import Recent
 from arfm_ros.core.seams import Tick
 from arfm_ros.core.spec import PolicySpec, Rtc
+from arfm_ros.sim.arms.contract import contract_of
 from arfm_ros.sim.noise import ActionNoise
 from arfm_ros.sim.render import Renderer
-from arfm_ros.sim.world import World
+from arfm_ros.sim.world import World, is_fr3
 
 TICK_MS = 10
 MS = 1_000_000
@@ -44,6 +42,7 @@ class DriverConfig:
     height: int = 240
     width: int = 320
     seams: bool = True  # accelerations are measured
+    robot: str = ""  # "": the robot of config/robots whose axes the policy moves
 
 
 class PolicyDriver:
@@ -64,9 +63,10 @@ class PolicyDriver:
         cameras = tuple(c.name for c in spec.cameras)
         size = (self.config.height, self.config.width)
         self._renderer = Renderer(world.model, *size, cameras)
-        self.limits = fr3_limits(controller=TUNED)
-        joints = (*fr3.JOINT_NAMES, fr3.GRIPPER_NAME)
-        self._numbers = tuple(name for name in spec.state_names if name not in joints)
+        self._contract = contract_of(world)
+        self.limits = self._contract.limits
+        self._numbers = tuple(n for n in spec.state_names if n not in world.robot.names)
+        _check_spec(spec, world, self._numbers)
         self._objects = sorted({object_of(name)[0] for name in self._numbers})
         self.on_chunk: Callable[[ActionChunk], None] | None = None  # called when one arrives
 
@@ -76,7 +76,7 @@ class PolicyDriver:
         self._noise = np.random.default_rng([seed, 1])
         std = self.config.action_noise
         self._disturbance = ActionNoise(std, self._spec, self.limits, seed)
-        self._arbiter = Arbiter(ArbiterConfig(self.limits, lead=TUNED.lead))
+        self._arbiter = Arbiter(ArbiterConfig(self.limits, lead=self._contract.lead))
         self._arbiter.engage(self._world.time_ns, self.measured())
         self._chunking = Chunking(self._spec.rtc if self.config.guide else Rtc())
         self._pending: list[tuple[int, ActionChunk]] = []
@@ -96,6 +96,10 @@ class PolicyDriver:
         self._arrive(now)  # what was computed in no time
         self._arbiter.on_state(self.measured(), now, now)
         return self._arbiter.tick(now)
+
+    def send(self, decision: Decision) -> str:
+        """Hand a decision with a command to the robot; return '' or why it was refused."""
+        return self._contract.send(decision, self._arbiter.preview)
 
     @property
     def due(self) -> bool:
@@ -147,12 +151,12 @@ class PolicyDriver:
         if path is None or decision.command is None or decision.authority != POLICY:
             return None
         own = path.at(self._world.time_ns).position
-        return Tick(decision.chunk_stamp_ns, decision.command[: fr3.DOF], own[: fr3.DOF])
+        arms = ~self._world.openings
+        return Tick(decision.chunk_stamp_ns, decision.command[arms], own[arms])
 
     def measured(self) -> NDArray[np.float64]:
-        """Return joint angles and gripper opening [8]."""
-        state = self._world.robot_state()
-        return np.append(state.position, state.gripper)
+        """Return the positions of all axes [A]."""
+        return self._world.measured()
 
     def _infer(self, prefix: ActionChunk | None) -> ActionChunk:
         if self._policy is None:
@@ -182,3 +186,17 @@ class PolicyDriver:
             numbers = object_state(self._numbers, state[None], poses)[0]
             state = np.append(state, numbers)
         return self._recent.join(Observation(images, state, self.instruction, world.time_ns))
+
+
+def _check_spec(spec: PolicySpec, world: World, numbers: tuple[str, ...]) -> None:
+    robot = world.robot
+    if spec.action_names != robot.names:
+        raise ConfigError(
+            f"the policy's actions are {', '.join(spec.action_names)}; "
+            f"robot '{robot.name}' has {', '.join(robot.names)}"
+        )
+    if numbers and not is_fr3(robot):
+        raise ConfigError(
+            f"the policy sees {', '.join(numbers)}: object poses are there for the FR3 only, "
+            f"not for robot '{robot.name}'"
+        )

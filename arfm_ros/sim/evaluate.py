@@ -71,7 +71,10 @@ def _results(bundle: Path, task: str, config: DriverConfig, out: Path | None) ->
     if out is None:
         return None
     sha256 = load_bundle(bundle).sha256
-    return Results(out, {"bundle_sha256": sha256, "task": task, "config": asdict(config)})
+    told = asdict(config)
+    if not config.robot:  # results that were kept before there was a choice still count
+        del told["robot"]
+    return Results(out, {"bundle_sha256": sha256, "task": task, "config": told})
 
 
 def _run_all(

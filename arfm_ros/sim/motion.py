@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from math import atan2, copysign, sqrt
+from math import copysign, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.control import kinematics
+from arfm_ros.sim.arms.solver import Solver
 
 F64 = NDArray[np.float64]
 ACCELERATION_M_S2 = 1.2
@@ -18,16 +18,16 @@ TURN_ACCELERATION_RAD_S2 = 6.0
 class ToolMotion:
     """Keeps the reference of the tool, which points down, and solves the inverse kinematics."""
 
-    def __init__(self, position_rad: F64) -> None:
-        self._q = np.asarray(position_rad, dtype=float).copy()
-        tool = kinematics.tool_transform(self._q)
+    def __init__(self, position_rad: F64, solver: Solver) -> None:
+        self._q, self._solver = np.asarray(position_rad, dtype=float).copy(), solver
+        tool = solver.tool(self._q)
         self.position_m = tool[:3, 3].copy()
-        self.yaw_rad = atan2(tool[1, 0], tool[0, 0])
+        self.yaw_rad = solver.yaw(tool[:3, :3])
         self._velocity = np.zeros(3)
         self._turn = 0.0
 
     def advance(self, goal_m: F64, yaw_rad: float, speed_m_s: float, dt_s: float) -> F64:
-        """Advance the reference by `dt_s` towards the goal and return joint angles [7]."""
+        """Advance the reference by `dt_s` towards the goal and return joint positions [N]."""
         way = np.asarray(goal_m) - self.position_m
         distance = float(np.linalg.norm(way))
         speed = min(speed_m_s, sqrt(2 * 0.6 * ACCELERATION_M_S2 * distance), distance / dt_s)
@@ -38,8 +38,8 @@ class ToolMotion:
         self._velocity += change * min(1.0, limit / max(size, 1e-12))
         self.position_m = self.position_m + self._velocity * dt_s
         self._advance_yaw(yaw_rad, dt_s)
-        rotation = kinematics.pointing_down(self.yaw_rad)
-        self._q = kinematics.inverse(self.position_m, rotation, self._q, iterations=3).position_rad
+        rotation = self._solver.down(self.yaw_rad)
+        self._q = self._solver.follow(self.position_m, rotation, self._q)
         return self._q.copy()
 
     def _advance_yaw(self, yaw_rad: float, dt_s: float) -> None:

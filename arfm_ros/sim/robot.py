@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -18,6 +19,7 @@ from arfm_ros.control.impedance import (
     rotation_from_quaternion,
 )
 from arfm_ros.core.errors import SafetyError
+from arfm_ros.robots.controllers.values import JointTarget, PoseTarget
 
 F64 = NDArray[np.float64]
 PERIOD_S = 0.001
@@ -36,6 +38,15 @@ class RobotState:
     effort: F64  # [7] Nm, gravity included
     gripper: float  # 0 closed .. 1 open
     stamp_ns: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupState:
+    """What a group measures, in the numbers and the order of its axes [N]."""
+
+    position: F64
+    velocity: F64
+    effort: F64
 
 
 class Robot:
@@ -62,6 +73,10 @@ class Robot:
         self.cartesian_active = False
         self._finger_goal_m = FINGER_TRAVEL_M
         self._finger_setpoint_m = FINGER_TRAVEL_M
+
+    def start(self, arm_rad: Sequence[float] | F64 | None) -> F64:
+        """Return the start [7] that is meant (None: home); raise SafetyError for a bad one."""
+        return finite("arm position", fr3.HOME if arm_rad is None else arm_rad, fr3.DOF)
 
     def reset(self, arm_rad: Sequence[float] | F64, gripper: float) -> None:
         """Put the arm at rest; call `hold` after the kinematics were computed."""
@@ -149,6 +164,28 @@ class Robot:
             raise SafetyError(f"stiffness is {values.tolist()}, none may be negative")
         self.cartesian.set_stiffness(values)
 
+    def command(self, position: F64, velocity: F64) -> None:
+        """Select joint impedance and set all targets [8], the gripper's last."""
+        self.command_joints(position[: fr3.DOF], velocity[: fr3.DOF])
+        self.command_gripper(float(position[fr3.DOF]))
+
+    def open(self, opening: float) -> None:
+        """Set the goal of the fingers."""
+        self.command_gripper(opening)
+
+    def receive(self, group: str, value: Any) -> str:
+        """Take a message of a group's controller; return '' or why it is refused."""
+        try:
+            if isinstance(value, JointTarget):
+                self.command_joints(value.position, value.velocity)
+            elif isinstance(value, PoseTarget):
+                self.command_pose(value.position, value.quaternion_xyzw)
+            else:
+                self.command_gripper(finite("gripper target", value.data, 1)[0])
+        except SafetyError as error:
+            return str(error)
+        return ""
+
     def tool_jacobian(self) -> F64:
         """Return the tool's Jacobian [6, 7] in the base, linear rows first (a reused array)."""
         jacobian = self._jacobian
@@ -156,11 +193,27 @@ class Robot:
         self._arm_jacobian[:] = jacobian[:, : fr3.DOF]
         return self._arm_jacobian
 
-    def tool_pose(self) -> tuple[F64, F64]:
+    def tool_pose(self, group: str = "arm") -> tuple[F64, F64]:
         """Return position [3] and rotation [3, 3] of the tool in the base."""
         return self._tool_position.copy(), self._tool_rotation.copy()
 
-    def state(self, stamp_ns: int) -> RobotState:
+    def tool_twist(self, group: str = "arm") -> F64:
+        """Return linear and angular velocity [6] of the tool in the base."""
+        return np.asarray(self.tool_jacobian() @ self.velocity)
+
+    def measured(self) -> F64:
+        """Return joint angles and the opening [8]."""
+        state = self.report(0)
+        return np.append(state.position, state.gripper)
+
+    def state(self, group: str) -> GroupState:
+        """Return what the group `arm` or `gripper` measures."""
+        state = self.report(0)
+        if group == "arm":
+            return GroupState(state.position, state.velocity, state.effort)
+        return GroupState(np.array([state.gripper]), np.zeros(1), np.zeros(1))
+
+    def report(self, stamp_ns: int) -> RobotState:
         """Return a copy of what the robot measures now."""
         opening = float(self._fingers[0] + self._fingers[1]) / fr3.GRIPPER_WIDTH_M
         return RobotState(

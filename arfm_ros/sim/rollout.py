@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.control.crisp_gains import TUNED
 from arfm_ros.core.data import Policy
 from arfm_ros.core.decision import Decision
 from arfm_ros.core.safety import F64
 from arfm_ros.core.seams import Seams, Tick, seams_of
 from arfm_ros.core.smoothness import Smoothness, smoothness_of
 from arfm_ros.core.spec import PolicySpec
+from arfm_ros.sim.arms.contract import robot_of
 from arfm_ros.sim.driver import MS, TICK_MS, DriverConfig, PolicyDriver
 from arfm_ros.sim.tasks import make_task
 from arfm_ros.sim.tasks.task import Task
@@ -52,7 +52,8 @@ class Rollouts:
     def __init__(
         self, policy: Policy | None, spec: PolicySpec, config: DriverConfig | None = None
     ) -> None:
-        self.world = World()
+        robot = robot_of(spec.action_names, config.robot if config else "")
+        self.world = World(robot)
         self.driver = PolicyDriver(policy, spec, self.world, config)
 
     def close(self) -> None:
@@ -85,8 +86,7 @@ class Rollouts:
             self._ticks.append(self.driver.tick_of(decision))
             self._motion.append(self._moved(decision))
         if decision.command is not None:
-            world.command_joints(decision.command[:7], TUNED.field(decision.velocity[:7]))
-            world.command_gripper(float(decision.command[7]))
+            self.driver.send(decision)
             self._ratio = max(self._ratio, self._step_ratio(decision.command))
             self._before = decision.command
         world.step(TICK_MS)
@@ -105,7 +105,8 @@ class Rollouts:
 
     def _moved(self, decision: Decision) -> tuple[F64, F64, F64]:
         state = self.world.robot_state()
-        asked = state.position if decision.command is None else decision.command[:7]
+        command = decision.command
+        asked = state.position if command is None else command[~self.world.openings]
         return state.velocity, self.world.tool_pose()[0], asked - state.position
 
     def _smoothness(self) -> Smoothness:
@@ -115,5 +116,6 @@ class Rollouts:
         return smoothness_of(velocity, tool, error, TICK_MS / 1000)
 
     def _step_ratio(self, command: NDArray[np.float64]) -> float:
-        step = np.abs(command[:7] - self._before[:7])
-        return float((step / (self.driver.limits.velocity[:7] * TICK_MS / 1000)).max())
+        arms = ~self.world.openings
+        step = np.abs(command - self._before)[arms]
+        return float((step / (self.driver.limits.velocity[arms] * TICK_MS / 1000)).max())

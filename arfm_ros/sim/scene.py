@@ -33,22 +33,23 @@ def load_model() -> mujoco.MjModel:
 class Objects:
     """Places and finds the scene's objects in one model and its data."""
 
-    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
-        self._model, self._data = model, data
-        self._body = {name: model.body(name).id for name in OBJECTS}
+    def __init__(
+        self, model: mujoco.MjModel, data: mujoco.MjData, names: Sequence[str] = OBJECTS
+    ) -> None:
+        self._model, self._data, self._names = model, data, tuple(names)
+        self._body = {name: model.body(name).id for name in names}
         self._free = {name: model.joint(name) for name in FREE_OBJECTS}
-        self._parked = {name: model.body(name).pos.copy() for name in OBJECTS}
+        self._parked = {name: model.body(name).pos.copy() for name in names}
 
     def park(self) -> None:
         """Put every object under the floor, where no camera sees it and nothing touches it."""
-        for name in OBJECTS:
+        for name in self._names:
             self.place(name, self._parked[name])
         self.float_parked()
 
     def place(self, name: str, position: Sequence[float] | F64, yaw_rad: float = 0.0) -> None:
         """Move one object, at rest; raise ConfigError for a name that the scene does not have."""
-        if name not in self._body:
-            raise ConfigError(f"no object {name!r} in the scene, there are: {', '.join(OBJECTS)}")
+        self._check(name)
         quaternion = (cos(yaw_rad / 2), 0.0, 0.0, sin(yaw_rad / 2))
         if name in self._free:
             joint = self._free[name]
@@ -70,13 +71,17 @@ class Objects:
             parked = abs(height - float(self._parked[name][2])) < 1e-3
             self._model.body_gravcomp[self._body[name]] = 1.0 if parked else 0.0
 
+    def _check(self, name: str) -> None:
+        if name not in self._body:
+            known = ", ".join(self._names)
+            raise ConfigError(f"no object {name!r} in the scene, there are: {known}")
+
     def pose(self, name: str) -> tuple[F64, F64]:
         """Return position [3] and quaternion xyzw [4] of an object."""
         if name in self._free:
             q = int(self._free[name].qposadr[0])
             state = self._data.qpos[q : q + 7]
             return state[:3].copy(), state[[4, 5, 6, 3]]
-        if name not in self._body:
-            raise ConfigError(f"no object {name!r} in the scene, there are: {', '.join(OBJECTS)}")
+        self._check(name)
         mocap = int(self._model.body_mocapid[self._body[name]])
         return self._data.mocap_pos[mocap].copy(), self._data.mocap_quat[mocap][[1, 2, 3, 0]]

@@ -1,6 +1,8 @@
 """Write what happens in the simulator as an episode, without ROS.
 
-The topics are those of the running stack; images are JPEG at the policy's rate.
+The topics are those of the running stack with the FR3; images are JPEG at the policy's rate.
+Joints have the names of the robot's axes: all arms are in `joint_states`, all openings in
+`gripper/joint_states`.
 """
 
 from __future__ import annotations
@@ -25,7 +27,6 @@ from arfm_ros.sim.world import World
 F64 = NDArray[np.float64]
 NAMES = (*fr3.JOINT_NAMES, fr3.GRIPPER_NAME)
 CAMERAS = ("scene", "wrist")
-OBJECTS = ("cube", "puck", "marker", "zone", "bin")
 EPOCH_NS = 1_700_000_000 * 1_000_000_000  # simulated episodes need some absolute time
 EPISODE_NS = 1_000 * 1_000_000_000
 EPOCHS = 400_000  # then the 32 bits of a message's seconds would overflow: begin anew
@@ -51,6 +52,10 @@ class Scribe:
     ) -> None:
         self._writer = EpisodeWriter(folder)
         self._world, self._picture, self._cameras = world, picture, cameras
+        self._names = world.robot.names
+        pairs = list(zip(self._names, world.openings))
+        self._arms = tuple(name for name, opens in pairs if not opens)
+        self._hands = tuple(name for name, opens in pairs if opens)
         self._begin_ns = EPOCH_NS + seed % EPOCHS * EPISODE_NS
         self._authority = ""
 
@@ -84,12 +89,13 @@ class Scribe:
             self._write_state()
 
     def commanded(self, command: F64 | None, authority: str) -> None:
-        """Write the command [8] that goes to the arm now, if any, and whose it is."""
+        """Write the command [A] that goes to the robot now, if any, and whose it is."""
         if authority != self._authority:
             self.text("/arbiter/authority", authority)
             self._authority = authority
         if command is not None:
-            self._put("/arbiter/command", messages.joint_state(self.stamp_ns, NAMES, command))
+            message = messages.joint_state(self.stamp_ns, self._names, command)
+            self._put("/arbiter/command", message)
 
     def chunk(self, chunk: ActionChunk) -> None:
         """Write a chunk that arrives now, and which bundle made it, with its timings."""
@@ -128,16 +134,16 @@ class Scribe:
             "progress": round(task.progress(world), 4),
             "elapsed_s": world.time_ns / 1e9,
         }
-        for name in OBJECTS:
+        for name in world.objects:
             position, quaternion = world.object_pose(name)
             values[f"pose_{name}"] = " ".join(f"{v:.5f}" for v in (*position, *quaternion))
         self._put("/task/state", messages.diagnostic_array(self.stamp_ns, task.name, values))
 
     def _write_state(self) -> None:
         state, stamp = self._world.robot_state(), self.stamp_ns
-        arm = messages.joint_state(
-            stamp, fr3.JOINT_NAMES, state.position, state.velocity, state.effort
-        )
+        arm = messages.joint_state(stamp, self._arms, state.position, state.velocity, state.effort)
         self._put("/joint_states", arm)
-        hand = messages.joint_state(stamp, (fr3.GRIPPER_NAME,), (state.gripper,))
-        self._put("/gripper/joint_states", hand)
+        if self._hands:
+            openings = self._world.measured()[self._world.openings]
+            hand = messages.joint_state(stamp, self._hands, openings)
+            self._put("/gripper/joint_states", hand)

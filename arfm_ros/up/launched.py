@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from launch import LaunchDescriptionEntity
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
+    DeclareLaunchArgument,
     EmitEvent,
     LogInfo,
     OpaqueFunction,
@@ -21,10 +22,46 @@ from launch.actions import (
 )
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from arfm_ros.bringup import END, PACKAGE, NodeProcess
+from arfm_ros.bringup import END, PACKAGE, TASKS, NodeProcess, Setup, robots, stack
 from arfm_ros.up.process import GRACE_S, NodeDied, how_it_ended
+
+
+def description(robot: str = "") -> LaunchDescription:
+    """Describe the launch of one robot; "": an argument names it."""
+    text = {"default_value": "false", "choices": ["true", "false"]}
+    given = [
+        DeclareLaunchArgument("sim", description="simulate the robot", **text),
+        DeclareLaunchArgument(
+            "policy", default_value="", description="bundle folder or name; empty: the shipped one"
+        ),
+        DeclareLaunchArgument(
+            "task", default_value="lift", choices=list(TASKS), description="of the simulation"
+        ),
+        DeclareLaunchArgument(
+            "record", description="record episodes", **{**text, "default_value": "true"}
+        ),
+        DeclareLaunchArgument("namespace", default_value="", description="of all nodes"),
+    ]
+    if not robot:
+        known = f"one of {', '.join(robots())}, or the path of a YAML"
+        given.append(DeclareLaunchArgument("robot", description=known))
+
+    def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+        chosen = {a.name: LaunchConfiguration(a.name).perform(context) for a in given}
+        setup = Setup(
+            robot=robot or chosen["robot"],
+            sim=chosen["sim"] == "true",
+            policy=chosen["policy"],
+            task=chosen["task"],
+            record=chosen["record"] == "true",
+            namespace=chosen["namespace"],
+        )
+        return actions(stack(setup))
+
+    return LaunchDescription([*given, OpaqueFunction(function=start)])
 
 
 def actions(nodes: Sequence[NodeProcess]) -> list[LaunchDescriptionEntity]:
@@ -36,7 +73,7 @@ def actions(nodes: Sequence[NodeProcess]) -> list[LaunchDescriptionEntity]:
             executable=node.name,
             name=node.name,
             namespace=node.namespace,
-            parameters=[node.config, dict(node.parameters)],
+            parameters=[*filter(None, [node.config]), dict(node.parameters)],
             remappings=list(node.remaps.items()),
             additional_env=dict(node.env),
             output="screen",

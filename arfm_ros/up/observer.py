@@ -78,6 +78,7 @@ class Observer:
         """Stop listening."""
         self._context.try_shutdown()
         self._thread.join(timeout=2.0)
+        self._executor.shutdown(timeout_sec=1.0)
 
     def _listen(self, cameras: Sequence[str]) -> None:
         listened = (

@@ -61,6 +61,7 @@ class Tools:
 
     forward: Forward | None = None  # of the group's axes, to its tool in its base
     measured: Callable[[], F64 | None] | None = None  # newest position [N] of the group
+    heavy: Callable[[], tuple[F64, F64]] | None = None  # largest inertia [N, N], torques [N]
 
 
 class Numbers:

@@ -50,7 +50,7 @@ class CrispJoint:
                     f"{name} of group '{group.name}' has {found} values, "
                     f"needs {len(group.axes)}: {', '.join(group.names)}"
                 )
-        self.gains = JointGains(options.stiffness, options.damping, options.max_torque_nm)
+        self.gains = _gains(options, tools)
         self._numbers, self._names = Numbers(group), message_names(group)
         self._topic = self.topics(group)[0]
 
@@ -75,6 +75,16 @@ class CrispJoint:
             *preflight.parameter_joints(self._name, self._group, graph),
             *preflight.active(self._name, graph),
         )
+
+
+def _gains(options: Options, tools: Tools) -> JointGains:
+    """Return the gains, with how heavy the arm is: the FR3's where nothing else is known."""
+    gains = (options.stiffness, options.damping, options.max_torque_nm)
+    if tools.heavy is None:
+        return JointGains(*gains)
+    inertia, torque = tools.heavy()
+    rows = tuple(tuple(float(x) for x in row) for row in inertia)
+    return JointGains(*gains, tuple(float(x) for x in torque), rows)
 
 
 register(Kind("crisp_joint", Options, CrispJoint, units=("rad",)))

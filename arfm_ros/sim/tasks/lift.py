@@ -19,8 +19,8 @@ class Lift:
 
     def reset(self, world: World, rng: np.random.Generator) -> str:
         """Put the cube at a random place and angle, and the ball beside it."""
-        cube, ball = task.scatter(rng, 2, apart_m=0.13)
-        world.reset(task.ready_arm(rng))
+        cube, ball = task.scatter(rng, 2, 0.13, task.lifter(world).workspace)
+        world.reset(task.ready(world, rng))
         world.place("cube", (*cube, task.CUBE_HALF_M), task.any_yaw(rng))
         world.place("marker", (*ball, rng.uniform(0.08, 0.15)))
         return task.choose(rng, self.instructions)
@@ -28,11 +28,12 @@ class Lift:
     def success(self, world: World) -> bool:
         """Tell whether the cube is up and held."""
         height = world.object_pose("cube")[0][2]
-        return bool(height > LIFTED_M and task.fingers_on(world, "cube") == 2)
+        return bool(height > LIFTED_M and task.fingers_on(world, task.lifter(world), "cube") == 2)
 
     def progress(self, world: World) -> float:
         """Return up to 0.5 for coming near and the rest for height."""
         cube = world.object_pose("cube")[0]
-        near = 1.0 - float(np.linalg.norm(world.tool_pose()[0] - cube)) / 0.5
+        tool = world.tool_pose(task.lifter(world).group)[0]
+        near = 1.0 - float(np.linalg.norm(tool - cube)) / 0.5
         raised = (cube[2] - task.CUBE_HALF_M) / (LIFTED_M - task.CUBE_HALF_M)
         return float(0.5 * np.clip(near, 0.0, 1.0) + 0.5 * np.clip(raised, 0.0, 1.0))

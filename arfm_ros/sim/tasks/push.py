@@ -6,6 +6,7 @@ from math import cos, pi, sin
 
 import numpy as np
 
+from arfm_ros.sim.arms.arm import Workspace
 from arfm_ros.sim.tasks import task
 from arfm_ros.sim.world import World
 
@@ -25,8 +26,8 @@ class Push:
 
     def reset(self, world: World, rng: np.random.Generator) -> str:
         """Put the puck at a random place and the zone 10 to 18 cm from it, both on the table."""
-        puck, zone = self._draw(rng)
-        world.reset(task.ready_arm(rng))
+        puck, zone = self._draw(rng, task.lifter(world).workspace)
+        world.reset(task.ready(world, rng))
         world.place("puck", (*puck, task.PUCK_HALF_HEIGHT_M))
         world.place("zone", (*zone, 0.001))
         return task.choose(rng, self.instructions)
@@ -40,9 +41,9 @@ class Push:
         return float(np.clip(1.0 - self._distance_m(world) / 0.2, 0.0, 1.0))
 
     @staticmethod
-    def _draw(rng: np.random.Generator) -> tuple[task.F64, task.F64]:
-        low = np.array([task.WORKSPACE_X_M[0] + 0.04, task.WORKSPACE_Y_M[0] + 0.04])
-        high = np.array([task.WORKSPACE_X_M[1] - 0.04, task.WORKSPACE_Y_M[1] - 0.04])
+    def _draw(rng: np.random.Generator, space: Workspace) -> tuple[task.F64, task.F64]:
+        low = np.array([space.x_m[0] + 0.04, space.y_m[0] + 0.04])
+        high = np.array([space.x_m[1] - 0.04, space.y_m[1] - 0.04])
         while True:
             puck = rng.uniform(low, high)
             angle = rng.uniform(-pi, pi)

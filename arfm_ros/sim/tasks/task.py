@@ -9,17 +9,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.control import fr3, kinematics
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.sim.arms.arm import SPREAD_M, Arm, Workspace
 from arfm_ros.sim.world import World
 
 F64 = NDArray[np.float64]
 
-READY_M = (0.42, 0.0, 0.32)  # tool position from which every task starts
 CUBE_HALF_M = 0.0225
-FINGERS = ("fr3_leftfinger", "fr3_rightfinger")
 PUCK_HALF_HEIGHT_M = 0.02
-WORKSPACE_X_M = (0.36, 0.62)
-WORKSPACE_Y_M = (-0.22, 0.22)
 
 
 class Task(Protocol):
@@ -39,17 +36,37 @@ class Task(Protocol):
         """Return how far the task is, 0 at the start and 1 at the goal."""
 
 
-def ready_arm(rng: np.random.Generator) -> F64:
-    """Draw joint angles [7] with the tool within centimetres of `READY_M`, pointing down."""
-    position = np.asarray(READY_M) + rng.uniform(-0.03, 0.03, 3)
-    rotation = kinematics.pointing_down(float(rng.uniform(-0.1, 0.1)))
-    return kinematics.inverse(position, rotation, np.asarray(fr3.HOME)).position_rad
+def graspers(world: World) -> tuple[Arm, ...]:
+    """List the arms with a hand of two fingers."""
+    return tuple(a for a in world.arms if a.opening is not None and len(a.fingers) == 2)
 
 
-def scatter(rng: np.random.Generator, count: int, apart_m: float) -> F64:
+def lifter(world: World) -> Arm:
+    """Return the arm that grasps: the first one with a hand; `ConfigError` where none has."""
+    for arm in graspers(world):
+        return arm
+    raise ConfigError(
+        f"robot '{world.robot.name}' has no gripper of two fingers to grasp with: only the task "
+        "reach is for it"
+    )
+
+
+def ready(world: World, rng: np.random.Generator) -> F64:
+    """Draw positions of all axes but grippers: tools within centimetres of where tasks begin."""
+    command = np.array([axis.home for axis in world.robot.axes])
+    for arm in world.arms:
+        position = np.asarray(arm.workspace.ready_m) + rng.uniform(-SPREAD_M, SPREAD_M, 3)
+        rotation = arm.solver.down(float(rng.uniform(-0.1, 0.1)))
+        command[arm.own] = arm.solver.start(position, rotation)
+    return np.asarray(command[~world.openings])
+
+
+def scatter(
+    rng: np.random.Generator, count: int, apart_m: float, space: Workspace | None = None
+) -> F64:
     """Draw `count` points [count, 2] on the table that keep `apart_m` from each other."""
-    low = (WORKSPACE_X_M[0], WORKSPACE_Y_M[0])
-    high = (WORKSPACE_X_M[1], WORKSPACE_Y_M[1])
+    space = space or Workspace()
+    low, high = (space.x_m[0], space.y_m[0]), (space.x_m[1], space.y_m[1])
     while True:
         points = rng.uniform(low, high, (count, 2))
         gaps = [np.linalg.norm(a - b) for i, a in enumerate(points) for b in points[:i]]
@@ -67,6 +84,6 @@ def choose(rng: np.random.Generator, instructions: Sequence[str]) -> str:
     return instructions[int(rng.integers(len(instructions)))]
 
 
-def fingers_on(world: World, name: str) -> int:
-    """Count the fingers (0 to 2) that touch an object."""
-    return sum(world.touching(name, finger) for finger in FINGERS)
+def fingers_on(world: World, arm: Arm, name: str) -> int:
+    """Count the fingers (0 to 2) of an arm that touch an object."""
+    return sum(any(world.touching(name, body) for body in finger) for finger in arm.fingers)

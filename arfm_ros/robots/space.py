@@ -1,0 +1,80 @@
+"""Work space, keep-out boxes and self-distance of any arm with a description."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.space import ANYWHERE, Space
+from arfm_ros.robots.kinematics import Kinematics
+from arfm_ros.robots.robot import Robot
+
+F64 = NDArray[np.float64]
+Box = tuple[F64, F64]
+
+
+def boxes(what: str, numbers: Sequence[float]) -> list[Box]:
+    """Read boxes of six numbers each, low x, y, z and high x, y, z in metres."""
+    values = np.asarray(numbers, dtype=np.float64)
+    if values.size % 6 or not np.isfinite(values).all():
+        raise ConfigError(
+            f"{what} has {values.size} numbers, needs six a box: low x, y, z, high x, y, z"
+        )
+    found = [(row[:3], row[3:]) for row in values.reshape(-1, 6)]
+    for low, high in found:
+        if not (low < high).all():
+            raise ConfigError(f"{what}: {low.tolist()} is not below {high.tolist()}")
+    return found
+
+
+class ArmsSpace:
+    """Where the tools of all arms may be, in the description's root, and how near their links."""
+
+    def __init__(
+        self, robot: Robot, room: Sequence[float], keep_out: Sequence[float], distance_m: float
+    ) -> None:
+        self._room, self._boxes = boxes("workspace", room), boxes("keep_out", keep_out)
+        if len(self._room) > 1:
+            raise ConfigError(f"workspace has {len(room)} numbers, needs 6, or none")
+        self._distance_m = distance_m
+        self._arms = Kinematics(robot)
+        self._tools = tuple(g.tool for g in robot.groups if g.kind == "arm" and g.tool)
+
+    def depth(self, positions: F64) -> F64:
+        """Return how far [...] m the worst part is outside at positions [..., A]."""
+        flat = positions.reshape(-1, positions.shape[-1])
+        worst = [max((depth for depth, _ in self._depths(row)), default=0.0) for row in flat]
+        return np.asarray(worst).reshape(positions.shape[:-1])
+
+    def describe(self, position: F64) -> str:
+        """Say what a position [A] violates most."""
+        depth, name = max(self._depths(position))
+        return f"{name} by {depth * 1000:.0f} mm"
+
+    def _depths(self, position: F64) -> list[tuple[float, str]]:
+        found = []
+        for tool in self._tools:
+            at = self._arms.forward(position, tool).position
+            for low, high in self._room:
+                beyond = float(np.maximum(low - at, at - high).max())
+                found.append((beyond, f"{tool} leaves the workspace"))
+            for number, (low, high) in enumerate(self._boxes):
+                inside = float(np.minimum(at - low, high - at).min())
+                found.append((inside, f"{tool} enters keep-out box {number + 1}"))
+        if self._distance_m > -1.0:
+            near = self._arms.self_distance(position)
+            pair = f"{near.first} too near to {near.second}"
+            found.append((self._distance_m - near.metres, pair))
+        return found
+
+
+def arms_space(
+    robot: Robot, room: Sequence[float], keep_out: Sequence[float], distance_m: float
+) -> Space:
+    """Return where a robot may be; anywhere where nothing is asked for."""
+    if not len(room) and not len(keep_out) and distance_m <= -1.0:
+        return ANYWHERE
+    return ArmsSpace(robot, room, keep_out, distance_m)
