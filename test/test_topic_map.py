@@ -258,3 +258,15 @@ def test_the_map_of_the_documentation_is_read() -> None:
     topics = read_topic_map(text, UR5E)
     assert len(topics.states) == 2 and len(topics.commands) == 3
     assert topics.next_state == ("gripper",) and topics.instruction == "press the button"
+
+
+def test_a_simulators_recording_is_read_by_the_axes_own_names(tmp_path: Path) -> None:
+    arm = dict.fromkeys(UR5E.group("arm").names, 0.5)
+    said = [(0, "/joint_states", state(0, arm)), (0, "/arbiter/command", state(0, arm))]
+    said.append((0, "/gripper/joint_states", state(0, {"gripper": 0.25})))
+    measured = read_axes(record(tmp_path / "e", said), topics_of(UR5E).states)
+    assert tuple(measured) == UR5E.names and measured["gripper"].value[0] == 0.25
+    knuckle = {**arm, "robotiq_85_left_knuckle_joint": 0.4}
+    said[0] = (0, "/joint_states", state(0, knuckle))  # the driver's word comes first
+    measured = read_axes(record(tmp_path / "f", said), topics_of(UR5E).states)
+    assert measured["gripper"].value[0] == pytest.approx(0.5)

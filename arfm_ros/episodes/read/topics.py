@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from arfm_ros.robots.robot import Group, Robot, RobotAxis
 
@@ -50,12 +50,18 @@ OWN = Topics()
 
 
 def topics_of(robot: Robot) -> Topics:
-    """Return where our recordings of a robot hold its state and its pictures."""
-    states = tuple(
-        Source(topic, calls_of(group)) for group in robot.groups for topic in group.state_topics
-    )
+    """Return where our recordings of a robot hold its state and its pictures.
+
+    The state is on the robot's topics, else, as a simulator writes it, on the usual ones under
+    the axes' own names.
+    """
+    topics = dict.fromkeys(topic for group in robot.groups for topic in group.state_topics)
+    there = {t: [g for g in robot.groups if t in g.state_topics] for t in topics}
+    states = [Source(topic, calls_of(*groups)) for topic, groups in there.items()]
+    own = tuple(Call(name, name) for name in robot.names)
+    states += [replace(source, calls=own) for source in OWN.states]
     cameras = tuple((camera.name, camera.topic) for camera in robot.cameras)
-    return Topics(states=states, cameras=cameras)
+    return Topics(states=tuple(states), cameras=cameras)
 
 
 def calls_of(*groups: Group) -> tuple[Call, ...]:
