@@ -9,8 +9,8 @@ from typing import Any
 from arfm_ros.core.errors import EpisodeError
 from arfm_ros.episodes import labels
 from arfm_ros.episodes.scan import McapFile, Record
-from arfm_ros.wire.cdr import Cursor, has_header, header_stamp_ns
-from arfm_ros.wire.definitions import STORE, register
+from arfm_ros.wire.cdr import Cursor, header_stamp_ns
+from arfm_ros.wire.definitions import STORE, has_header, register
 
 MARKS = ("arbiter/command", "arbiter/authority", "policy/action_chunk")
 

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import struct
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.wire.definitions import STORE
 from arfm_ros.wire.errors import WireError
 
 Cdr = bytes | memoryview
 ENCAPSULATION = 4  # bytes; the second tells the order: 1 little endian, 0 big endian
 NS = 1_000_000_000
-
-
-@cache
-def has_header(type_name: str) -> bool:
-    """Tell whether the first field of a type is a `std_msgs/msg/Header`."""
-    if type_name not in STORE.types:
-        return False
-    fields = STORE.get_msgdef(type_name).fields
-    return bool(fields) and fields[0][1][1] == "std_msgs/msg/Header"
 
 
 def header_stamp_ns(cdr: Cdr) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -116,3 +118,11 @@ def test_what_is_refused_live_is_refused_in_a_recording_with_its_topic(tmp_path:
         decode(depth, compressed=False)
     with pytest.raises(EpisodeError, match="/eye/image_raw: .*'16UC1' is not one of rgb8"):
         recorded(tmp_path / "e", IMAGE, depth)
+
+
+def test_a_node_that_sees_needs_no_bags() -> None:
+    """Importing what decodes pictures and joint states loads no message definitions."""
+    imported = "sys, arfm_ros.nodes.cameras, arfm_ros.wire.joints"
+    code = f"import {imported}; print('rosbags' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "False", done.stderr
