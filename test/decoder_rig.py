@@ -135,7 +135,8 @@ class Denoiser(nn.Module):
 
 def spec(kind: str) -> PolicySpec:
     """Make the specification; a diffusion sees two observations and gives one action more."""
-    axes, rng = tuple(Axis(name) for name in NAMES), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
+    axes = tuple(Axis(name, "1" if name == "gripper" else "rad") for name in NAMES)
     past = 0 if kind == "regression" else 1
     shape = (HORIZON - past, ACTIONS)
     return PolicySpec(

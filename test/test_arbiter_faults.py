@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from arbiter_rig import HOME, MS, TICK_NS, Rig, make_chunk
+from arbiter_rig import HOME, LIMITS, MS, TICK_NS, Rig, make_chunk
 
 from arfm_ros.core import decision as arb
 from arfm_ros.core.errors import SafetyError
@@ -130,12 +130,16 @@ def test_while_somebody_else_commands_the_arm_the_command_waits_where_the_arm_is
     rig.tick(30)
     rig.frozen = True  # the controller ignores us, the arm stops
     stopped = rig.measured.copy()
-    for _ in range(5):
+    before = rig.last
+    for _ in range(8):
         rig.arbiter.unheard("target_joint has 2 publishers")
         for _ in range(10):
             rig.now += 10 * MS
             rig.arbiter.on_state(stopped, rig.now, rig.now)
             decision = rig.arbiter.tick(rig.now)
+            change = np.abs(decision.velocity - before.velocity)
+            assert (change <= LIMITS.acceleration * TICK_NS / 1e9 + 1e-9).all()
+            before = decision
     assert decision.authority == "hold"
     assert "2 publishers" in decision.reason
     assert np.abs(decision.command - stopped).max() < 1e-9

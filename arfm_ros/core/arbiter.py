@@ -114,10 +114,10 @@ class Arbiter:
     def unheard(self, reason: str) -> None:
         """Latch a hold while the controller hears somebody else, for as long as this is called.
 
-        The command waits at the measured position: when it is heard again, nothing jumps.
+        The command brakes, then waits at the measured position: heard again, it does not jump.
         """
         self.fail(reason)
-        if self._limiter is not None:
+        if self._limiter is not None and self._limiter.at_rest():
             self._limiter.restart(self._resting_place(self._limiter))
 
     def on_estop(self, pressed: bool, now_ns: int | None = None) -> None:

@@ -2,26 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from rclpy.serialization import deserialize_message
 
 from arfm_ros.control import fr3, kinematics
+from arfm_ros.core.safety import F64
 from arfm_ros.core.smoothness import Smoothness, smoothness_of
 from arfm_ros.nodes.cameras import stamp_of
 from arfm_ros.nodes.convert import time_to_ns
+from arfm_ros.robots.robot import Group, Robot
 
 PERIOD_S = 0.01
 NS = 1_000_000_000
 STATES_MAX = 20_000  # of an episode that does not end
 
 
+class FirstArm:
+    """The first arm of a robot: where its states come from, its joints, and where its tool is."""
+
+    def __init__(self, robot: Robot) -> None:
+        arms = [group for group in robot.groups if group.kind == "arm"]
+        self.group = arms[0] if arms else robot.groups[0]
+        self.topic = self.group.state_topics[0]
+        self._tools = _tools(robot, self.group)
+
+    def read(self, names: Sequence[str], values: Sequence[float]) -> list[float]:
+        """Pick the arm's values in its order, under the driver's names or its own."""
+        found = dict(zip(names, values))
+        axes = self.group.axes
+        return [found.get(a.message_name, found.get(a.name, float("nan"))) for a in axes]
+
+    def tools(self, positions: F64) -> F64:
+        """Return tool positions [T, 3] m of joint positions [T, J]."""
+        return np.array([self._tools(q) for q in positions])
+
+
+def _tools(robot: Robot, group: Group) -> Callable[[F64], F64]:
+    if group.names == fr3.JOINT_NAMES:
+        return lambda q: np.asarray(kinematics.tool_transform(q)[:3, 3])
+    from arfm_ros.robots.kinematics import Kinematics  # pinocchio: not for the FR3
+
+    arm = Kinematics(robot, group.name)
+    return lambda q: np.asarray(arm.forward(q).position)
+
+
 class EpisodeMotion:
     """Keep joint states, serialized, and commands while the arm is driven; measure at its end."""
 
-    def __init__(self, joint_state: Any) -> None:
-        self._type = joint_state
+    def __init__(self, joint_state: Any, arm: FirstArm) -> None:
+        self._type, self._arm = joint_state, arm
         self._states: list[bytes] = []
         self._commands: list[tuple[int, tuple[float, ...]]] = []
 
@@ -33,7 +65,7 @@ class EpisodeMotion:
     def command(self, message: Any) -> None:
         """Keep a command of the arbiter."""
         if len(self._commands) < STATES_MAX:
-            joints = tuple(message.position[: fr3.DOF])
+            joints = tuple(self._arm.read(message.name, message.position))
             self._commands.append((time_to_ns(message.header.stamp), joints))
 
     def finish(self) -> Smoothness:
@@ -46,11 +78,13 @@ class EpisodeMotion:
         times = np.array([time_to_ns(m.header.stamp) for m in messages]) / NS
         asked_at = np.array([at for at, _ in commands]) / NS
         grid = np.arange(times[0], times[-1], PERIOD_S)
-        position = _resample(grid, times, [m.position[: fr3.DOF] for m in messages])
-        velocity = _resample(grid, times, [m.velocity[: fr3.DOF] for m in messages])
+        read = self._arm.read
+        position = _resample(grid, times, [read(m.name, m.position) for m in messages])
+        velocity = _resample(grid, times, [read(m.name, m.velocity) for m in messages])
         asked = _resample(grid, asked_at, [joints for _, joints in commands])
-        tool = np.array([kinematics.tool_transform(q)[:3, 3] for q in position])
-        return smoothness_of(velocity, tool, asked - position, PERIOD_S)
+        if not np.isfinite(np.hstack([position, velocity, asked])).all():
+            return Smoothness()  # a driver that tells no velocities, say
+        return smoothness_of(velocity, self._arm.tools(position), asked - position, PERIOD_S)
 
 
 def _resample(grid: Any, times: Any, rows: list[Any]) -> Any:

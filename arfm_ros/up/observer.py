@@ -18,7 +18,9 @@ from arfm_ros.nodes import topics
 from arfm_ros.nodes.cameras import stamp_of
 from arfm_ros.nodes.executor import Spinner
 from arfm_ros.nodes.real_time import make_way
-from arfm_ros.up.motion import EpisodeMotion
+from arfm_ros.robots.description import load_robot
+from arfm_ros.robots.robot import Robot
+from arfm_ros.up.motion import EpisodeMotion, FirstArm
 from arfm_ros.up.readings import CommandStep, EpisodeResult, MotionWatch, Readings, StreamGap
 
 ACTIVE = 3  # lifecycle_msgs/msg/State.PRIMARY_STATE_ACTIVE
@@ -33,13 +35,20 @@ ALL_BEST_EFFORT = topics.Qos(reliable=False, depth=200)
 class Observer:
     """Listen until `close`; `readings` is what was heard, `lock` guards it."""
 
-    def __init__(self, namespace: str, cameras: Sequence[str], steps: CommandStep) -> None:
+    def __init__(
+        self,
+        namespace: str,
+        cameras: Sequence[str],
+        steps: CommandStep,
+        robot: Robot | None = None,
+    ) -> None:
         self.readings = Readings(frames={name: StreamGap(stamps_ns=[]) for name in cameras})
         self.steps = steps
         self.lock = threading.Lock()
         self._motion = MotionWatch()
         self._driven_once = False
-        self._moved = EpisodeMotion(topics.interface(topics.JOINT_STATES.type_name))
+        self._arm = FirstArm(robot or load_robot("fr3"))
+        self._moved = EpisodeMotion(topics.interface(topics.JOINT_STATES.type_name), self._arm)
         self._begin_s = time.monotonic()
         self._asked: Any = None
         self._asked_s = 0.0
@@ -97,7 +106,8 @@ class Observer:
         for row, callback in often:
             topics.subscription(self._node, row, self._locked(callback), ALL_OF_IT, raw=True)
         joints = self._locked(self._on_joints)
-        topics.subscription(self._node, topics.JOINT_STATES, joints, ALL_BEST_EFFORT, raw=True)
+        states = topics.JOINT_STATES.at(self._arm.topic)
+        topics.subscription(self._node, states, joints, ALL_BEST_EFFORT, raw=True)
 
     def _locked(self, callback: Any) -> Any:
         def call(message: Any) -> None:

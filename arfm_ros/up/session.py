@@ -13,9 +13,17 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from arfm_ros.bringup import RANGE_VARIABLE, TASKS, Setup, environment, find_bundle, stack
-from arfm_ros.control import fr3
+from arfm_ros.bringup import (
+    FRANKA,
+    RANGE_VARIABLE,
+    TASKS,
+    Setup,
+    environment,
+    find_bundle,
+    stack,
+)
 from arfm_ros.core.errors import ArfmError, ConfigError
+from arfm_ros.robots.description import load_robot
 from arfm_ros.up import domain, report, table
 from arfm_ros.up.display import Display
 from arfm_ros.up.frames import FrameCount, count_bags
@@ -37,11 +45,12 @@ def run(setup: Setup, begin_s: float | None = None) -> dict[str, Any]:
     begin_s = time.monotonic() if begin_s is None else begin_s
     console, bundle = Console(), bundle_facts(find_bundle(setup.policy, setup.task))
     remove_orphans()
-    limits = dict(zip(fr3.JOINT_NAMES, fr3.VELOCITY_MAX_RAD_S))
+    robot = load_robot("fr3" if setup.robot == FRANKA else setup.robot)
+    limits = {axis.name: axis.velocity for axis in robot.axes if axis.unit != "1"}
     with own_domain(setup):
         nodes, logs = stack(setup), log_folder()
         steps = CommandStep(limits, ARBITER_PERIOD_S)
-        observer = Observer(setup.namespace, bundle["cameras"], steps)
+        observer = Observer(setup.namespace, bundle["cameras"], steps, robot)
         observer.begin(begin_s)
         greet(console, setup, bundle["name"], logs)
         if not setup.sim:
