@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from arfm_ros.episodes import messages
 from arfm_ros.episodes.writer import EpisodeWriter
+from arfm_ros.wire import messages
 
 T0 = 1_700_000_000_000_000_000
 MS = 1_000_000

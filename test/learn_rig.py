@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from arfm_ros.control.embodiment import FR3
+from arfm_ros.control.embodiment import default
 from arfm_ros.core.normalize import Affine
 from arfm_ros.core.spec import Axis, CameraInput, PolicySpec, Rtc
-from arfm_ros.episodes import messages
 from arfm_ros.episodes.writer import EpisodeWriter
 from arfm_ros.learn.augment import AugmentConfig
 from arfm_ros.learn.dataset import Sampler, fit_spec, make_sampler
@@ -21,10 +20,11 @@ from arfm_ros.learn.frames import Frames, load_frames
 from arfm_ros.learn.model import ModelConfig
 from arfm_ros.learn.session import Plan, frames_config
 from arfm_ros.learn.train import TrainConfig
+from arfm_ros.wire import messages
 
 torch.set_num_threads(1)  # beside other processes, more threads wait for each other
 SIZE = 32
-NAMES = FR3.action_names
+NAMES = default().action_names
 DT_NS = 50_000_000
 SMALL = ModelConfig(
     cameras=(("scene", SIZE, SIZE), ("wrist", SIZE, SIZE)), dim=32, blocks=1, width=8, keypoints=8

@@ -15,19 +15,22 @@ import pytest
 from learn_rig import CONFIG, DT_NS, NAMES, SMALL, plan, silent, write_episodes
 
 from arfm_ros.cli import train as verb
-from arfm_ros.control.embodiment import FR3, Embodiment, read_urdf
+from arfm_ros.control.embodiment import Embodiment, default, read_urdf
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.spec import Axis
 from arfm_ros.engines import load_policy
-from arfm_ros.episodes import messages
 from arfm_ros.episodes.windows import read_episode
 from arfm_ros.episodes.writer import EpisodeWriter
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.learn.checkpoint import load_checkpoint
-from arfm_ros.learn.frames import FramesConfig, keyframes, load_frames
+from arfm_ros.learn.frames import FramesConfig, load_frames
 from arfm_ros.learn.model import ModelConfig
 from arfm_ros.learn.recorded import embodiment_of, look_at
 from arfm_ros.learn.session import start
+from arfm_ros.learn.targets import keyframes
+from arfm_ros.wire import messages
+
+FR3 = default()
 
 ARM = tuple(f"ur_joint_{i}" for i in range(6))
 URDF = """<robot name="ur">

@@ -22,7 +22,7 @@ import os, signal, sys
 from pathlib import Path
 import numpy as np
 from arfm_ros.core.errors import EpisodeError
-from arfm_ros.episodes import messages
+from arfm_ros.wire import messages
 from arfm_ros.episodes.writer import EpisodeWriter
 folder, last = Path(sys.argv[1]), int(sys.argv[2])
 writer = EpisodeWriter(folder)

@@ -14,14 +14,15 @@ from episode_rig import MS, PIXELS, SAMPLES, T0, write_some
 from rosbags.rosbag2 import Reader
 
 from arfm_ros.core.errors import EpisodeError
-from arfm_ros.episodes import labels, messages
+from arfm_ros.episodes import labels
 from arfm_ros.episodes.audit import audit
-from arfm_ros.episodes.definitions import STORE, definition
 from arfm_ros.episodes.folders import episode_folder, newest_episode
 from arfm_ros.episodes.ledger import Span
 from arfm_ros.episodes.metadata import OfferedQos
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.writer import EpisodeWriter
+from arfm_ros.wire import messages
+from arfm_ros.wire.definitions import STORE, definition
 
 
 @pytest.mark.parametrize("name", SAMPLES)

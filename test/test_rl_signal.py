@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from learn_rig import DT_NS, SMALL, write_episode, write_episodes
 
-from arfm_ros.control.embodiment import FR3
+from arfm_ros.control.embodiment import default
 from arfm_ros.core.errors import ConfigError, EpisodeError
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.task_state import TaskState, read_task_state
@@ -26,6 +26,8 @@ from arfm_ros.learn.rl_signal import (
     weighted_returns,
 )
 from arfm_ros.learn.session import frames_config
+
+FR3 = default()
 
 T = 20
 CONFIG = frames_config(SMALL)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arfm_ros.cli._recorded import add_robot, camera, recorded_robot
 from arfm_ros.cli._words import rebuild
 
 if TYPE_CHECKING:
@@ -48,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a small new policy that sees the objects' poses, which only a simulator tells",
     )
     parser.add_argument(
+        "--objects",
+        default="",
+        help="of --no-images: such as cup_x,cup_yaw (default: those of the tabletop tasks)",
+    )
+    parser.add_argument(
         "--statistics",
         type=Path,
         action="append",
@@ -55,9 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "learn later (repeatable; default: DATA)",
     )
     parser.add_argument("--dt", type=float, help="s between actions of a new policy (0.05)")
-    parser.add_argument(
-        "--urdf", type=Path, help="robot description: units and limits of a new policy's joints"
-    )
+    add_robot(parser)
     parser.add_argument("--init", type=Path, help="start from the weights of this run or bundle")
     parser.add_argument(
         "--new-velocity",
@@ -145,7 +150,7 @@ def run(args: argparse.Namespace) -> int:
         init=args.init,
         resume=args.resume,
         new_velocity=args.new_velocity,
-        **new_policy(args),
+        **{**recorded_robot(args), **new_policy(args)},
     )
     session.start(plan, command(args))
     return 0
@@ -166,35 +171,28 @@ def new_policy(args: argparse.Namespace) -> dict[str, Any]:
     from arfm_ros.core.errors import ConfigError
     from arfm_ros.learn.model import ModelConfig
 
-    names = [n for n in ("camera", "dt", "urdf", "statistics") if getattr(args, n) is not None]
+    own = ("camera", "dt", "urdf", "statistics", "actions")
+    names = [name for name in own if getattr(args, name) is not None]
     names += ["no-images"] if args.no_images else []
+    if args.objects and not args.no_images:
+        raise ConfigError("--objects without --no-images: a policy with cameras sees them there")
     if names and args.init:
         raise ConfigError(f"--{names[0]} with --init: the policy in {args.init} has its own")
     given: dict[str, Any] = {"urdf": args.urdf}
     if args.statistics:
         given["statistics"] = tuple(args.statistics)
     if args.no_images:
-        from arfm_ros.learn.blind import BLIND
+        from arfm_ros.study.blind import BLIND
 
-        given["model"] = BLIND
+        objects = tuple(name for name in args.objects.split(",") if name) or BLIND.objects
+        given["model"] = replace(BLIND, objects=objects)
     elif args.camera:
-        given["model"] = ModelConfig(cameras=tuple(map(_camera, args.camera)))
+        given["model"] = ModelConfig(cameras=tuple(map(camera, args.camera)))
     if args.dt is not None:
         if not args.dt > 0:
             raise ConfigError(f"--dt {args.dt:g}: needs seconds, more than 0")
         given["dt_ns"] = round(args.dt * 1e9)
     return given
-
-
-def _camera(text: str) -> tuple[str, int, int]:
-    """Read NAME or NAME=HEIGHTxWIDTH."""
-    from arfm_ros.core.errors import ConfigError
-
-    name, _, size = text.partition("=")
-    sides = (size or "96x128").split("x")
-    if not name or len(sides) != 2 or not all(side.isdigit() for side in sides):
-        raise ConfigError(f"--camera {text}: needs NAME or NAME=HEIGHTxWIDTH, as scene=96x128")
-    return name, int(sides[0]), int(sides[1])
 
 
 def command(args: argparse.Namespace) -> str:

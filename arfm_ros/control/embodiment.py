@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
-from arfm_ros.control import fr3
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.spec import Axis, PolicySpec
+from arfm_ros.robots.description import load_robot
+from arfm_ros.robots.robot import Robot
 
+DEFAULT = "fr3"  # the robot of episodes that name its joints and no other
 OPENING = "1"  # the unit of a gripper: 0 closed, 1 open
 UNITS = {"revolute": "rad", "continuous": "rad", "prismatic": "m"}  # type of a joint in a URDF
 
@@ -39,9 +42,22 @@ class Embodiment:
         return tuple(a.unit != OPENING and a.name in measured for a in self.action)
 
     @staticmethod
-    def of(spec: PolicySpec, objects: int = 0) -> Embodiment:
+    def of(robot: Robot, groups: Sequence[str] = ()) -> Embodiment:
+        """Take the axes of a robot, in the order of its groups; those of `groups` alone if any."""
+        wanted = [g for g in robot.groups if not groups or g.name in groups]
+        axes = tuple(Axis(a.name, a.unit, a.low, a.high) for g in wanted for a in g.axes)
+        return Embodiment(axes, axes)
+
+    @staticmethod
+    def of_policy(spec: PolicySpec, objects: int = 0) -> Embodiment:
         """Take the robot that a policy was made for; its last `objects` states are not of it."""
         return Embodiment(spec.state[: len(spec.state) - objects], spec.action)
+
+
+@cache
+def default() -> Embodiment:
+    """Return the robot that is meant where none is named."""
+    return Embodiment.of(load_robot(DEFAULT))
 
 
 def arm_columns(axes: Sequence[Axis]) -> list[int]:
@@ -79,11 +95,3 @@ def _joint_axis(joint: ElementTree.Element) -> Axis:
         return Axis(name, UNITS[kind], float(limit.get("lower", 0)), float(limit.get("upper", 0)))
     except ValueError as error:
         raise ConfigError(f"joint '{name}' has limits that are no numbers: {error}") from error
-
-
-_ARM = tuple(
-    Axis(name, "rad", low, high)
-    for name, low, high in zip(fr3.JOINT_NAMES, fr3.POSITION_MIN_RAD, fr3.POSITION_MAX_RAD)
-)
-_ALL = (*_ARM, Axis(fr3.GRIPPER_NAME, OPENING, 0.0, 1.0))
-FR3 = Embodiment(_ALL, _ALL)

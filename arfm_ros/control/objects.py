@@ -30,6 +30,15 @@ def object_of(name: str) -> tuple[str, str]:
     return what, axis
 
 
+def check_arm(state: Sequence[str]) -> None:
+    """Raise `ConfigError` for a state that does not begin with the joints whose tool is known."""
+    if tuple(state[: fr3.DOF]) != fr3.JOINT_NAMES:
+        raise ConfigError(
+            f"objects are seen from the tool of {', '.join(fr3.JOINT_NAMES)}, the state begins "
+            f"with {', '.join(state[: fr3.DOF]) or 'none'}"
+        )
+
+
 def object_state(
     names: Sequence[str], arm_rad: NDArray[np.floating], poses: Mapping[str, F64]
 ) -> F32:

@@ -13,7 +13,7 @@ from arfm_ros.core.errors import SpecError
 from arfm_ros.core.history import History
 from arfm_ros.core.normalize import Affine
 from arfm_ros.core.sampler import Sampler
-from arfm_ros.core.spec_reading import FORMAT, read_fields
+from arfm_ros.core.spec_reading import FORMAT, Plain, read_fields
 
 RTC_MODES = ("none", "guided", "prefix")
 LANGUAGE_MODES = ("none", "hashed_words", "tokenizer")
@@ -120,6 +120,8 @@ class PolicySpec:
     past: int = 0  # rows of x before the first action, which were due before the observation
     sampler: Sampler = field(default_factory=Sampler)
     history: History = field(default_factory=History)
+    # what the actions of a group are, as `robots.actions` reads it; none: positions of their axes
+    actions: tuple[Mapping[str, Plain], ...] = ()
 
     def __post_init__(self) -> None:
         states = {axis.name for axis in self.state}
@@ -141,6 +143,8 @@ class PolicySpec:
             raise SpecError(
                 f"action statistics {self.action_norm.offset.shape}, need {self.action_shape}"
             )
+        if self.actions and any(self.relative):
+            raise SpecError("actions have spaces, whose option reference replaces relative flags")
         self._check_x()
 
     def _check_x(self) -> None:
@@ -251,7 +255,10 @@ class PolicySpec:
 
     def to_json(self) -> str:
         """Write the spec as JSON; `from_json` reads it back equal."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, default=_array_to_list)
+        fields = asdict(self)
+        if not self.actions:
+            del fields["actions"]  # a version that knows no spaces reads it too
+        return json.dumps({"format": FORMAT, **fields}, indent=1, default=_array_to_list)
 
     @staticmethod
     def from_json(text: str) -> PolicySpec:

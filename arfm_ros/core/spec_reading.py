@@ -29,6 +29,7 @@ PIXELS = 2**26  # of all that a network sees at once
 HORIZON = 4096
 SIDE: Bounds = (1, 4096)
 WORDS: Bounds = (0, 2**24)
+FINITE: Bounds = (-1e12, 1e12)
 RANGES: Mapping[str, Bounds] = {
     "horizon": (1, HORIZON),
     "dt_ns": (100_000, 60_000_000_000),
@@ -45,7 +46,9 @@ NESTED: Mapping[str, Mapping[str, Bounds]] = {
 NEEDED = ("name", "cameras", "state", "action", "horizon", "dt_ns", "state_norm", "action_norm")
 NEEDED_TOO = ("relative", "steps", "rtc", "language", "instructions")
 _TEXTS = ("kind", "prediction")
-OPTIONAL = ("flow_width", "past", "sampler", "history")
+OPTIONAL = ("flow_width", "past", "sampler", "history", "actions")
+GROUPS, OPTIONS = 64, 32  # at most: groups that have actions, options of one of them
+Plain = str | float | bool
 
 
 def read_fields(source: str, kinds: Mapping[str, type]) -> dict[str, Any]:
@@ -74,6 +77,8 @@ def read_fields(source: str, kinds: Mapping[str, type]) -> dict[str, Any]:
     found["instructions"] = _instructions(raw["instructions"])
     if "sampler" in raw:
         found["sampler"] = _sampler(raw["sampler"])
+    if "actions" in raw:
+        found["actions"] = action_spaces(raw["actions"])
     _check_pixels(found["cameras"], found.get("history", History()).count)
     return found
 
@@ -128,6 +133,33 @@ def _sampler(raw: object) -> Sampler:
     if given:
         raise SpecError(f"sampler has {', '.join(map(str, given))[:80]}, which is not known")
     return Sampler(alphas_cumprod=alphas, clip=clip, **plain)
+
+
+def action_spaces(raw: object) -> tuple[dict[str, Plain], ...]:
+    """Read action spaces; what a space and its options are is up to `robots.actions`."""
+    given = rows(raw, "actions", GROUPS)
+    found = tuple(_space(one, f"actions[{k}]") for k, one in enumerate(given))
+    groups = [one["group"] for one in found]
+    twice = sorted({str(name) for name in groups if groups.count(name) > 1})
+    if twice:
+        raise SpecError(f"actions have group '{twice[0]}' twice, needs one space for a group")
+    return found
+
+
+def _space(raw: object, where: str) -> dict[str, Plain]:
+    given = table(raw, where)
+    if len(given) > OPTIONS:
+        raise SpecError(f"{where} has {len(given)} entries, at most {OPTIONS} are read")
+    lacking = [key for key in ("group", "space") if not text(given.get(key, ""), f"{where}.{key}")]
+    if lacking:
+        raise SpecError(f"{where} lacks {' and '.join(lacking)}")
+    return {text(key, where): _plain(value, f"{where}.{key}") for key, value in given.items()}
+
+
+def _plain(raw: object, where: str) -> Plain:
+    if isinstance(raw, (bool, str)):
+        return raw if isinstance(raw, bool) else text(raw, where)
+    return number(raw, where, FINITE)
 
 
 def _check_pixels(cameras: Iterable[Any], count: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-from arfm_ros.episodes.messages import Serialized, string
+from arfm_ros.wire.messages import Serialized, string
 
 LABEL_TOPIC = "/episode/label"
 

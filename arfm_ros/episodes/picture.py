@@ -10,7 +10,7 @@ from typing import Any
 
 from arfm_ros.core.errors import EpisodeError
 from arfm_ros.episodes.audit import EpisodeAudit, audit
-from arfm_ros.episodes.story import GRIPPER, Chunk, Story, read_story
+from arfm_ros.episodes.story import Chunk, Story, read_story
 
 INK, QUIET, PAPER = "#1d2430", "#7b8494", "#ffffff"
 MEASURED, COMMANDED = "#1f5fa8", "#d1495b"
@@ -78,7 +78,7 @@ def draw(story: Story) -> bytes:
 
 def _joint_names(story: Story) -> list[str]:
     names = [*story.measured, *(n for n in story.commanded if n not in story.measured)]
-    return [n for n in names if n != GRIPPER] + [n for n in names if n == GRIPPER]
+    return sorted(names, key=lambda name: name in story.tools)  # keeps the order otherwise
 
 
 def _heights(story: Story, joints: int) -> list[float]:
@@ -161,10 +161,10 @@ def _joints(figure: Any, slot: Any, story: Story, names: list[str]) -> None:
                 line = lines[name]
                 dashes = "-" if text == "measured" else (0, (4, 2))
                 axes.plot(line.t_s, line.value, color=colour, lw=1.3, ls=dashes, label=text)
-        unit = "0 closed, 1 open" if name == GRIPPER else "rad"
+        unit = "0 closed, 1 open" if name in story.tools else "rad"
         axes.set_title(f"{name}  [{unit}]", size=9, loc="left", color=INK, pad=3)
         axes.set_xlim(0, max(story.duration_s, 1e-3))
-        _scale(axes, name)
+        _scale(axes, opening=name in story.tools)
         axes.grid(color="#e8ebf0", lw=0.6)
         axes.tick_params(labelsize=8, length=2)
         if n + COLUMNS >= len(names):
@@ -172,13 +172,13 @@ def _joints(figure: Any, slot: Any, story: Story, names: list[str]) -> None:
     _legend(figure, story)
 
 
-def _scale(axes: Any, name: str) -> None:
+def _scale(axes: Any, opening: bool) -> None:
     """Leave a margin, and do not blow the noise of a joint at rest up to a mountain range."""
     axes.margins(y=0.08)
     low, high = axes.get_ylim()
     missing = max(SPAN_MIN - (high - low), 0.0)
     axes.set_ylim(low - missing / 2, high + missing / 2)
-    if name == GRIPPER:
+    if opening:
         axes.set_ylim(-0.08, 1.08)
     axes.ticklabel_format(useOffset=False)
 

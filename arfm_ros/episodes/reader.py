@@ -8,9 +8,11 @@ from typing import Any
 
 from arfm_ros.core.errors import EpisodeError
 from arfm_ros.episodes import labels
-from arfm_ros.episodes.cdr import Cursor, stamp_ns
-from arfm_ros.episodes.definitions import STORE, register
 from arfm_ros.episodes.scan import McapFile, Record
+from arfm_ros.wire.cdr import Cursor, header_stamp_ns
+from arfm_ros.wire.definitions import STORE, has_header, register
+
+MARKS = ("arbiter/command", "arbiter/authority", "policy/action_chunk")
 
 
 class EpisodeReader:
@@ -59,8 +61,38 @@ class EpisodeReader:
         """Give the labels combined: later ones win."""
         return labels.merge(self.labels())
 
+    @property
+    def namespaces(self) -> list[str]:
+        """Namespaces in which an arbiter or a policy was recorded: "" or "/left", ..."""
+        ends = tuple("/" + mark for mark in MARKS)
+        found = {t.removesuffix(end) for t in self.topics for end in ends if t.endswith(end)}
+        return sorted(found)
+
     def find(self, relative: str) -> str | None:
-        """Find the recorded topic of a relative name, in whatever namespace; None if absent."""
-        ending = "/" + relative.strip("/")
-        found = [topic for topic in self.topics if topic.endswith(ending)]
-        return min(found, key=len, default=None)
+        """Find the recorded topic of a name; None if absent. A name with a leading / is whole.
+
+        A relative name is looked for in the episode's namespace, then at the root; only in an
+        episode without arbiter and policy in any. Raises `EpisodeError` naming all that fit
+        where these are several.
+        """
+        if relative.startswith("/"):
+            return relative if relative in self.topics else None
+        ending = "/" + relative
+        homes = self.namespaces
+        found = [home + ending for home in homes if home + ending in self.topics]
+        if not found and ending in self.topics:
+            found = [ending]
+        if not found and not homes:
+            found = [topic for topic in self.topics if topic.endswith(ending)]
+        if len(found) > 1:
+            raise EpisodeError(
+                f"{self.folder} has several topics '{relative}': {', '.join(sorted(found))}; "
+                "give the whole name in a topic map (--topics)"
+            )
+        return found[0] if found else None
+
+
+def stamp_ns(record: Record) -> int:
+    """Give the header's stamp where there is one (and it is set), else the publisher's time."""
+    stamp = header_stamp_ns(record.cdr) if has_header(record.type_name) else 0
+    return stamp or record.publish_time_ns

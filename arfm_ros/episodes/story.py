@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.smoothness import SAMPLES_MIN, shaking
-from arfm_ros.episodes.cdr import header_stamp_ns
-from arfm_ros.episodes.reader import EpisodeReader
-from arfm_ros.episodes.series import decode_image, joints, texts
+from arfm_ros.episodes.read.axes import read_axes
+from arfm_ros.episodes.read.topics import OWN, Source
+from arfm_ros.episodes.reader import EpisodeReader, stamp_ns
+from arfm_ros.episodes.series import decode_image, texts
+from arfm_ros.wire.joints import JOINT_STATE
 
 F64 = NDArray[np.float64]
 LATENCY = "latency_ms."  # prefix of stage latencies in policy/chunk_info
-GRIPPER = "gripper"
 GRID_S = 0.01  # of what is measured on even periods
 
 
@@ -53,6 +54,7 @@ class Story:
     chunks: list[Chunk] = field(default_factory=list)
     authority: list[tuple[float, str]] = field(default_factory=list)  # from this time on
     latencies: dict[str, Line] = field(default_factory=dict)  # stage -> ms
+    tools: tuple[str, ...] = ()  # what of the joints is an opening, 0 closed, 1 open
     shaking: float | None = None  # share of the joint velocities' power above 3 Hz
 
 
@@ -64,10 +66,13 @@ def read_story(folder: Path, frames: int = 9) -> Story:
     story.instruction = instructions[-1][1] if instructions else ""
     begin_ns, end_ns = _bounds(reader)
     story.duration_s = (end_ns - begin_ns) / 1e9
-    for relative in ("joint_states", "gripper/joint_states"):
-        story.measured |= _lines(reader, relative, begin_ns)
-    story.commanded = _lines(reader, "arbiter/command", begin_ns)
-    story.shaking = _shaking(story.measured)
+    arms, others = _state_topics(reader)
+    story.measured = _lines(reader, arms, begin_ns)
+    tools = _lines(reader, others, begin_ns)
+    story.shaking = _shaking({n: line for n, line in story.measured.items() if n not in tools})
+    story.measured |= tools
+    story.tools = tuple(tools)
+    story.commanded = _lines(reader, OWN.commands, begin_ns)
     story.chunks = _chunks(reader, begin_ns)
     story.authority = _changes(texts(reader, "arbiter/authority"), begin_ns)
     story.latencies = _latencies(reader, begin_ns)
@@ -76,27 +81,30 @@ def read_story(folder: Path, frames: int = 9) -> Story:
 
 
 def _bounds(reader: EpisodeReader) -> tuple[int, int]:
-    stamps = [
-        one.stamp_ns
-        for one in (joints(reader, t) for t in ("joint_states", "arbiter/command"))
-        if one is not None
-    ]
+    arms, _ = _state_topics(reader)
+    read = (read_axes(reader, sources) for sources in (arms, OWN.commands))
+    stamps = [series.stamp_ns for axes in read for series in axes.values()]
     if not stamps:
         times = [record.log_time_ns for record in reader.records()] or [0]
         return min(times), max(times)
     return min(int(s[0]) for s in stamps), max(int(s[-1]) for s in stamps)
 
 
-def _lines(reader: EpisodeReader, relative: str, begin_ns: int) -> dict[str, Line]:
-    series = joints(reader, relative)
-    if series is None:
-        return {}
-    t_s = (series.stamp_ns - begin_ns) / 1e9
-    return {name: Line(t_s, series.position[:, n]) for n, name in enumerate(series.names)}
+def _state_topics(reader: EpisodeReader) -> tuple[list[Source], list[Source]]:
+    """List what measures the arms, of however many, and what measures their tools."""
+    arm, tool = ("/" + source.topic for source in OWN.states)
+    found = [Source(t) for t, kind in sorted(reader.topics.items()) if kind == JOINT_STATE]
+    tools = [one for one in found if one.topic.endswith(tool)]
+    return [one for one in found if one.topic.endswith(arm) and one not in tools], tools
+
+
+def _lines(reader: EpisodeReader, sources: Iterable[Source], begin_ns: int) -> dict[str, Line]:
+    series = read_axes(reader, sources)
+    return {n: Line((one.stamp_ns - begin_ns) / 1e9, one.value) for n, one in series.items()}
 
 
 def _shaking(measured: Mapping[str, Line]) -> float | None:
-    arm = [line for name, line in measured.items() if name != GRIPPER]
+    arm = list(measured.values())
     if not arm or len(arm[0].t_s) < SAMPLES_MIN:
         return None
     grid = np.arange(arm[0].t_s[0], arm[0].t_s[-1], GRID_S)
@@ -157,7 +165,7 @@ def _strips(
         count = sum(1 for _ in reader.records({topic}))
         chosen = set(np.linspace(0, count - 1, frames).round().astype(int).tolist())
         strips[camera] = [
-            ((header_stamp_ns(record.cdr) - begin_ns) / 1e9, decode_image(record).copy())
+            ((stamp_ns(record) - begin_ns) / 1e9, decode_image(record).copy())
             for n, record in enumerate(reader.records({topic}))
             if n in chosen
         ]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.episodes.cdr import Cursor
 from arfm_ros.episodes.reader import EpisodeReader
+from arfm_ros.wire.cdr import Cdr, Cursor
 
 RELATIVE = "task/state"
 POSE = "pose_"
@@ -52,7 +52,7 @@ def _poses(values: Sequence[Mapping[str, str]]) -> dict[str, NDArray[np.float64]
     }
 
 
-def _row(cdr: memoryview) -> tuple[int, dict[str, str]]:
+def _row(cdr: Cdr) -> tuple[int, dict[str, str]]:
     cursor = Cursor(cdr)
     stamp, values = cursor.header(), {}
     for _ in range(cursor.u32()):

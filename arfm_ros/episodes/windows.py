@@ -11,17 +11,36 @@ from numpy.typing import NDArray
 
 from arfm_ros.control.objects import object_state
 from arfm_ros.core.errors import ConfigError, EpisodeError
-from arfm_ros.episodes import labels
-from arfm_ros.episodes.cdr import header_stamp_ns
-from arfm_ros.episodes.reader import EpisodeReader
-from arfm_ros.episodes.series import decode_image, image_topic, joints, pick, resized, texts
+from arfm_ros.episodes.read.axes import AxisSeries, pick, read_axes
+from arfm_ros.episodes.read.commands import read_commands
+from arfm_ros.episodes.read.topics import OWN, Topics
+from arfm_ros.episodes.reader import EpisodeReader, stamp_ns
+from arfm_ros.episodes.series import decode_image, image_topic, resized, texts
 from arfm_ros.episodes.task_state import TaskState, read_task_state
+from arfm_ros.episodes.words import instruction_of, success_of
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
 U8 = NDArray[np.uint8]
+APART_NS = 60_000_000_000
 
-STATE_TOPICS = ("joint_states", "gripper/joint_states")
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of an episode becomes arrays.
+
+    The state is that of the joints `state`, then the `objects` (`<object>_x`, see
+    `control/objects.py`) as `task/state` tells of them; the arm's joints come first for these.
+    Frames that follow the one before by less than half of `dt_ns` are left out (a camera that is
+    much faster than the policy).
+    """
+
+    cameras: Mapping[str, tuple[int, int]]  # name -> height, width
+    state: Sequence[str]
+    action: Sequence[str]
+    dt_ns: int = 0
+    objects: Sequence[str] = ()
+    topics: Topics = OWN
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,37 +70,42 @@ def read_episode(
     dt_ns: int = 0,
     objects: Sequence[str] = (),
 ) -> EpisodeArrays:
-    """Read one episode; `cameras` maps names to (height, width).
+    """Read an episode of our own; `cameras` maps names to (height, width). See `read_windows`."""
+    wanted = Wanted(cameras, state_names, action_names, dt_ns, objects)
+    return read_windows(EpisodeReader(Path(folder)), wanted)
 
-    The state is that of `state_names`, then the `objects` (`cube_x`, see `control/objects.py`) as
-    `task/state` tells of them; the arm's joints come first for these. Frames before every input
-    has arrived are left out, and frames that follow the one before by less than half of `dt_ns`
-    (a camera that is much faster than the policy).
+
+def read_windows(reader: EpisodeReader, wanted: Wanted) -> EpisodeArrays:
+    """Read what is wanted of one episode. Frames before every input has arrived are left out.
+
     Raises `EpisodeError` naming the camera, joint or command that is missing.
     """
-    reader = EpisodeReader(Path(folder))
-    frames = {camera: _frames(reader, camera, size) for camera, size in cameras.items()}
+    topics, objects = wanted.topics, wanted.objects
+    frames = {n: _frames(reader, n, size, topics) for n, size in wanted.cameras.items()}
     task = None if frames and not objects else _task_state(reader)
-    stamp_ns = _instants([rows[0] for rows in (*frames.values(), *_clock(task))], dt_ns)
-    stamp_ns, state = _robot_states(reader, state_names, stamp_ns)
-    if not stamp_ns.size:
-        raise EpisodeError(f"{folder} has no instant with every camera and the state: too short")
+    stamps = _instants([*(rows[0] for rows in frames.values()), *_clock(task)], wanted.dt_ns)
+    measured = read_axes(reader, topics.states, topics.received)
+    stamps, state = _robot_states(pick(measured, wanted.state), stamps)
+    if not stamps.size:
+        raise EpisodeError(
+            f"{reader.folder} has no instant with every camera and the state: too short"
+        )
     if task is not None:
-        state = _with_objects(state, objects, task, stamp_ns, reader)
-    commands, command_ns = _commands(reader, action_names)
+        state = _with_objects(state, objects, task, stamps, reader)
+    commands, command_ns = read_commands(reader, wanted.action, measured, topics)
+    _check_clocks(reader, stamps, command_ns)
     label = reader.label()
-    said = texts(reader, "instruction")
     return EpisodeArrays(
-        images={camera: _newest(*rows, stamp_ns) for camera, rows in frames.items()},
+        images={camera: _newest(*rows, stamps) for camera, rows in frames.items()},
         state=state,
-        stamp_ns=stamp_ns,
+        stamp_ns=stamps,
         commands=commands,
         command_stamp_ns=command_ns,
         authority=_held(texts(reader, "arbiter/authority"), command_ns),
-        instruction=said[-1][1] if said else "",
-        success=labels.success(label),
-        task=str(label.get("task", "")),
-        folder=Path(folder),
+        instruction=instruction_of(reader, topics),
+        success=success_of(reader, label, topics),
+        task=str(label.get("task", topics.task)),
+        folder=reader.folder,
     )
 
 
@@ -97,11 +121,16 @@ def action_chunk(arrays: EpisodeArrays, i: int, horizon: int, dt_ns: int) -> F32
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _frames(reader: EpisodeReader, camera: str, size: tuple[int, int]) -> tuple[I64, list[U8]]:
+def _frames(
+    reader: EpisodeReader, camera: str, size: tuple[int, int], topics: Topics
+) -> tuple[I64, list[U8]]:
     """Decode and shrink every frame at once: raw ones of a whole episode would fill the memory."""
-    topic = image_topic(reader, camera)
+    topic = image_topic(reader, camera, topics)
     frames = [
-        (header_stamp_ns(record.cdr), resized(decode_image(record), *size))
+        (
+            record.log_time_ns if topics.received else stamp_ns(record),
+            resized(decode_image(record), *size),
+        )
         for record in reader.records({topic})
     ]
     frames.sort(key=lambda frame: frame[0])
@@ -122,20 +151,26 @@ def _task_state(reader: EpisodeReader) -> TaskState:
     return task
 
 
-def _robot_states(
-    reader: EpisodeReader, names: Sequence[str], stamp_ns: I64
-) -> tuple[I64, F32]:
+def _robot_states(series: Sequence[AxisSeries], stamps: I64) -> tuple[I64, F32]:
     """Give those of the instants from where every joint is known on, and the state [T, S] then."""
-    states = [joints(reader, topic) for topic in STATE_TOPICS]
-    where = pick(states, names)
-    newest = [one.newest(stamp_ns) if one else None for one in states]
-    ready = np.all([n >= 0 for n in newest if n is not None], axis=0)
-    columns = [states[n].position[newest[n][ready], c] for n, c in where]  # type: ignore
-    return stamp_ns[ready], np.stack(columns, axis=1).astype(np.float32)
+    newest = [one.newest(stamps) for one in series]
+    ready = np.all([n >= 0 for n in newest], axis=0)
+    columns = [one.value[n[ready]] for one, n in zip(series, newest)]
+    return stamps[ready], np.stack(columns, axis=1).astype(np.float32)
 
 
-def _clock(task: TaskState | None) -> list[tuple[I64]]:
-    return [] if task is None else [(task.stamp_ns,)]
+def _check_clocks(reader: EpisodeReader, seen_ns: I64, told_ns: I64) -> None:
+    """Raise `EpisodeError` where what was seen and what was commanded have two clocks."""
+    apart_ns = max(told_ns[0] - seen_ns[-1], seen_ns[0] - told_ns[-1])
+    if apart_ns > APART_NS:
+        raise EpisodeError(
+            f"{reader.folder}: commands and observations are {apart_ns / 1e9:.0f} s apart, as of "
+            "two clocks; take the recorder's for all (times: received in the topic map)"
+        )
+
+
+def _clock(task: TaskState | None) -> list[I64]:
+    return [] if task is None else [task.stamp_ns]
 
 
 def _with_objects(
@@ -161,14 +196,6 @@ def _instants(stamps: Sequence[I64], dt_ns: int) -> I64:
         if not kept or 2 * (stamp - kept[-1]) >= dt_ns:
             kept.append(stamp)
     return np.array(kept, dtype=np.int64)
-
-
-def _commands(reader: EpisodeReader, names: Sequence[str]) -> tuple[F32, I64]:
-    sent = joints(reader, "arbiter/command")
-    if sent is None:
-        raise EpisodeError(f"{reader.folder} has no messages on arbiter/command: nobody commanded")
-    columns = [column for _, column in pick([sent], names)]
-    return sent.position[:, columns].astype(np.float32), sent.stamp_ns
 
 
 def _held(said: Sequence[tuple[int, str]], at_ns: I64) -> NDArray[np.str_]:

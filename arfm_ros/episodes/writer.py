@@ -13,10 +13,10 @@ from mcap.writer import CompressionType, Writer
 
 from arfm_ros.core.errors import EpisodeError
 from arfm_ros.episodes import metadata
-from arfm_ros.episodes.definitions import Definition, definition
 from arfm_ros.episodes.labels import LABEL_TOPIC, label_message
 from arfm_ros.episodes.metadata import OfferedQos, qos_yaml
 from arfm_ros.episodes.sink import Sink, tail
+from arfm_ros.wire.definitions import Definition, definition
 
 MCAP_NAME = "episode_0.mcap"
 CHUNK_BYTES = 4 * 1024 * 1024

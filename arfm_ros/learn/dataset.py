@@ -88,18 +88,20 @@ def fit_spec(frames: Frames, config: FramesConfig, rows: NDArray[np.int64]) -> P
     robot = config.robot
     objects = tuple(Axis(name, AXES[object_of(name)[1]]) for name in config.objects)
     by_task = dict(zip(frames.tasks, frames.instructions))
+    action = config.spaces.axes() if config.spaces else robot.action
     spec = PolicySpec(
         name="untitled",
         cameras=tuple(CameraInput(n, h, w) for n, h, w in config.cameras),
         state=robot.state + objects,
-        action=robot.action,
+        action=action,
         horizon=config.horizon,
         dt_ns=config.dt_ns,
         state_norm=fit_affine(frames.state[rows], floor=0.02),
         action_norm=fit_affine(frames.chunk[rows], floor=0.01),
-        relative=robot.relative,
+        relative=(False,) * len(action) if config.spaces else robot.relative,
         language=Language("hashed_words", config.tokens, config.vocabulary),
         instructions=by_task,
+        actions=config.spaces.maps if config.spaces else (),
     )
     offsets = frames.chunk[rows] - spec.reference(frames.state[rows])[:, None]
     return replace(spec, action_norm=fit_affine(offsets, floor=0.01))

@@ -9,7 +9,7 @@ import struct
 import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from arfm_ros.control.embodiment import FR3, Embodiment, gripper_columns
+from arfm_ros.control.embodiment import Embodiment, default, gripper_columns
 from arfm_ros.core.data import F32, U8
 from arfm_ros.core.errors import EpisodeError
 from arfm_ros.core.text import tokenize
+from arfm_ros.episodes.read.topics import OWN, Topics
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.task_state import read_task_state
-from arfm_ros.episodes.windows import EpisodeArrays, action_chunk, read_episode
+from arfm_ros.episodes.windows import EpisodeArrays, Wanted, read_windows
 from arfm_ros.learn.rewards import TERMS, human_steps, returns_to_go
+from arfm_ros.learn.spaces import Spaces, written
+from arfm_ros.learn.targets import chunks_of, keyframes
 
 VERSION = 2
 COLUMNS = ("state", "chunk", "keyframe", "episode", "returns", "human")
@@ -36,14 +39,16 @@ class FramesConfig:
     """What is read from the episodes; a change makes a new cache."""
 
     cameras: tuple[tuple[str, int, int], ...] = (("scene", 96, 128), ("wrist", 96, 128))
-    robot: Embodiment = FR3
+    robot: Embodiment = field(default_factory=default)
     horizon: int = 16
     dt_ns: int = 50_000_000
     tokens: int = 16
     vocabulary: int = 512
     success_only: bool = False
     authority: tuple[str, ...] = ()  # keep only chunks commanded by these; empty: all
-    objects: tuple[str, ...] = ()  # numbers of objects behind the joints in the state: cube_x, ...
+    objects: tuple[str, ...] = ()  # numbers of objects behind the joints in the state
+    topics: Topics = OWN  # which topic holds what
+    spaces: Spaces | None = None  # of the actions; None: positions of the robot's axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class Frames:
 
     images: dict[str, U8]  # camera -> [N, H, W, 3]
     state: F32  # [N, S]
-    chunk: F32  # [N, H, A], absolute, physical units
+    chunk: F32  # [N, H, A], absolute, physical units; or in the spaces of the actions
     keyframe: F32  # [N, A], command at the next gripper switch, or the episode's last one
     episode: NDArray[np.int32]  # [N]
     tokens: NDArray[np.int64]  # [E, L]
@@ -81,6 +86,8 @@ def find_episodes(roots: Sequence[Path]) -> list[Path]:
         raise EpisodeError(f"no such folder: {', '.join(missing)}; give folders of episodes")
     found = {bag.parent for root in roots for bag in root.rglob("*.mcap")}
     if not found:
+        if any(next(root.rglob("*.db3"), None) for root in roots):
+            raise EpisodeError("bags of sqlite3 (*.db3) are not read: `ros2 bag convert` to mcap")
         places = ", ".join(str(r) for r in roots)
         raise EpisodeError(f"no episode (*.mcap) below {places}; record some or run `arfm demos`")
     return sorted(found)
@@ -117,12 +124,21 @@ def _cache_key(folders: Sequence[Path], config: FramesConfig) -> str:
 
 
 def _what_is_read(config: FramesConfig) -> dict[str, Any]:
-    """Give what decides the frames; the FR3's names alone, so that its older caches stay valid."""
+    """Give what decides the frames; of the default robot its names alone.
+
+    So older caches of it stay valid. Topics count where they are not those of our recordings.
+    """
     robot = config.robot
     grippers = gripper_columns((*robot.state, *robot.action))
-    read = {("names" if k == "robot" else k): v for k, v in asdict(config).items()}
+    plain = asdict(replace(config, spaces=None))
+    read = {("names" if k == "robot" else k): v for k, v in plain.items()}
     read["names"] = [robot.state_names, robot.action_names, grippers]
-    return read if robot != FR3 else read | {"names": robot.action_names}
+    if config.topics == OWN:
+        del read["topics"]
+    del read["spaces"]
+    if config.spaces:
+        read["spaces"] = config.spaces.described()
+    return read if robot != default() else read | {"names": robot.action_names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +157,21 @@ def _read_all(folders: Sequence[Path], config: FramesConfig) -> Iterator[_Episod
 
 def _read(folder: Path, config: FramesConfig) -> _Episode | str:
     """Read one episode, or say why it is left out."""
-    cameras = {name: (height, width) for name, height, width in config.cameras}
     try:
         reader = EpisodeReader(folder)
         if reader.damage:
             return f"{folder.name}: {reader.damage[0]}"
-        robot = config.robot
-        names = (robot.state_names, robot.action_names)
-        arrays = read_episode(folder, cameras, *names, config.dt_ns, config.objects)
-        return _Episode(arrays, returns_to_go(arrays, read_task_state(reader), robot))
+        arrays = read_windows(reader, _wanted(config))
+        return _Episode(arrays, returns_to_go(arrays, read_task_state(reader), config.robot))
     except (EpisodeError, struct.error, ValueError, IndexError) as error:  # a damaged message
         return f"{folder.name}: {error}"
+
+
+def _wanted(config: FramesConfig) -> Wanted:
+    cameras = {name: (height, width) for name, height, width in config.cameras}
+    robot = config.robot
+    names = (robot.state_names, robot.action_names)
+    return Wanted(cameras, *names, config.dt_ns, config.objects, config.topics)
 
 
 def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str) -> None:
@@ -195,17 +215,17 @@ def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str)
 def _append(
     rows: dict[str, list[Any]], episode: _Episode, keep: NDArray[np.int64], config: FramesConfig
 ) -> None:
-    arrays = episode.arrays
-    rows["state"].append(arrays.state[keep])
-    rows["chunk"].append(_chunks(arrays, keep, config))
-    rows["keyframe"].append(keyframes(arrays, config.robot)[keep])
+    arrays, state = episode.arrays, episode.arrays.state[keep]
+    chunks = chunks_of(arrays, keep, config.horizon, config.dt_ns)
+    ahead = keyframes(arrays, config.robot)[keep]
+    if config.spaces:
+        chunks = written(config.spaces, chunks, state)
+        ahead = written(config.spaces, ahead[:, None], state)[:, 0]
+    rows["state"].append(state)
+    rows["chunk"].append(chunks)
+    rows["keyframe"].append(ahead)
     rows["returns"].append(episode.returns[keep])
     rows["human"].append(human_steps(arrays)[keep])
-
-
-def _chunks(arrays: EpisodeArrays, keep: NDArray[np.int64], config: FramesConfig) -> F32:
-    chunks = [action_chunk(arrays, int(i), config.horizon, config.dt_ns) for i in keep]
-    return np.stack(chunks).astype(np.float32)
 
 
 def usable_steps(arrays: EpisodeArrays, config: FramesConfig) -> NDArray[np.int64]:
@@ -239,15 +259,6 @@ def _foreign_in_chunk(arrays: EpisodeArrays, config: FramesConfig) -> NDArray[np
     first, last = np.searchsorted(arrays.command_stamp_ns, arrays.stamp_ns + span[:, None])
     held = foreign[first.clip(max=len(foreign) - 1)]  # beyond the end the last command holds
     return np.asarray((before[last] > before[first]) | held)
-
-
-def keyframes(arrays: EpisodeArrays, robot: Embodiment) -> F32:
-    """Command [T, A] at the next time a gripper command changes side, else the last command."""
-    closed = arrays.commands[:, gripper_columns(robot.action)] < 0.5
-    switch = np.flatnonzero((closed[1:] != closed[:-1]).any(axis=1))
-    stops = np.append(switch, len(arrays.commands) - 1)
-    at = np.searchsorted(arrays.command_stamp_ns[stops], arrays.stamp_ns)
-    return arrays.commands[stops[at.clip(max=len(stops) - 1)]].astype(np.float32)
 
 
 def open_frames(cache: Path, config: FramesConfig) -> Frames:

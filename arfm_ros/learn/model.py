@@ -23,7 +23,7 @@ class ModelConfig:
     """Sizes of the network; the defaults run two cameras on two CPU cores in milliseconds."""
 
     cameras: tuple[tuple[str, int, int], ...] = (("scene", 96, 128), ("wrist", 96, 128))
-    objects: tuple[str, ...] = ()  # numbers of objects behind the joints in the state: cube_x, ...
+    objects: tuple[str, ...] = ()  # numbers of objects behind the joints in the state
     state: int = 8  # joints and gripper, then `objects`
     actions: int = 8
     horizon: int = 16

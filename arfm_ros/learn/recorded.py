@@ -9,26 +9,27 @@ from pathlib import Path
 
 import numpy as np
 
-from arfm_ros.control import fr3
-from arfm_ros.control.embodiment import FR3, OPENING, Embodiment
+from arfm_ros.control.embodiment import OPENING, Embodiment, default
+from arfm_ros.control.objects import check_arm
 from arfm_ros.core.errors import ConfigError, EpisodeError
 from arfm_ros.core.spec import Axis
+from arfm_ros.episodes.read.axes import AxisSeries, read_axes
+from arfm_ros.episodes.read.commands import commanded_axes
+from arfm_ros.episodes.read.topics import OWN, Topics
 from arfm_ros.episodes.reader import EpisodeReader
-from arfm_ros.episodes.series import JointSeries, joints
+from arfm_ros.episodes.series import cameras_of
 from arfm_ros.learn.frames import FramesConfig, find_episodes
-
-IMAGES = ("/image_raw", "/image_raw/compressed")
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """What an episode tells of its robot."""
 
-    arm: tuple[str, ...]  # measured, as on `joint_states`
-    grippers: tuple[str, ...]  # measured, as on `gripper/joint_states`
-    commanded: tuple[str, ...]  # as on `arbiter/command`
+    arm: tuple[str, ...]  # measured
+    grippers: tuple[str, ...]  # measured, as openings 0..1
+    commanded: tuple[str, ...]
     cameras: tuple[str, ...]
-    command_ns: int  # median time between two commands
+    command_ns: int  # median time between two commands of the axis that has most of them
 
     @property
     def measured(self) -> tuple[str, ...]:
@@ -36,11 +37,11 @@ class Recorded:
         return (*self.arm, *self.grippers)
 
 
-def look_at(roots: Sequence[Path]) -> Recorded | None:
+def look_at(roots: Sequence[Path], topics: Topics = OWN) -> Recorded | None:
     """Look at the first episode below `roots` in which something was commanded."""
     for folder in find_episodes(roots):
         try:
-            found = _look(EpisodeReader(folder))
+            found = _look(EpisodeReader(folder), topics)
         except (EpisodeError, struct.error, ValueError, IndexError):  # reading it says why
             continue
         if found is not None:
@@ -48,43 +49,39 @@ def look_at(roots: Sequence[Path]) -> Recorded | None:
     return None
 
 
-def _look(reader: EpisodeReader) -> Recorded | None:
-    sent = joints(reader, "arbiter/command")
-    if sent is None:
+def _look(reader: EpisodeReader, topics: Topics) -> Recorded | None:
+    measured = read_axes(reader, topics.states, topics.received)
+    sent = commanded_axes(reader, measured, topics)
+    if not sent:
         return None
-    grippers = _names(joints(reader, "gripper/joint_states"))
-    # the gripper's topic ends like the arm's: what it names is no joint of the arm
-    arm = [n for n in _names(joints(reader, "joint_states")) if n not in grippers]
-    gaps = np.diff(sent.stamp_ns)
+    # of our own recordings the second topic measures tools; a robot tells itself what is a tool
+    tools = read_axes(reader, OWN.states[1:]) if topics == OWN else {}
     return Recorded(
-        arm=tuple(arm),
-        grippers=grippers,
-        commanded=sent.names,
-        cameras=_cameras(reader),
-        command_ns=int(np.median(gaps)) if len(gaps) else 0,
+        arm=tuple(name for name in measured if name not in tools),
+        grippers=tuple(tools),
+        commanded=tuple(sent),
+        cameras=cameras_of(reader, topics),
+        command_ns=min((_gap_ns(one) for one in sent.values() if len(one.value) > 1), default=0),
     )
 
 
-def _names(series: JointSeries | None) -> tuple[str, ...]:
-    return () if series is None else series.names
-
-
-def _cameras(reader: EpisodeReader) -> tuple[str, ...]:
-    ends = [(topic, end) for topic in reader.topics for end in IMAGES if topic.endswith(end)]
-    return tuple(sorted({topic.removesuffix(end).rpartition("/")[2] for topic, end in ends}))
+def _gap_ns(axis: AxisSeries) -> int:
+    """Give the median time in which it is unknown what was commanded; a gripper's may be long."""
+    return 0 if axis.linear else int(np.median(np.diff(axis.stamp_ns)))
 
 
 def embodiment_of(recorded: Recorded | None, known: Mapping[str, Axis]) -> Embodiment:
     """Describe the robot that was recorded: its actions are what was commanded.
 
-    The state is what of that was measured. Limits and units are those in `known`, else the FR3's
-    for its joints; other joints are in rad without limits. Raises `ConfigError` if nothing that
-    was commanded is measured.
+    The state is what of that was measured. Limits and units are those in `known`, else the default
+    robot's for its joints; other joints are in rad without limits. Raises `ConfigError` if nothing
+    that was commanded is measured.
     """
-    names = set(FR3.action_names)
+    usual = default()
+    names = set(usual.action_names)
     if recorded is None or set(recorded.commanded) == names <= set(recorded.measured):
-        return FR3  # in its one order, however it was recorded
-    axes = {axis.name: axis for axis in FR3.action} | dict(known)
+        return usual  # in its one order, however it was recorded
+    axes = {axis.name: axis for axis in usual.action} | dict(known)
     axes |= {name: Axis(name, OPENING, 0.0, 1.0) for name in recorded.grippers}
     action = tuple(axes.get(name, Axis(name)) for name in recorded.commanded)
     state = tuple(axis for axis in action if axis.name in recorded.measured)
@@ -113,11 +110,11 @@ def check_recorded(recorded: Recorded | None, config: FramesConfig, wanted_by: s
         missing = [name for name in needed if name not in found]
         if missing:
             wrong.append(f"{what} {_list(missing)} missing, recorded are {_list(found)}")
-    if config.objects and robot.state_names[: fr3.DOF] != fr3.JOINT_NAMES:
-        wrong.append(
-            f"objects are seen from the tool of {_list(fr3.JOINT_NAMES)}, the state begins with "
-            f"{_list(robot.state_names[: fr3.DOF])}"
-        )
+    if config.objects:
+        try:
+            check_arm(robot.state_names)
+        except ConfigError as error:
+            wrong.append(str(error))
     if 2 * recorded.command_ns > 3 * config.dt_ns:
         wrong.append(
             f"commands come every {recorded.command_ns / 1e6:g} ms, dt is {config.dt_ns / 1e6:g} "

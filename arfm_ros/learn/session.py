@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from arfm_ros.control.embodiment import FR3, Embodiment, read_urdf
+from arfm_ros.control.embodiment import Embodiment, default, read_urdf
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.spec import Rtc
+from arfm_ros.core.spec_reading import Plain
 from arfm_ros.engines.bundle import POLICY
+from arfm_ros.episodes.read.topics import OWN, Topics
 from arfm_ros.learn.checkpoint import NAME, Checkpoint, load_checkpoint, machine, stage
 from arfm_ros.learn.dataset import Sampler, make_sampler, rows_of, split_episodes
 from arfm_ros.learn.fitting import fit_rows, fit_statistics, load_together
@@ -25,11 +27,13 @@ from arfm_ros.learn.from_bundle import bundle_checkpoint
 from arfm_ros.learn.group import ALONE, Group, join_group
 from arfm_ros.learn.loop import Run, train
 from arfm_ros.learn.model import FlowPolicy, ModelConfig
-from arfm_ros.learn.recorded import check_recorded, embodiment_of, look_at
+from arfm_ros.learn.recorded import Recorded, check_recorded, embodiment_of, look_at
 from arfm_ros.learn.resume import check_same_run
 from arfm_ros.learn.return_conditioned import ReturnConditioned
 from arfm_ros.learn.rl_signal import make_signal
+from arfm_ros.learn.spaces import Spaces, spaces_of
 from arfm_ros.learn.train import TrainConfig, Trainer
+from arfm_ros.robots.robot import Robot
 
 STARTED_FROM = "started_from"  # in the provenance
 
@@ -49,7 +53,10 @@ class Plan:
     new_velocity: bool = False  # `init` gives what it sees, not how it acts
     model: ModelConfig = field(default_factory=ModelConfig)
     cache: Path | None = None  # of the frames, for several runs on the same data; else in `out`
-    urdf: Path | None = None  # with the limits and units of joints that are not the FR3's
+    robot: Robot | None = None  # whose axes a new policy has; None: those that were commanded
+    topics: Topics = OWN  # which topic of the episodes holds what
+    actions: tuple[Mapping[str, Plain], ...] = ()  # spaces of a new policy's actions
+    urdf: Path | None = None  # limits and units of joints where no robot is named
     dt_ns: int = 50_000_000  # between two actions; `init` has its own
 
 
@@ -76,7 +83,7 @@ def prepare(
     begin = _previous(plan)
     plan = _inheriting(plan, begin)
     config = _read_as(plan, begin)
-    shape = begin.config if begin else _sized(plan.model, config.robot)
+    shape = begin.config if begin else _sized(plan.model, config)
     if plan.train.objective.conditioned:
         shape = replace(shape, conditioned=True)
     cache = plan.cache or plan.out / "cache"
@@ -191,33 +198,54 @@ def _name_outliers(count: int, of: int, limit: float, say: Callable[[str], None]
 
 def _read_as(plan: Plan, begin: Checkpoint | None) -> FramesConfig:
     """Decide how frames are read: as `begin` needs them, else as the episodes have them."""
-    recorded = look_at(plan.data)
+    recorded = look_at(plan.data, plan.topics)
     if begin is not None:
-        robot = Embodiment.of(begin.spec, len(begin.config.objects))
+        spaces = _spaces(plan, begin.spec.actions)
+        robot = Embodiment.of_policy(begin.spec, len(begin.config.objects))
+        robot = replace(robot, action=robot.state) if spaces else robot
         config = frames_config(begin.config, robot, begin.spec.dt_ns)
         folder = plan.out if plan.resume else plan.init
         who = f"the policy in {folder} (give episodes of its robot, or train without --init)"
     else:
-        known = read_urdf(plan.urdf) if plan.urdf else {}
-        config = frames_config(plan.model, embodiment_of(recorded, known), plan.dt_ns)
-        who = "what is asked for (--camera, --dt)"
+        spaces = _spaces(plan, plan.actions)
+        config = frames_config(plan.model, _robot(plan, recorded), plan.dt_ns)
+        named = ", --robot; --topics: commands, next_state, groups" if plan.robot else ""
+        who = f"what is asked for (--camera, --dt{named})"
     check_recorded(recorded, config, who)
-    return replace(config, success_only=plan.success_only, authority=plan.authority)
+    chosen = {"success_only": plan.success_only, "authority": plan.authority}
+    return replace(config, topics=plan.topics, spaces=spaces, **chosen)
 
 
-def _sized(model: ModelConfig, robot: Embodiment) -> ModelConfig:
+def _spaces(plan: Plan, actions: tuple[Mapping[str, Plain], ...]) -> Spaces | None:
+    """Make the spaces that actions are learned in. Raises `ConfigError` without a robot."""
+    if not actions:
+        return None
+    if plan.robot is None:
+        raise ConfigError("actions in a space need the robot that they move: --robot")
+    return spaces_of(plan.robot, plan.topics.groups, actions)
+
+
+def _robot(plan: Plan, recorded: Recorded | None) -> Embodiment:
+    """Take the robot that is named, else what the episodes tell of theirs."""
+    if plan.robot is not None:
+        return Embodiment.of(plan.robot, plan.topics.groups)
+    return embodiment_of(recorded, read_urdf(plan.urdf) if plan.urdf else {})
+
+
+def _sized(model: ModelConfig, config: FramesConfig) -> ModelConfig:
     """Fit a network to the state and the actions of a robot."""
-    state = len(robot.state) + len(model.objects)
-    return replace(model, state=state, actions=len(robot.action))
+    state = len(config.robot.state) + len(model.objects)
+    actions = config.spaces.axes() if config.spaces else config.robot.action
+    return replace(model, state=state, actions=len(actions))
 
 
 def frames_config(
-    model: ModelConfig, robot: Embodiment = FR3, dt_ns: int = 50_000_000
+    model: ModelConfig, robot: Embodiment | None = None, dt_ns: int = 50_000_000
 ) -> FramesConfig:
     """Return how frames have to be read for a network of this shape on that robot."""
     return FramesConfig(
         cameras=model.cameras,
-        robot=robot,
+        robot=robot or default(),
         dt_ns=dt_ns,
         horizon=model.horizon,
         tokens=model.tokens,

@@ -16,8 +16,9 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from arfm_ros.core.data import F32, ActionChunk, ChunkInfo
 from arfm_ros.core.errors import SpecError
 from arfm_ros.nodes.gripper import GripperParams
+from arfm_ros.wire.cdr import NS
+from arfm_ros.wire.joints import check_counts
 
-NS = 1_000_000_000
 CHUNK_STATUS = "policy/chunk"  # name of the status that carries a ChunkInfo
 CRISP_GRIPPER = GripperParams()
 STAGE = "latency_ms."  # prefix of the keys that carry stage latencies
@@ -115,15 +116,12 @@ def diagnostics_to_info(message: DiagnosticArray) -> tuple[ChunkInfo, dict[str, 
 def joint_map(messages: Sequence[JointState]) -> dict[str, float]:
     """Return the positions of one or several joint states by name; of two the first counts.
 
-    Raises `SpecError` for a message with fewer positions than names.
+    Raises `SpecError` for a message with another number of positions than of names, unless it
+    has none: it tells of velocities or efforts alone.
     """
     found: dict[str, float] = {}
     for message in reversed(messages):
-        if len(message.position) < len(message.name):
-            raise SpecError(
-                f"joint state names {len(message.name)} joints but has "
-                f"{len(message.position)} positions"
-            )
+        check_counts(message.name, message.position)
         found.update(zip(message.name, message.position))
     return found
 

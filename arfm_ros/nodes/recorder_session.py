@@ -8,12 +8,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from arfm_ros.core.errors import EpisodeError
-from arfm_ros.episodes.cdr import has_header, header_stamp_ns
-from arfm_ros.episodes.definitions import STORE
 from arfm_ros.episodes.ledger import Ledger
 from arfm_ros.episodes.metadata import OfferedQos
 from arfm_ros.episodes.tape import Tape, Taped
 from arfm_ros.nodes.topics import TASK_STATE, Qos
+from arfm_ros.wire.cdr import header_stamp_ns
+from arfm_ros.wire.definitions import STORE, has_header
 
 SKEW_NS = 1_000_000_000  # beyond it the publisher's clock is another one than ours
 FOREVER = 2**63 - 1

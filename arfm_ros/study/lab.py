@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.learn.blind import BLIND
 from arfm_ros.learn.checkpoint import NAME, Checkpoint, load_checkpoint
 from arfm_ros.learn.dataset import AugmentConfig
 from arfm_ros.learn.flow_loss import FlowConfig
@@ -28,6 +27,7 @@ from arfm_ros.learn.train import TrainConfig
 from arfm_ros.sim.batch import Batch, note_command, record_batch
 from arfm_ros.sim.demos import DemoOptions
 from arfm_ros.sim.quality import quality
+from arfm_ros.study.blind import BLIND
 from arfm_ros.study.experiments import PLAIN, POOL, QUALITIES, REPLAYED, Row, Sizes, Stage
 
 SIZES = "sizes.json"

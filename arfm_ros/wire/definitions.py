@@ -37,6 +37,15 @@ def definition(type_name: str) -> Definition:
     return Definition(text, STORE.hash_rihs01(type_name))
 
 
+@cache
+def has_header(type_name: str) -> bool:
+    """Tell whether the first field of a type is a `std_msgs/msg/Header`."""
+    if type_name not in STORE.types:
+        return False
+    fields = STORE.get_msgdef(type_name).fields
+    return bool(fields) and fields[0][1][1] == "std_msgs/msg/Header"
+
+
 def register(type_name: str, text: str) -> None:
     """Make a type known from the definition text that a bag carries for it."""
     if type_name in STORE.types:

@@ -1,0 +1,1 @@
+"""Read what other stacks recorded as well as our own: which topic holds what."""

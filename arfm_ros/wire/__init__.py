@@ -1,0 +1,1 @@
+"""Messages as bytes, without ROS: what live nodes and recordings both read and write."""
