@@ -114,7 +114,7 @@ class RecorderNode(Node):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(STATE_PERIOD_S, self._each_second, clock=steady)
         self.get_logger().info(
-            f"ready: {len(rows)} topics, episodes go to {Path(self._params.out).resolve()}"
+            f"ready: {len(found)} topics, episodes go to {Path(self._params.out).resolve()}"
         )
 
     def close(self) -> None:
