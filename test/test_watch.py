@@ -1,7 +1,7 @@
 """Joint states that cannot be true, and arms that do not do what they are told."""
 
 import numpy as np
-from arbiter_rig import HOME, MS, TICK_NS, Rig, make_chunk
+from arbiter_rig import HOME, LIMITS, MS, TICK_NS, Rig, make_chunk
 
 from arfm_ros.core import decision as arb
 
@@ -54,6 +54,16 @@ def test_an_offset_that_appears_is_a_jump():
         rig = started(slope=0.0)
         decision = drive(rig, 5, lambda command, k, by=offset: command + by)
         assert decision.authority == arb.HOLD and "jumped: fr3_joint3" in decision.reason
+
+
+def test_a_state_that_came_late_makes_no_jump_of_the_one_that_is_in_time():
+    rig = started(slope=0.0)
+    late = rig.measured.copy()
+    now, watch = rig.now, rig.arbiter.watch
+    moved = late + 0.09 * LIMITS.velocity * np.append(np.ones(7), 0.0)  # in 90 ms
+    assert watch.see(late, now - 90 * MS, now + 1 * MS) == ""
+    assert watch.see(moved, now, now + 2 * MS) == ""
+    assert "jumped" in watch.see(moved + 1.0, now + 4 * MS, now + 6 * MS)
 
 
 def test_an_offset_from_the_start_shows_when_the_arm_moves():

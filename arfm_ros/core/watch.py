@@ -69,8 +69,11 @@ class StateWatch:
     def see(self, position: F64, stamp_ns: int, now_ns: int) -> str:
         """Take a state [A]; return why it cannot be true, '' otherwise."""
         before, self.position = self.position, position
+        earlier_ns = self.stamp_ns
         since_ns, self.seen_ns = max(now_ns - self.seen_ns, 0), now_ns
         self.stamp_ns = min(stamp_ns, now_ns)  # one of the future would stay fresh for ever
+        # the one before may have come late: what the arm moved between their stamps is no jump
+        since_ns = max(since_ns, self.stamp_ns - earlier_ns)
         if not np.array_equal(before[self._checked], position[self._checked]):
             self._same_command = None
         if since_ns > self._config.lost_ns or not np.isfinite(before).all():
