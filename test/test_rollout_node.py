@@ -41,6 +41,9 @@ class Others(Client):
         self.task = topics.publisher(self.node, topics.TASK_STATE)
         self.chunks = topics.publisher(self.node, topics.ACTION_CHUNK)
         self.state = topics.publisher(self.node, topics.RECORDER_STATE)
+        self.authority = topics.publisher(self.node, topics.AUTHORITY)
+        self.braking, self.resets = 0, []  # ticks until it is idle; authorities at each reset
+        self.said = "idle"
         topics.subscription(self.node, topics.EPISODE_RESULT, self._on_result)
         self.sim.create_timer(0.05, self._tell)
 
@@ -48,7 +51,7 @@ class Others(Client):
         """Offer the services."""
         agree = lambda text: lambda request, response: self._answer(response, True, text)  # noqa: E731
         served: dict[topics.Service, Callable[[Any, Any], Any]] = {
-            topics.SIM_RESET: agree(json.dumps({"task": "reach", "seed": 0, "instruction": "go"})),
+            topics.SIM_RESET: self._reset,
             topics.ARBITER_ENGAGE: self._engage,
             topics.RECORDER_START: self._start,
             topics.RECORDER_LABEL: agree(""),
@@ -65,7 +68,14 @@ class Others(Client):
         if request.data and self.refusals:
             return self._answer(response, False, self.refusals.pop(0))
         self.engaged.append(bool(request.data))
+        self.braking = 0 if request.data else 10
+        self.said = "policy" if request.data else self.said
         return self._answer(response, True, "")
+
+    def _reset(self, request: Any, response: Any) -> Any:
+        self.resets.append(self.said)
+        text = json.dumps({"task": "reach", "seed": 0, "instruction": "go"})
+        return self._answer(response, True, text)
 
     def _start(self, request: Any, response: Any) -> Any:
         self.starts += 1
@@ -85,6 +95,10 @@ class Others(Client):
 
     def _tell(self) -> None:
         now = self.node.get_clock().now().to_msg()
+        self.braking = max(self.braking - 1, 0)
+        if not self.braking and self.engaged[-1:] != [True]:
+            self.said = "idle"
+        self.authority.publish(String(data=self.said))
         values = {"seed": 0, "success": True, "elapsed_s": now.sec % 1000 + now.nanosec * 1e-9}
         self.task.publish(DiagnosticArray(status=[status("reach", Health(values=values))]))
         chunk = JointTrajectory()
@@ -139,6 +153,17 @@ def test_a_refusal_that_stays_ends_the_run_with_its_words(others: Others, rollou
     said = process.communicate()[1]
     assert process.returncode == 1
     assert "arbiter/engage" in said and "no joint state" in said and "'patience'" in said
+
+
+def test_the_arm_is_put_elsewhere_only_when_nobody_commands_it(
+    others: Others, rollout: Any
+) -> None:
+    """It brakes first: an old target would pull the arm of the next episode away."""
+    others.serve()
+    process = rollout(episodes=3)
+    others.until(lambda: process.poll() is not None, timeout_s=40.0)
+    assert process.returncode == 0, process.communicate()
+    assert others.resets == ["idle"] * 3
 
 
 def test_a_recorder_that_fails_is_believed(others: Others, rollout: Any) -> None:

@@ -23,6 +23,7 @@ from rclpy.time import Time
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
+from arfm_ros.core.decision import IDLE
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.nodes import topics
 from arfm_ros.nodes.params import declare, knob
@@ -90,6 +91,7 @@ class RolloutNode(Node):
         self._asking = Asking(self, CALLED, self._patience)
         self._state: TaskState | None = None
         self._recorder: Mapping[str, str] = {}
+        self._authority = ""
         self._chunk_stamp_ns = 0
         self._outcome: BaseException | None = None
         self._instruction = topics.publisher(self, topics.INSTRUCTION)
@@ -98,6 +100,7 @@ class RolloutNode(Node):
         topics.subscription(self, topics.TASK_STATE, self._on_task_state)
         topics.subscription(self, topics.ACTION_CHUNK, self._on_chunk)
         topics.subscription(self, topics.RECORDER_STATE, self._on_recorder)
+        topics.subscription(self, topics.AUTHORITY, self._on_authority)
         self._thread = threading.Thread(target=self._procedure, name="episodes", daemon=True)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._check_timer = self.create_timer(CHECK_PERIOD_S, self._check, clock=steady)
@@ -119,6 +122,10 @@ class RolloutNode(Node):
 
     def _on_chunk(self, message: Any) -> None:
         self._chunk_stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
+        self._patience.note()
+
+    def _on_authority(self, message: String) -> None:
+        self._authority = message.data
         self._patience.note()
 
     def _on_recorder(self, message: Any) -> None:
@@ -149,6 +156,9 @@ class RolloutNode(Node):
 
     def _run_one(self, index: int) -> None:
         self._engage(False)
+        # it brakes first; what it still sends must not pull the arm of the next episode away
+        what = "idle of arbiter_node: see its message in /diagnostics"
+        self._patience.wait(lambda: self._authority == IDLE, what)
         begin_ns = self.get_clock().now().nanoseconds
         about = self._reset(self._params.seed + index)
         self._instruction.publish(String(data=str(about.get("instruction", ""))))
