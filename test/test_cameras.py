@@ -9,8 +9,9 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from arfm_ros.core.errors import SpecError
-from arfm_ros.nodes.cameras import decode, frame_of, stamp_of
 from arfm_ros.nodes.convert import ns_to_time
+from arfm_ros.wire.cdr import header_stamp_ns as stamp_of
+from arfm_ros.wire.images import decode, frame_of
 
 STAMP = 1_790_000_000_123_456_789
 

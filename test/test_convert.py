@@ -14,6 +14,8 @@ from trajectory_msgs.msg import JointTrajectory
 from arfm_ros.core.data import ActionChunk, ChunkInfo
 from arfm_ros.core.errors import SpecError
 from arfm_ros.nodes import convert
+from arfm_ros.nodes.axis_reader import AxisReader  # noqa: E402
+from arfm_ros.robots.description import load_robot  # noqa: E402
 
 STAMP = 1_790_000_000_123_456_789
 NAMES = (*(f"fr3_joint{i}" for i in range(1, 8)), "gripper")
@@ -88,18 +90,23 @@ def test_joints_are_picked_by_name_whatever_their_order():
         name=[NAMES[i] for i in order if i < 7], position=[i / 10 for i in order if i < 7]
     )
     gripper = JointState(name=["gripper"], position=[0.5])
-    got = convert.joint_positions((arm, gripper), NAMES)
-    assert np.allclose(got, [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.5]) and got.dtype == np.float32
+    found = {"joint_states": arm, "gripper/joint_states": gripper}
+    got = AxisReader(load_robot("fr3")).positions(found, NAMES)
+    assert np.allclose(got, [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.5])
 
 
 def test_missing_joints_are_named_beside_those_that_came():
     with pytest.raises(SpecError, match="lack fr3_joint2; they name: fr3_joint1"):
-        convert.joint_positions([JointState(name=["fr3_joint1"], position=[0.0])], NAMES[:2])
+        reader = AxisReader(load_robot("fr3"))
+        one = JointState(name=["fr3_joint1"], position=[0.0])
+        reader.positions({"joint_states": one}, NAMES[:2])
 
 
 def test_a_joint_state_without_positions_is_refused():
-    with pytest.raises(SpecError, match="joint states lack gripper; they name: nothing"):
-        convert.joint_positions([JointState(name=["gripper"])], ["gripper"])
+    with pytest.raises(SpecError, match="joint states lack gripper; they name: gripper"):
+        reader = AxisReader(load_robot("fr3"))
+        empty = JointState(name=["gripper"])
+        reader.positions({"gripper/joint_states": empty}, ["gripper"])
 
 
 def test_time_zero_means_no_stamp():

@@ -14,8 +14,8 @@ from sim_rig import ALL, SimClient, reset, seconds, start
 
 from arfm_ros.control import fr3
 from arfm_ros.nodes import topics
-from arfm_ros.nodes.cameras import stamp_of
 from arfm_ros.up.domain import reserve_domain
+from arfm_ros.wire.cdr import header_stamp_ns as stamp_of
 
 ALL_CLOCK = topics.Qos(reliable=False, depth=2000)
 

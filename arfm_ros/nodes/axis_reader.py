@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from arfm_ros.core.data import F32
 from arfm_ros.core.errors import SpecError
+from arfm_ros.core.safety import F64
 from arfm_ros.nodes.convert import joint_map
 from arfm_ros.robots.robot import Robot, RobotAxis
 
@@ -37,7 +37,7 @@ class AxisReader:
                 values[axis.name] = found[axis.name]
         return values
 
-    def positions(self, messages: Mapping[str, Any], names: Sequence[str]) -> F32:
+    def positions(self, messages: Mapping[str, Any], names: Sequence[str]) -> F64:
         """Pick positions [len(names)] out of messages by topic.
 
         Raises `SpecError` naming what is missing; values may be NaN, `PolicySpec.check` judges.
@@ -50,4 +50,4 @@ class AxisReader:
             named = [name for message in messages.values() for name in message.name]
             told = ", ".join(named) or "nothing"
             raise SpecError(f"joint states lack {', '.join(missing)}; they name: {told}")
-        return np.array([found[name] for name in names], dtype=np.float32)
+        return np.array([found[name] for name in names], dtype=np.float64)

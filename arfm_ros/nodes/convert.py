@@ -13,14 +13,12 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from arfm_ros.core.data import F32, ActionChunk, ChunkInfo
+from arfm_ros.core.data import ActionChunk, ChunkInfo
 from arfm_ros.core.errors import SpecError
-from arfm_ros.nodes.gripper import GripperParams
 from arfm_ros.wire.cdr import NS
 from arfm_ros.wire.joints import check_counts
 
 CHUNK_STATUS = "policy/chunk"  # name of the status that carries a ChunkInfo
-CRISP_GRIPPER = GripperParams()
 STAGE = "latency_ms."  # prefix of the keys that carry stage latencies
 
 
@@ -124,24 +122,6 @@ def joint_map(messages: Sequence[JointState]) -> dict[str, float]:
         check_counts(message.name, message.position)
         found.update(zip(message.name, message.position))
     return found
-
-
-def joint_positions(
-    messages: Sequence[JointState], names: Sequence[str], gripper: GripperParams = CRISP_GRIPPER
-) -> F32:
-    """Pick positions by name [len(names)] out of one or several joint states.
-
-    The first message that has a name gives its value; `gripper` says how the gripper is named
-    and scaled there. Raises `SpecError` naming what is missing or has no position; values may be
-    NaN, `PolicySpec.check` judges them.
-    """
-    found = gripper.named(joint_map(messages))
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise SpecError(
-            f"joint states lack {', '.join(missing)}; they name: {', '.join(found) or 'nothing'}"
-        )
-    return np.array([found[name] for name in names], dtype=np.float32)
 
 
 def _parse(text: str, default: object) -> object:

@@ -8,8 +8,9 @@ from concurrent.futures import Future
 
 import numpy as np
 
+from arfm_ros.control.policy_actions import PolicyActions, policy_actions
 from arfm_ros.core.data import Policy
-from arfm_ros.core.errors import ArfmError, BundleError
+from arfm_ros.core.errors import ArfmError, BundleError, SpecError
 from arfm_ros.core.rtc import left_over
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.engines import EnginePolicy, load_bundle, load_policy
@@ -39,7 +40,9 @@ def load_checked(params: PolicyParams) -> Loaded:
     robot = params.value()
     cameras = tuple(camera_topics(params.camera_entries(robot), compressed=False))
     check_units(bundle.spec, robot)
-    bundle.check_robot(commanded(bundle.spec, robot), cameras, params.dt_s)
+    actions = spaces_of(bundle.spec, robot)
+    names = bundle.spec.action_names if actions else commanded(bundle.spec, robot)
+    bundle.check_robot(names, cameras, params.dt_s, robot.names)
     policy: EnginePolicy | RemotePolicy
     if bundle.remote is not None:  # a server runs the network itself: nothing was exported
         policy = open_remote(bundle, access=Access(params.key_variable, params.allow_plain))
@@ -53,7 +56,22 @@ def load_checked(params: PolicyParams) -> Loaded:
         )
         require_pass(bundle, policy.runtime)
     warm_up(policy, bundle.spec)
-    return Loaded(bundle, policy, params.bundle)
+    return Loaded(bundle, policy, params.bundle, actions, robot.names)
+
+
+def spaces_of(spec: PolicySpec, robot: Robot) -> PolicyActions | None:
+    """Return what the actions of a policy are on the robot; None where they are its joints.
+
+    Raises `BundleError` naming the group, space or action that the robot does not have.
+    """
+    if not spec.actions:
+        return None
+    from arfm_ros.robots.kinematics import Kinematics  # pinocchio: only where poses are asked for
+
+    try:
+        return policy_actions(spec, robot, lambda group: Kinematics(robot, group))
+    except SpecError as error:
+        raise BundleError(str(error)) from error
 
 
 def commanded(spec: PolicySpec, robot: Robot) -> tuple[str, ...]:

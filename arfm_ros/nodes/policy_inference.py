@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from arfm_ros.core.data import F32, ActionChunk, ChunkInfo, Context, Observation
-from arfm_ros.core.errors import EngineError
+from arfm_ros.core.errors import EngineError, SafetyError
 from arfm_ros.core.latency import StageLatency
 from arfm_ros.core.reuse import ContextReuse
 from arfm_ros.core.sync import Synced
@@ -51,8 +51,8 @@ class Inference:
 
     def run(
         self, loaded: Loaded, pacing: Pacing, synced: Synced[Sample], wish: Wish, binds: Binds
-    ) -> tuple[ActionChunk, dict[str, int]]:
-        """Return the chunk of a set of samples, and the durations in ns of its stages.
+    ) -> tuple[ActionChunk, ActionChunk, dict[str, int]]:
+        """Return the chunk of a set of samples, it as a joint path, and its stages in ns.
 
         Raises `SpecError` for inputs that do not fit, `EngineError` for what the engine did and
         `Cancelled`.
@@ -82,7 +82,21 @@ class Inference:
             sample_ns=end_ns - sample_ns,
         )
         marks = _marks(synced, info) | {"decode": encode_ns - wish.begin_ns}
-        return replace(chunk, info=info), marks
+        chunk = replace(chunk, info=info)
+        return chunk, self._as_joints(chunk, loaded, synced), marks
+
+    def _as_joints(
+        self, chunk: ActionChunk, loaded: Loaded, synced: Synced[Sample]
+    ) -> ActionChunk:
+        """Return what the robot is to do: joint positions, from where it was seen."""
+        if loaded.actions is None:
+            return chunk
+        q = self._inputs.positions(synced, loaded.axes)
+        try:
+            path = loaded.actions.to_joints(chunk.actions, q)
+        except SafetyError as error:
+            raise EngineError(f"actions that the robot cannot follow: {error}") from error
+        return replace(chunk, actions=path.astype(np.float32), names=loaded.axes)
 
     def note(self, chunk: ActionChunk, marks: dict[str, int]) -> dict[str, int]:
         """Complete the stages of a chunk that was published just now, and count them."""

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 
 from arfm_ros.core.data import Observation
 from arfm_ros.core.errors import ConfigError, SpecError
 from arfm_ros.core.history import History
+from arfm_ros.core.safety import F64
 from arfm_ros.core.senses import PictureWatch, Size, Stillness
 from arfm_ros.core.spec import PolicySpec
 from arfm_ros.core.sync import Input, Missing, Synced, Synchronizer
 from arfm_ros.nodes import topics
 from arfm_ros.nodes.axis_reader import AxisReader
-from arfm_ros.nodes.cameras import decode, stamp_of
+from arfm_ros.wire.cdr import header_stamp_ns as stamp_of
+from arfm_ros.wire.images import decode
 
 NS = 1_000_000_000
 
@@ -198,15 +201,19 @@ class PolicyInputs:
             found = [self._sync.before(synced, stamp_ns) for stamp_ns in wanted]
         return [one for one in found if one.stamps_ns != synced.stamps_ns]
 
-    def _decode(self, synced: Synced[Sample], spec: PolicySpec, instruction: str) -> Observation:
-        compressed = self.wiring.compressed
-        images = {n: decode(synced.values[n].cdr, compressed) for n in self.wiring.cameras}
+    def positions(self, synced: Synced[Sample], names: Sequence[str]) -> F64:
+        """Return measured positions [len(names)] of a set; raises `SpecError` for missing ones."""
         states = {
             n: deserialize_message(synced.values[n].cdr, JointState) for n in self.wiring.states
         }
+        return self.wiring.reader.positions(states, names)
+
+    def _decode(self, synced: Synced[Sample], spec: PolicySpec, instruction: str) -> Observation:
+        compressed = self.wiring.compressed
+        images = {n: decode(synced.values[n].cdr, compressed) for n in self.wiring.cameras}
         return Observation(
             images=images,
-            state=self.wiring.reader.positions(states, spec.state_names),
+            state=self.positions(synced, spec.state_names).astype(np.float32),
             instruction=instruction,
             stamp_ns=synced.stamp_ns,
             stamps_ns=synced.stamps_ns,

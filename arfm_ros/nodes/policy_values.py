@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from arfm_ros.control.policy_actions import PolicyActions
 from arfm_ros.core.data import ActionChunk
 from arfm_ros.core.reuse import Sameness
 from arfm_ros.core.spec import PolicySpec
@@ -19,6 +20,8 @@ class Loaded:
     bundle: Bundle
     policy: EnginePolicy | RemotePolicy
     asked: str  # the parameter `bundle`
+    actions: PolicyActions | None = None  # what they are on the robot; None: joint positions
+    axes: tuple[str, ...] = ()  # of the robot, where `actions` are none of them
 
     @property
     def spec(self) -> PolicySpec:

@@ -199,9 +199,7 @@ class PolicyWorker:
         order, instruction = self._order, self.instruction  # another one may come meanwhile
         wish = Wish(instruction, self.report.chunks, begin_ns, self._overtaken(order))
         try:
-            chunk, marks = self._inference.run(
-                self.loaded, self.pacing, synced, wish, self._binds
-            )
+            made = self._inference.run(self.loaded, self.pacing, synced, wish, self._binds)
         except Cancelled:
             self._cancelled()
         except SpecError as error:
@@ -212,7 +210,7 @@ class PolicyWorker:
             self._note_failure(one_line(error), synced, begin_ns)
         else:
             self._trial.passed()
-            self._send(chunk, marks, instruction)
+            self._send(*made, instruction)
         self._bound_ns = None
 
     def _cancelled(self) -> None:
@@ -229,8 +227,10 @@ class PolicyWorker:
             self._bound_ns = previous.stamp_ns
         return prefix
 
-    def _send(self, chunk: ActionChunk, marks: dict[str, int], instruction: str) -> None:
-        """Publish a chunk, unless the one that it follows on from was refused meanwhile."""
+    def _send(
+        self, chunk: ActionChunk, path: ActionChunk, marks: dict[str, int], instruction: str
+    ) -> None:
+        """Publish a chunk as the path that it is, unless what it follows on from was refused."""
         _empty(self._verdicts)
         if self._bound_ns is not None and not self._chunking.knows(self._bound_ns):
             self._cancelled()
@@ -240,7 +240,7 @@ class PolicyWorker:
         if not self._stopping.is_set():
             # Noted first: the arbiter may answer before `publish` returns.
             self._chunking.took_over(chunk, instruction, self._ports.now_ns())
-            self._ports.publish(chunk)
+            self._ports.publish(path)
             self._ports.describe(chunk, self._inference.note(chunk, marks))
 
     def _note_input(self, error: SpecError, synced: Synced[Sample], begin_ns: int) -> None:

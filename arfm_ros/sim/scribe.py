@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from arfm_ros.control import fr3
 from arfm_ros.core.data import U8, ActionChunk
 from arfm_ros.core.errors import EngineError
-from arfm_ros.episodes import messages
 from arfm_ros.episodes.writer import EpisodeWriter
 from arfm_ros.sim.tasks.task import Task
 from arfm_ros.sim.world import World
+from arfm_ros.wire import messages
 
 F64 = NDArray[np.float64]
 NAMES = (*fr3.JOINT_NAMES, fr3.GRIPPER_NAME)

@@ -15,13 +15,13 @@ from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 
 from arfm_ros.nodes import topics
-from arfm_ros.nodes.cameras import stamp_of
 from arfm_ros.nodes.executor import Spinner
 from arfm_ros.nodes.real_time import make_way
 from arfm_ros.robots.description import load_robot
 from arfm_ros.robots.robot import Robot
 from arfm_ros.up.motion import EpisodeMotion, FirstArm
 from arfm_ros.up.readings import CommandStep, EpisodeResult, MotionWatch, Readings, StreamGap
+from arfm_ros.wire.cdr import header_stamp_ns as stamp_of
 
 ACTIVE = 3  # lifecycle_msgs/msg/State.PRIMARY_STATE_ACTIVE
 POLL_PERIOD_S = 0.2

@@ -14,9 +14,8 @@ from arfm_ros.core.errors import EpisodeError, SpecError
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.series import decode_image
 from arfm_ros.episodes.writer import EpisodeWriter
-from arfm_ros.nodes.cameras import decode
 from arfm_ros.wire.definitions import STORE
-from arfm_ros.wire.images import COMPRESSED_IMAGE, ENCODINGS, IMAGE, Encoding
+from arfm_ros.wire.images import COMPRESSED_IMAGE, ENCODINGS, IMAGE, Encoding, decode
 
 HEIGHT, WIDTH = 16, 24
 STAMP_NS = 1_700_000_000_000_000_000
@@ -122,7 +121,7 @@ def test_what_is_refused_live_is_refused_in_a_recording_with_its_topic(tmp_path:
 
 def test_a_node_that_sees_needs_no_bags() -> None:
     """Importing what decodes pictures and joint states loads no message definitions."""
-    imported = "sys, arfm_ros.nodes.cameras, arfm_ros.wire.joints"
+    imported = "sys, arfm_ros.wire.images, arfm_ros.wire.joints"
     code = f"import {imported}; print('rosbags' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "False", done.stderr
