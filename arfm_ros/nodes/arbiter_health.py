@@ -25,6 +25,7 @@ class Told:
     refusal: str = ""  # of a joint state that never reached the arbiter
     intruders: str = ""  # on the command topics
     senders: Sequence[str] = ()  # inputs that have too many
+    note: str = ""  # what the operator should know, and nothing stops for
     changed: threading.Event = field(default_factory=threading.Event)  # authority or reason
 
 
@@ -49,6 +50,8 @@ class ArbiterHealth:
             return Health(WARN, arbiter.estop.reason, values)
         if arbiter.rejections > rejections:
             return Health(WARN, arbiter.last_rejection, values)
+        if told.note:
+            return Health(WARN, told.note, values)
         return Health(OK, str(values["reason"] or "ok"), values)
 
     def _values(

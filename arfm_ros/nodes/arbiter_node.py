@@ -25,7 +25,7 @@ from arfm_ros.core.arbiter import Arbiter
 from arfm_ros.core.decision import Decision
 from arfm_ros.core.errors import SpecError
 from arfm_ros.core.latency import Deadlines, StageLatency
-from arfm_ros.core.safety import F64
+from arfm_ros.core.safety import F64, Limits
 from arfm_ros.nodes import spin, topics
 from arfm_ros.nodes.arbiter_health import ArbiterHealth, Told
 from arfm_ros.nodes.arbiter_inputs import Moment, SoleSenders, StateTopics, moment
@@ -35,6 +35,7 @@ from arfm_ros.nodes.arbiter_robot import DrivenRobot
 from arfm_ros.nodes.arbiter_services import ArbiterServices
 from arfm_ros.nodes.convert import joint_map, time_to_ns, trajectory_to_chunk
 from arfm_ros.nodes.diagnostics import Diagnostics, Health
+from arfm_ros.nodes.own_description import OwnDescription
 from arfm_ros.nodes.params import declare, watch
 from arfm_ros.nodes.pose_check import PoseCheck
 from arfm_ros.nodes.real_time import raise_process_priority, real_time
@@ -55,6 +56,7 @@ class ArbiterNode(Node):
         super().__init__("arbiter_node")
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         params = declare(self, ArbiterParams)
+        self._params = params
         self._driven = DrivenRobot(params.robot_value(), self._measured)
         self._config = params.config(self._driven)
         self._names = self._config.limits.names
@@ -65,6 +67,7 @@ class ArbiterNode(Node):
         self._states = RobotStates(self._driven.robot, params.gripper_age_max)
         fr3_arm = self._driven.robot.groups[0].names == fr3.JOINT_NAMES
         self._pose = PoseCheck(params.pose_tolerance if fr3_arm else 0.0)
+        self._description = OwnDescription(self._config.limits, self._adopt)
         self._senders = SoleSenders(self)
         self._latency = StageLatency()
         self._human_engaged = False
@@ -106,11 +109,19 @@ class ArbiterNode(Node):
         self._sources = StateTopics(self, self._states.topics, self._on_joint_state)
         topics.subscription(self, topics.ESTOP, self._on_estop)
         topics.subscription(self, topics.CURRENT_POSE, self._pose.on_pose)
+        topics.subscription(self, topics.ROBOT_DESCRIPTION, self._description.hear)
 
     def _retune(self, params: ArbiterParams) -> None:
+        self._params = params
         with self._lock:
             self._config = params.config(self._driven)
             self._arbiter.retune(self._config)
+
+    def _adopt(self, description: str) -> Limits:
+        """Go by the robot's own description from now on."""
+        self._driven = DrivenRobot(self._params.robot_value(description), self._measured)
+        self._retune(self._params)
+        return self._config.limits
 
     # -- the tick's thread
 
@@ -243,12 +254,14 @@ class ArbiterNode(Node):
             raise self._failure
         intruders = self._told.intruders = self._outputs.intruders()
         twice = self._sources.contradiction(self._arbiter.fault)
+        self._told.note = self._description.note
         self._told.senders = [*filter(None, [twice]), *self._senders.refusals()]
         with self._lock:
             if intruders and self._arbiter.engaged:
                 self._arbiter.unheard(intruders)
-            if self._pose.reason and self._arbiter.engaged:
-                self._arbiter.fail(self._pose.reason)
+            for trouble in filter(None, (self._pose.reason, self._description.changed)):
+                if self._arbiter.engaged:
+                    self._arbiter.fail(trouble)
             self._operator.check()
         if self._told.changed.is_set():  # a reason is told at once, not with the next second
             self._told.changed.clear()

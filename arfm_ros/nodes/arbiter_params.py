@@ -85,15 +85,18 @@ class ArbiterParams:
     human_age_max: float = knob(0.2, "hold when the teleop target is older", 0.02, 2.0)
     human_blend: float = knob(1.0, "0 policy .. 1 human while teleop is engaged", 0.0, 1.0)
 
-    def robot_value(self) -> Robot:
-        """Return the robot with the controllers that it has; raises `ConfigError`."""
+    def robot_value(self, description: str = "") -> Robot:
+        """Return the robot with the controllers that it has; raises `ConfigError`.
+
+        `description`: the URDF that the running robot publishes.
+        """
         given = {
             "stiffness": self.controller_stiffness,
             "damping": self.controller_damping,
             "max_torque_nm": self.controller_max_torque,
         }
         options = {name: value for name, value in given.items() if value}
-        robot = load_robot(self.robot)
+        robot = load_robot(self.robot, description)
         if self.plain_grippers:
             robot = with_plain_grippers(robot)
         return with_controller(robot, self.controller, self.command_topic, options)

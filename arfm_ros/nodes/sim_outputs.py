@@ -29,9 +29,6 @@ from arfm_ros.sim.robot import RobotState
 from arfm_ros.sim.timeline import Send
 from arfm_ros.sim.world import World
 
-DESCRIPTION = topics.Topic(
-    "robot_description", "std_msgs/msg/String", topics.LATCHED, topics.LATCHED
-)
 GRIPPER_JOINT = "gripper_joint"  # as CRISP's Franka hand adapter has it
 
 
@@ -54,7 +51,7 @@ class Outputs(Protocol):
 def outputs_of(node: Node, world: World) -> Outputs:
     """Open the publishers of the world's robot; its description is latched at once."""
     if world.robot.description:
-        told = topics.publisher(node, DESCRIPTION)
+        told = topics.publisher(node, topics.ROBOT_DESCRIPTION)
         told.publish(String(data=world.robot.description))
     return Fr3Outputs(node, world) if has_stock_topics(world) else GroupOutputs(node, world)
 

@@ -113,6 +113,7 @@ CAMERA_INFO = Topic("{camera}/camera_info", "sensor_msgs/msg/CameraInfo", STREAM
 
 # The task (simulation)
 TASK_STATE = Topic("task/state", "diagnostic_msgs/msg/DiagnosticArray", STREAM, COMMAND)
+ROBOT_DESCRIPTION = Topic("robot_description", "std_msgs/msg/String", LATCHED, LATCHED)
 INSTRUCTION = Topic("instruction", "std_msgs/msg/String", LATCHED, LATCHED)
 SIM_RESET = Service("sim/reset", "std_srvs/srv/Trigger")
 

@@ -34,24 +34,30 @@ def find_robot(name: str) -> Path:
     return path
 
 
-def load_robot(name: str) -> Robot:
-    """Read a robot by its name in config/robots or from a YAML file; raises `ConfigError`."""
+def load_robot(name: str, description: str = "") -> Robot:
+    """Read a robot by its name in config/robots or from a YAML file; raises `ConfigError`.
+
+    `description`: the URDF's text, where a running robot has told its own.
+    """
     path = find_robot(name)
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
     try:
-        return read_robot(text, path.parent)
+        return read_robot(text, path.parent, description)
     except ConfigError as error:
         raise ConfigError(f"{path.name}: {error}") from error
 
 
-def read_robot(text: str, near: Path | None = None) -> Robot:
-    """Read a robot from the text of its YAML; paths in it are relative to the folder `near`."""
+def read_robot(text: str, near: Path | None = None, description: str = "") -> Robot:
+    """Read a robot from the text of its YAML; paths in it are relative to the folder `near`.
+
+    `description`: the URDF's text instead of what the YAML names.
+    """
     try:
         given = checked(_parse(text), ROBOT_KEYS, "the robot")
-        urdf = _description(given.get("description", ""), near)
+        urdf = _description(description or given.get("description", ""), near)
         groups = strict.table(given.get("groups"), "groups")
         robot = Robot(
             strict.text(given.get("name", ""), "name"),
