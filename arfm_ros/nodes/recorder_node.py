@@ -218,7 +218,7 @@ class RecorderNode(Node):
 
 def main() -> int:
     """Run the node as a process."""
-    make_way()  # queues hold what it has not yet taken
+    make_way(whole_process=True)  # queues hold what it has not yet taken
     return run(RecorderNode)
 
 
