@@ -12,7 +12,7 @@ from pathlib import Path
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.installed import PACKAGE, share
-from arfm_ros.nodes import topics
+from arfm_ros.nodes.ros import topics
 
 FAILURE, END = "failure", "end"  # what the end of a process means for the stack
 RANGE_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"

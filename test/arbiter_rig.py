@@ -4,9 +4,9 @@ import numpy as np
 
 from arfm_ros.control import fr3
 from arfm_ros.control.limits import fr3_limits
-from arfm_ros.core.arbiter import Arbiter
-from arfm_ros.core.data import ActionChunk
-from arfm_ros.core.decision import ArbiterConfig, Decision
+from arfm_ros.core.safety.arbiter import Arbiter
+from arfm_ros.core.safety.decision import ArbiterConfig, Decision
+from arfm_ros.core.values.data import ActionChunk
 
 MS = 1_000_000
 TICK_NS = 10 * MS

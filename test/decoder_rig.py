@@ -11,11 +11,11 @@ import torch
 from policy_rig import CAMERAS, HEIGHT, NAMES, WIDTH, write_policy
 from torch import Tensor, nn
 
-from arfm_ros.core.ddpm import added_noise
-from arfm_ros.core.history import History
-from arfm_ros.core.normalize import Affine
-from arfm_ros.core.sampler import Sampler
-from arfm_ros.core.spec import Axis, CameraInput, Language, PolicySpec
+from arfm_ros.core.solvers.ddpm import added_noise
+from arfm_ros.core.solvers.sampler import Sampler
+from arfm_ros.core.values.history import History
+from arfm_ros.core.values.normalize import Affine
+from arfm_ros.core.values.spec import Axis, CameraInput, Language, PolicySpec
 from arfm_ros.engines.inputs import Inputs
 from arfm_ros.export.network import Opened, freeze
 from arfm_ros.export.reference import save_reference

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from arfm_ros.core.data import Observation
-from arfm_ros.core.rtc import left_over
+from arfm_ros.core.chunks.rtc import left_over
+from arfm_ros.core.values.data import Observation
 from arfm_ros.engines.policy import EnginePolicy
 
 

@@ -11,10 +11,10 @@ from arfm_ros.control import fr3
 from arfm_ros.control.crisp_gains import TUNED
 from arfm_ros.control.limits import fr3_limits
 from arfm_ros.control.space import fr3_space
-from arfm_ros.core.arbiter import Arbiter
-from arfm_ros.core.data import ActionChunk
-from arfm_ros.core.decision import ArbiterConfig
 from arfm_ros.core.errors import SafetyError
+from arfm_ros.core.safety.arbiter import Arbiter
+from arfm_ros.core.safety.decision import ArbiterConfig
+from arfm_ros.core.values.data import ActionChunk
 
 MS = 1_000_000
 TICK_NS, DT_NS, HORIZON = 10 * MS, 50 * MS, 16

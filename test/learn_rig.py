@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from arfm_ros.control.embodiment import default
-from arfm_ros.core.normalize import Affine
-from arfm_ros.core.spec import Axis, CameraInput, PolicySpec, Rtc
+from arfm_ros.core.values.normalize import Affine
+from arfm_ros.core.values.spec import Axis, CameraInput, PolicySpec, Rtc
 from arfm_ros.episodes.writer import EpisodeWriter
 from arfm_ros.learn.augment import AugmentConfig
 from arfm_ros.learn.dataset import Sampler, fit_spec, make_sampler

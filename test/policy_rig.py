@@ -33,13 +33,13 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
-from arfm_ros.core.data import ActionChunk, ChunkInfo
-from arfm_ros.core.normalize import Affine
-from arfm_ros.core.spec import Axis, CameraInput, Language, PolicySpec, Rtc
+from arfm_ros.core.values.data import ActionChunk, ChunkInfo
+from arfm_ros.core.values.normalize import Affine
+from arfm_ros.core.values.spec import Axis, CameraInput, Language, PolicySpec, Rtc
 from arfm_ros.engines.bundle import bundle_sha256, file_sha256
 from arfm_ros.engines.graph import Runtime
-from arfm_ros.nodes import topics
-from arfm_ros.nodes.convert import (
+from arfm_ros.nodes.ros import topics
+from arfm_ros.nodes.ros.convert import (
     diagnostics_to_info,
     ns_to_time,
     time_to_ns,

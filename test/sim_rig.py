@@ -13,7 +13,7 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from std_srvs.srv import Trigger
 
-from arfm_ros.nodes import topics
+from arfm_ros.nodes.ros import topics
 
 ROOT = Path(__file__).resolve().parents[1]
 ALL = topics.Qos(reliable=True, depth=2000)  # a reader that loses nothing

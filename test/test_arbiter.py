@@ -6,8 +6,8 @@ from arbiter_rig import HOME, HORIZON, MS, TICK_NS, Rig, make_chunk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arfm_ros.core import decision as arb
 from arfm_ros.core.errors import SafetyError
+from arfm_ros.core.safety import decision as arb
 
 
 def test_idle_commands_nothing():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from arbiter_rig import HOME, LIMITS, MS, TICK_NS, Rig, make_chunk
 
-from arfm_ros.core import decision as arb
 from arfm_ros.core.errors import SafetyError
+from arfm_ros.core.safety import decision as arb
 
 
 def test_a_stale_joint_state_brakes_and_holds_until_it_is_fresh():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from arbiter_rig import HOME, Rig, make_chunk
 
-from arfm_ros.core import decision as arb
-from arfm_ros.core.human import blend
-from arfm_ros.core.safety import Target
+from arfm_ros.core.safety import decision as arb
+from arfm_ros.core.safety.human import blend
+from arfm_ros.core.safety.limits import Target
 
 
 def test_an_engaged_human_has_priority_and_a_release_drops_older_observations():

@@ -23,8 +23,8 @@ from std_srvs.srv import SetBool, Trigger
 
 from arfm_ros.control import fr3
 from arfm_ros.control.limits import ACTION_NAMES, fr3_limits
-from arfm_ros.nodes import topics
-from arfm_ros.nodes.convert import ns_to_time, time_to_ns, trajectory_to_chunk
+from arfm_ros.nodes.ros import topics
+from arfm_ros.nodes.ros.convert import ns_to_time, time_to_ns, trajectory_to_chunk
 
 ROOT = Path(__file__).resolve().parents[1]
 ALL = topics.Qos(reliable=True, depth=2000)
@@ -37,9 +37,9 @@ import numpy as np
 import rclpy
 from arfm_ros.control import fr3
 from arfm_ros.control.limits import ACTION_NAMES
-from arfm_ros.core.data import ActionChunk
-from arfm_ros.nodes import topics
-from arfm_ros.nodes.convert import chunk_to_trajectory
+from arfm_ros.core.values.data import ActionChunk
+from arfm_ros.nodes.ros import topics
+from arfm_ros.nodes.ros.convert import chunk_to_trajectory
 
 rclpy.init()
 node = rclpy.create_node("chunk_source")

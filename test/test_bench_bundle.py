@@ -20,7 +20,7 @@ from arfm_ros.bench.gpus import bf16_floors_ms
 from arfm_ros.bench.roofline import Roof, Roofline
 from arfm_ros.cli.__main__ import main
 from arfm_ros.core.errors import BundleError
-from arfm_ros.core.spec import Rtc
+from arfm_ros.core.values.spec import Rtc
 from arfm_ros.engines import load_bundle
 from arfm_ros.export.torch_engine import modules
 from arfm_ros.learn.checkpoint import build_policy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from arfm_ros.core.cadence import Cadence
+from arfm_ros.core.chunks.cadence import Cadence
 
 MS = 1_000_000
 START = 1_000_000 * MS

@@ -9,7 +9,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from arfm_ros.core.errors import SpecError
-from arfm_ros.nodes.convert import ns_to_time
+from arfm_ros.nodes.ros.convert import ns_to_time
 from arfm_ros.wire.cdr import header_stamp_ns as stamp_of
 from arfm_ros.wire.images import decode, frame_of
 

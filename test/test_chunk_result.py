@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from policy_rig import Robot, served, write_bundle
 
-from arfm_ros.core.chunking import KEPT, Chunking
-from arfm_ros.core.data import ActionChunk
-from arfm_ros.core.spec import Rtc
-from arfm_ros.nodes import topics
-from arfm_ros.nodes.convert import diagnostics_to_info, time_to_ns
-from arfm_ros.nodes.verdict import Verdict, diagnostics_to_verdict, verdict_to_diagnostics
+from arfm_ros.core.chunks.chunking import KEPT, Chunking
+from arfm_ros.core.values.data import ActionChunk
+from arfm_ros.core.values.spec import Rtc
+from arfm_ros.nodes.ros import topics
+from arfm_ros.nodes.ros.convert import diagnostics_to_info, time_to_ns
+from arfm_ros.nodes.ros.verdict import Verdict, diagnostics_to_verdict, verdict_to_diagnostics
 
 MS = 1_000_000
 DT = 50 * MS

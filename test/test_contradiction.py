@@ -14,7 +14,7 @@ pytest.importorskip("rclpy")
 from std_srvs.srv import SetBool  # noqa: E402
 from test_foreign_inputs import Listener  # noqa: E402
 
-from arfm_ros.nodes import topics  # noqa: E402
+from arfm_ros.nodes.ros import topics  # noqa: E402
 
 JOINTS = [f"joint_a{n}" for n in range(1, 8)]
 DRIVER = """

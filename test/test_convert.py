@@ -11,10 +11,10 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
-from arfm_ros.core.data import ActionChunk, ChunkInfo
 from arfm_ros.core.errors import SpecError
-from arfm_ros.nodes import convert
-from arfm_ros.nodes.axis_reader import AxisReader  # noqa: E402
+from arfm_ros.core.values.data import ActionChunk, ChunkInfo
+from arfm_ros.nodes.ros import convert
+from arfm_ros.nodes.ros.axis_reader import AxisReader  # noqa: E402
 from arfm_ros.robots.description import load_robot  # noqa: E402
 
 STAMP = 1_790_000_000_123_456_789

@@ -16,10 +16,10 @@ from policy_rig import PICTURE, STATE, Robot, pairs, start_node, write_bundle
 from test_swap import ask_for
 
 from arfm_ros.cli.__main__ import main
-from arfm_ros.core.data import ActionChunk, ChunkInfo, Observation
+from arfm_ros.core.chunks.rtc import left_over
 from arfm_ros.core.errors import BundleError, Cancelled, EngineError, SpecError
-from arfm_ros.core.rtc import left_over
-from arfm_ros.core.spec import PolicySpec, Rtc
+from arfm_ros.core.values.data import ActionChunk, ChunkInfo, Observation
+from arfm_ros.core.values.spec import PolicySpec, Rtc
 from arfm_ros.engines import EnginePolicy, load_bundle, load_policy
 from arfm_ros.engines.replay import LIMITS, load_reference, replay
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arfm_ros.nodes.diagnostics import ERROR, Health, status
+from arfm_ros.nodes.ros.diagnostics import ERROR, Health, status
 
 
 def test_health_becomes_level_message_and_text_values():

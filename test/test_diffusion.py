@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from arfm_ros.core.errors import Cancelled, EngineError, SpecError
-from arfm_ros.core.sampler import DIFFUSION, PREDICTIONS, Sampler
-from arfm_ros.core.sampling import make_solver
-from arfm_ros.core.solver import Field, Integration, solve
+from arfm_ros.core.solvers.sampler import DIFFUSION, PREDICTIONS, Sampler
+from arfm_ros.core.solvers.sampling import make_solver
+from arfm_ros.core.solvers.solver import Field, Integration, solve
 
 SHAPE = (16, 8)
 LEVELS = 100

@@ -17,7 +17,7 @@ from learn_rig import CONFIG, DT_NS, NAMES, SMALL, plan, silent, write_episodes
 from arfm_ros.cli import train as verb
 from arfm_ros.control.embodiment import Embodiment, default, read_urdf
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.spec import Axis
+from arfm_ros.core.values.spec import Axis
 from arfm_ros.engines import load_policy
 from arfm_ros.episodes.windows import read_episode
 from arfm_ros.episodes.writer import EpisodeWriter

@@ -133,7 +133,7 @@ def plain(value: object) -> object:
 
 def test_ros_reads_our_messages_and_knows_our_hashes() -> None:
     serialization = pytest.importorskip("rclpy.serialization")
-    from arfm_ros.nodes.topics import interface
+    from arfm_ros.nodes.ros.topics import interface
 
     for type_name, cdr in SAMPLES.values():
         cls = interface(type_name)

@@ -11,7 +11,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
 from rclpy.task import Future  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
-from arfm_ros.nodes.executor import Spinner  # noqa: E402
+from arfm_ros.nodes.ros.executor import Spinner  # noqa: E402
 
 DOMAIN = 187
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from arfm_ros.core.errors import Cancelled, EngineError
-from arfm_ros.core.flow import integrate
+from arfm_ros.core.solvers.flow import integrate
 
 SHAPE = (16, 8)
 

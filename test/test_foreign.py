@@ -13,8 +13,8 @@ import torch
 from safetensors.numpy import save_file
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.spec import CameraInput, Language
-from arfm_ros.core.text import compose
+from arfm_ros.core.values.spec import CameraInput, Language
+from arfm_ros.core.values.text import compose
 from arfm_ros.engines.resample import inner_size
 from arfm_ros.export import onnx as onnx_export
 from arfm_ros.export.lerobot_processors import AFTER, BEFORE, normalisation, read_processors

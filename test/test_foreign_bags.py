@@ -14,8 +14,8 @@ from learn_rig import SMALL, plan, silent
 
 from arfm_ros.cli import train as verb
 from arfm_ros.control.policy_actions import policy_actions
-from arfm_ros.core.data import Observation
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.values.data import Observation
 from arfm_ros.engines import load_policy
 from arfm_ros.episodes.read.topic_map import read_topic_map
 from arfm_ros.episodes.read.topics import topics_of

@@ -20,8 +20,8 @@ from client_rig import Client  # noqa: E402
 from foreign_rig import Foreigners  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
-from arfm_ros.nodes import topics  # noqa: E402
-from arfm_ros.nodes.patience import Asking, Patience  # noqa: E402
+from arfm_ros.nodes.ros import topics  # noqa: E402
+from arfm_ros.nodes.ros.patience import Asking, Patience  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 ESTOP = "estop=std_msgs/msg/Bool"

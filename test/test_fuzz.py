@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from arfm_ros.core.decision import HOLD, POLICY, Decision
+from arfm_ros.core.safety.decision import HOLD, POLICY, Decision
 from arfm_ros.faults.fuzz import HOME, LIMITS, MS, FuzzResult, fuzz, judge
 
 

@@ -7,7 +7,7 @@ import pytest
 from golden_stream import config, digest
 
 from arfm_ros.control.crisp_gains import TUNED
-from arfm_ros.core.decision import Lane
+from arfm_ros.core.safety.decision import Lane
 
 KEPT = Path(__file__).parent / "golden_commands.npy"  # every 100th of 100,000 ticks: 1,000 s
 ROUNDING = 1e-6  # between processors: a sum of products may be taken in another order

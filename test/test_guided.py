@@ -15,9 +15,9 @@ import pytest
 import torch
 from learn_rig import DT_NS, exported
 
-from arfm_ros.core.data import ActionChunk
+from arfm_ros.core.chunks.rtc import Guidance, left_over, soft_mask
 from arfm_ros.core.errors import BundleError, ConfigError, EngineError
-from arfm_ros.core.rtc import Guidance, left_over, soft_mask
+from arfm_ros.core.values.data import ActionChunk
 from arfm_ros.engines import EnginePolicy, load_bundle, load_policy
 from arfm_ros.engines.freeze import freeze_errors
 from arfm_ros.engines.replay import LIMITS, load_reference, replay
@@ -223,7 +223,7 @@ def test_an_unknown_mode_is_refused_before_anything_is_written(run: Path, tmp_pa
 def test_guidance_at_run_time_needs_no_torch(bundle: Path) -> None:
     program = (
         "import sys, numpy as np\n"
-        "from arfm_ros.core.rtc import left_over\n"
+        "from arfm_ros.core.chunks.rtc import left_over\n"
         "from arfm_ros.engines import load_policy\n"
         f"policy = load_policy({str(bundle)!r}, threads=1)\n"
         "context = policy.encode(policy.spec.example(0))\n"

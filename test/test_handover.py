@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from arfm_ros.core.data import ActionChunk, Observation
 from arfm_ros.core.errors import EngineError
-from arfm_ros.core.spec import PolicySpec
-from arfm_ros.core.sync import Synced
+from arfm_ros.core.values.data import ActionChunk, Observation
+from arfm_ros.core.values.spec import PolicySpec
+from arfm_ros.core.values.sync import Synced
 from arfm_ros.engines import load_bundle
-from arfm_ros.nodes.policy_bundle import Successor
-from arfm_ros.nodes.policy_inputs import Sample
-from arfm_ros.nodes.policy_values import Loaded, Pacing, Ports
-from arfm_ros.nodes.policy_worker import PolicyWorker
-from arfm_ros.nodes.verdict import Verdict
+from arfm_ros.nodes.policy.bundle import Successor
+from arfm_ros.nodes.policy.inputs import Sample
+from arfm_ros.nodes.policy.values import Loaded, Pacing, Ports
+from arfm_ros.nodes.policy.worker import PolicyWorker
+from arfm_ros.nodes.ros.verdict import Verdict
 
 DEADLINE_S = 20.0
 PACING = Pacing(period_ns=0, steps=0, seed=0, deadline_ns=0, max_failures=10**9)
@@ -194,7 +194,7 @@ def test_whatever_loading_a_successor_raises_is_told_and_ends_nothing(
 def test_a_policy_that_never_returns_outlives_neither_stop_nor_the_process() -> None:
     code = (
         "import threading, time\n"
-        "from arfm_ros.nodes.background import in_background, end_process\n"
+        "from arfm_ros.nodes.ros.background import in_background, end_process\n"
         "in_background(threading.Event().wait, 'policy')\n"
         "raise SystemExit(end_process(3))\n"
     )
@@ -204,7 +204,7 @@ def test_a_policy_that_never_returns_outlives_neither_stop_nor_the_process() -> 
 
 
 def test_stop_does_not_wait_for_ever(spec: PolicySpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("arfm_ros.nodes.policy_worker.STOP_S", 0.05)
+    monkeypatch.setattr("arfm_ros.nodes.policy.worker.STOP_S", 0.05)
     one = worker(spec, lambda chunk: None)
     never, policy = threading.Event(), one.loaded.policy
     policy.sample = lambda *rest: never.wait(DEADLINE_S)  # type: ignore[method-assign,assignment]

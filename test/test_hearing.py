@@ -14,10 +14,10 @@ rclpy = pytest.importorskip("rclpy")
 from client_rig import Client  # noqa: E402
 from foreign_rig import Foreigners  # noqa: E402
 
-from arfm_ros.nodes import topics  # noqa: E402
-from arfm_ros.nodes.diagnostics import Diagnostics, Health  # noqa: E402
-from arfm_ros.nodes.hearing import REMEMBERED, Once, unheard  # noqa: E402
-from arfm_ros.nodes.topics import Topic  # noqa: E402
+from arfm_ros.nodes.ros import topics  # noqa: E402
+from arfm_ros.nodes.ros.diagnostics import Diagnostics, Health  # noqa: E402
+from arfm_ros.nodes.ros.hearing import REMEMBERED, Once, unheard  # noqa: E402
+from arfm_ros.nodes.ros.topics import Topic  # noqa: E402
 
 ROWS = [row for row in vars(topics).values() if isinstance(row, Topic)]
 OFFERS = list(itertools.product(("RELIABLE", "BEST_EFFORT"), ("VOLATILE", "TRANSIENT_LOCAL")))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from decoder_rig import DT_NS, spec
 
-from arfm_ros.core.data import ActionChunk, Context, Observation
 from arfm_ros.core.errors import SpecError
-from arfm_ros.core.history import History, Recent
+from arfm_ros.core.values.data import ActionChunk, Context, Observation
+from arfm_ros.core.values.history import History, Recent
 from arfm_ros.sim.driver import MS, TICK_MS, DriverConfig, PolicyDriver
 from arfm_ros.sim.world import World
 

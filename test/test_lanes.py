@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from arfm_ros.control.limits import fr3_limits
-from arfm_ros.core.arbiter import Arbiter
-from arfm_ros.core.data import ActionChunk
-from arfm_ros.core.decision import ArbiterConfig, Lane
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.safety.arbiter import Arbiter
+from arfm_ros.core.safety.decision import ArbiterConfig, Lane
+from arfm_ros.core.values.data import ActionChunk
 
 MS = 1_000_000
 LIMITS = fr3_limits()

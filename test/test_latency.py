@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from arfm_ros.core.latency import Deadlines, StageLatency
+from arfm_ros.core.values.latency import Deadlines, StageLatency
 
 MS = 1_000_000
 

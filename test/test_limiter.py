@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from arfm_ros.control.limits import fr3_limits
 from arfm_ros.core.errors import SafetyError
-from arfm_ros.core.limiter import Limiter, Steps
-from arfm_ros.core.safety import Target
+from arfm_ros.core.safety.limiter import Limiter, Steps
+from arfm_ros.core.safety.limits import Target
 
 LIMITS = fr3_limits()
 MIDDLE = 0.5 * (LIMITS.low + LIMITS.high)

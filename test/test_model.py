@@ -10,7 +10,7 @@ import torch
 from learn_rig import SIZE, SMALL
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.flow import integrate
+from arfm_ros.core.solvers.flow import integrate
 from arfm_ros.learn.encoder import SpatialSoftmax
 from arfm_ros.learn.flow_loss import FlowConfig, draw_times, flow_loss
 from arfm_ros.learn.model import EncodedContext, FlowPolicy, ModelConfig, sample, to_float

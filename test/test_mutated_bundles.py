@@ -22,7 +22,7 @@ from arfm_ros.engines.bundle import file_sha256
 from arfm_ros.engines.proof import require_pass
 from arfm_ros.engines.replay import load_reference, replay
 from arfm_ros.engines.store import Target, read_manifest, write_manifest
-from arfm_ros.nodes.policy_bundle import warm_up
+from arfm_ros.nodes.policy.bundle import warm_up
 
 __all__ = ["driving"]  # a fixture
 FEW, MANY = 300, 3000

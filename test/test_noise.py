@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from arfm_ros.control.limits import fr3_limits
-from arfm_ros.core.data import ActionChunk
-from arfm_ros.core.normalize import Affine
-from arfm_ros.core.spec import Axis, PolicySpec
+from arfm_ros.core.values.data import ActionChunk
+from arfm_ros.core.values.normalize import Affine
+from arfm_ros.core.values.spec import Axis, PolicySpec
 from arfm_ros.sim.noise import ActionNoise
 
 LIMITS = fr3_limits()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from arfm_ros.core.errors import SpecError
-from arfm_ros.core.normalize import Affine, fit_affine
+from arfm_ros.core.values.normalize import Affine, fit_affine
 
 
 def test_unnormalise_inverts_normalise() -> None:

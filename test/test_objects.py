@@ -11,9 +11,9 @@ from learn_rig import NAMES, silent, write_episode
 from arfm_ros.cli.__main__ import main
 from arfm_ros.control import fr3, kinematics
 from arfm_ros.control.objects import object_of, object_state
-from arfm_ros.core.data import Observation
 from arfm_ros.core.errors import BundleError, ConfigError, EngineError, EpisodeError
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.values.data import Observation
+from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.episodes.windows import read_episode
 from arfm_ros.export.bundle import export_bundle

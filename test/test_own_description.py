@@ -8,9 +8,9 @@ pytest.importorskip("rclpy")
 
 from std_msgs.msg import String  # noqa: E402
 
-from arfm_ros.nodes.arbiter_params import ArbiterParams  # noqa: E402
-from arfm_ros.nodes.arbiter_robot import DrivenRobot  # noqa: E402
-from arfm_ros.nodes.own_description import OwnDescription  # noqa: E402
+from arfm_ros.nodes.arbiter.own_description import OwnDescription  # noqa: E402
+from arfm_ros.nodes.arbiter.params import ArbiterParams  # noqa: E402
+from arfm_ros.nodes.arbiter.robot import DrivenRobot  # noqa: E402
 from arfm_ros.robots.description import load_robot  # noqa: E402
 
 PARAMS = ArbiterParams(robot="ur5e", plain_grippers=True)

@@ -10,7 +10,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.nodes.params import declare, knob, refuse_unknown, watch
+from arfm_ros.nodes.ros.params import declare, knob, refuse_unknown, watch
 
 DOMAIN = 41
 

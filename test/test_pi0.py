@@ -16,8 +16,8 @@ from foreign_laws import assert_each_counts, assert_guidance_acts  # noqa: E402
 from transformers import PI0Config, PI0ForConditionalGeneration  # noqa: E402
 
 from arfm_ros.cli.__main__ import main  # noqa: E402
-from arfm_ros.core.data import Observation  # noqa: E402
 from arfm_ros.core.errors import ConfigError, SpecError  # noqa: E402
+from arfm_ros.core.values.data import Observation  # noqa: E402
 from arfm_ros.engines import load_bundle, load_policy  # noqa: E402
 from arfm_ros.engines.replay import LIMITS, load_reference, replay  # noqa: E402
 from arfm_ros.export.vla import export_vla  # noqa: E402

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arfm_ros.core.data import ActionChunk
-from arfm_ros.core.player import NS, ChunkPlayer, Fade, Spline
-from arfm_ros.core.safety import Target
+from arfm_ros.core.chunks.player import NS, ChunkPlayer, Fade, Spline
+from arfm_ros.core.safety.limits import Target
+from arfm_ros.core.values.data import ActionChunk
 
 DT_NS = 50_000_000
 TICK_NS = 10_000_000

@@ -11,8 +11,8 @@ from learn_rig import spec
 
 from arfm_ros.control.policy_actions import policy_actions
 from arfm_ros.core.errors import SpecError
-from arfm_ros.core.normalize import Affine
-from arfm_ros.core.spec import Axis, PolicySpec
+from arfm_ros.core.values.normalize import Affine
+from arfm_ros.core.values.spec import Axis, PolicySpec
 from arfm_ros.robots.actions import read_actions
 from arfm_ros.robots.description import load_robot
 from arfm_ros.robots.kinematics import Kinematics

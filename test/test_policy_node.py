@@ -29,10 +29,10 @@ from policy_rig import (
     write_policy,
 )
 
-from arfm_ros.core.data import ChunkInfo, Observation
-from arfm_ros.core.text import tokenize
+from arfm_ros.core.values.data import ChunkInfo, Observation
+from arfm_ros.core.values.text import tokenize
 from arfm_ros.engines import load_bundle, load_policy
-from arfm_ros.nodes.convert import diagnostics_to_info, trajectory_to_chunk
+from arfm_ros.nodes.ros.convert import diagnostics_to_info, trajectory_to_chunk
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = "lift the cube"

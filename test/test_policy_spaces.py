@@ -13,11 +13,11 @@ pytest.importorskip("onnx")
 
 from policy_rig import NAMES, served, write_bundle, write_policy  # noqa: E402
 
-from arfm_ros.core.normalize import Affine  # noqa: E402
-from arfm_ros.core.spec import Axis  # noqa: E402
+from arfm_ros.core.values.normalize import Affine  # noqa: E402
+from arfm_ros.core.values.spec import Axis  # noqa: E402
 from arfm_ros.engines import load_bundle  # noqa: E402
-from arfm_ros.nodes.convert import trajectory_to_chunk  # noqa: E402
-from arfm_ros.nodes.policy_bundle import spaces_of  # noqa: E402
+from arfm_ros.nodes.policy.bundle import spaces_of  # noqa: E402
+from arfm_ros.nodes.ros.convert import trajectory_to_chunk  # noqa: E402
 from arfm_ros.robots.description import load_robot  # noqa: E402
 
 SPACES = (

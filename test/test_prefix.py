@@ -11,9 +11,9 @@ import pytest
 import torch
 from learn_rig import DT_NS, SMALL, plan, silent, write_episodes
 
-from arfm_ros.core.data import ActionChunk
+from arfm_ros.core.chunks.rtc import Guidance, hard_mask, left_over
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.rtc import Guidance, hard_mask, left_over
+from arfm_ros.core.values.data import ActionChunk
 from arfm_ros.engines import EnginePolicy, load_policy
 from arfm_ros.engines.replay import LIMITS, load_reference, replay
 from arfm_ros.export.bundle import export_bundle

@@ -10,7 +10,7 @@ import pytest
 GROUP = Path("/proc/self/autogroup")
 ROOT = Path(__file__).resolve().parents[1]
 SAY = """
-from arfm_ros.nodes import real_time
+from arfm_ros.nodes.ros import real_time
 real_time.{call}
 print(open("/proc/self/autogroup").read().split()[-1])
 """

@@ -16,7 +16,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from arfm_ros.episodes.audit import audit
 from arfm_ros.episodes.reader import EpisodeReader
-from arfm_ros.nodes import topics
+from arfm_ros.nodes.ros import topics
 
 ROOT = Path(__file__).resolve().parents[1]
 FRAMES = 150

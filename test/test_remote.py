@@ -13,8 +13,8 @@ from openpi_rig import PolicyServer, packed, unpacked
 from policy_rig import STATE, served
 
 from arfm_ros.cli.__main__ import main
-from arfm_ros.core.data import ActionChunk
 from arfm_ros.core.errors import BundleError, Cancelled, ConfigError, EngineError, SpecError
+from arfm_ros.core.values.data import ActionChunk
 from arfm_ros.doctor.policy import check_policy
 from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.engines.remote import RemotePolicy, open_remote

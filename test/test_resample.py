@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from arfm_ros.core.errors import SpecError
-from arfm_ros.core.spec import CameraInput
+from arfm_ros.core.values.spec import CameraInput
 from arfm_ros.engines.resample import fit_image, inner_size, inside
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from arbiter_rig import DT_NS, HOME, LIMITS, MS, TICK_NS, Rig, make_chunk
 
-from arfm_ros.core.rest import RestClock
+from arfm_ros.core.chunks.rest import RestClock
 
 
 def top_speed(rig, ticks=150):

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from arfm_ros.core.data import Context, Observation
-from arfm_ros.core.reuse import ContextReuse, Sameness, difference
+from arfm_ros.core.chunks.reuse import ContextReuse, Sameness, difference
+from arfm_ros.core.values.data import Context, Observation
 
 LIMIT = Sameness(image=1.0, state=0.01)
 

@@ -7,8 +7,8 @@ pytest.importorskip("rclpy")
 from sensor_msgs.msg import JointState  # noqa: E402
 
 from arfm_ros.core.errors import SpecError  # noqa: E402
-from arfm_ros.nodes.arbiter_inputs import Moment  # noqa: E402
-from arfm_ros.nodes.robot_states import RobotStates  # noqa: E402
+from arfm_ros.nodes.arbiter.inputs import Moment  # noqa: E402
+from arfm_ros.nodes.arbiter.robot_states import RobotStates  # noqa: E402
 from arfm_ros.robots.description import load_robot  # noqa: E402
 
 MS = 1_000_000

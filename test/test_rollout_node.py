@@ -20,8 +20,8 @@ from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
-from arfm_ros.nodes import topics  # noqa: E402
-from arfm_ros.nodes.diagnostics import Health, status  # noqa: E402
+from arfm_ros.nodes.ros import topics  # noqa: E402
+from arfm_ros.nodes.ros.diagnostics import Health, status  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -9,11 +9,8 @@ import numpy as np
 import pytest
 from learn_rig import DT_NS, spec
 
-from arfm_ros.core.chunking import Chunking
-from arfm_ros.core.data import F32, ActionChunk, ChunkInfo
-from arfm_ros.core.errors import SpecError
-from arfm_ros.core.flow import integrate
-from arfm_ros.core.rtc import (
+from arfm_ros.core.chunks.chunking import Chunking
+from arfm_ros.core.chunks.rtc import (
     Guidance,
     GuidedField,
     exact_steps,
@@ -23,7 +20,10 @@ from arfm_ros.core.rtc import (
     soft_mask,
     without_derivative,
 )
-from arfm_ros.core.spec import Rtc
+from arfm_ros.core.errors import SpecError
+from arfm_ros.core.solvers.flow import integrate
+from arfm_ros.core.values.data import F32, ActionChunk, ChunkInfo
+from arfm_ros.core.values.spec import Rtc
 
 H = 16
 SPEC = spec("guided")

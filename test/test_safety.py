@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from arfm_ros.control.limits import fr3_limits
-from arfm_ros.core.data import ActionChunk
 from arfm_ros.core.errors import ConfigError, SafetyError
-from arfm_ros.core.safety import check_chunk
+from arfm_ros.core.safety.limits import check_chunk
+from arfm_ros.core.values.data import ActionChunk
 
 LIMITS = fr3_limits()
 MIDDLE = 0.5 * (LIMITS.low + LIMITS.high)

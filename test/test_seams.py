@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from arfm_ros.core.seams import QUANTILE, Seams, Spread, Tick, seams_of
+from arfm_ros.core.chunks.seams import QUANTILE, Seams, Spread, Tick, seams_of
 
 DT = 0.01
 

@@ -7,8 +7,8 @@ import pytest
 from policy_rig import NAMES, write_bundle
 
 from arfm_ros.core.errors import SpecError
-from arfm_ros.core.senses import PictureWatch, Stillness
-from arfm_ros.core.spec import Axis
+from arfm_ros.core.values.senses import PictureWatch, Stillness
+from arfm_ros.core.values.spec import Axis
 from arfm_ros.engines import load_bundle
 
 MS = 1_000_000

@@ -16,7 +16,7 @@ from sensor_msgs.msg import JointState  # noqa: E402
 from sim_rig import SimClient, start  # noqa: E402
 
 from arfm_ros.control import fr3  # noqa: E402
-from arfm_ros.nodes import topics  # noqa: E402
+from arfm_ros.nodes.ros import topics  # noqa: E402
 
 PERIOD_S = 0.02
 

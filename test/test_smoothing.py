@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from arfm_ros.core.smoothing import MovingMean
+from arfm_ros.core.safety.smoothing import MovingMean
 
 WINDOW_S, DT_S = 0.04, 0.01
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from arfm_ros.core.smoothness import (
+from arfm_ros.core.safety.smoothness import (
     Smoothness,
     log_dimensionless_jerk,
     mean_of,

@@ -6,9 +6,9 @@ from arbiter_rig import DT_NS, HOME, LIMITS, Rig
 
 from arfm_ros.control import fr3, kinematics
 from arfm_ros.control.space import fr3_space
-from arfm_ros.core.data import ActionChunk
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.space import ANYWHERE, cut
+from arfm_ros.core.safety.space import ANYWHERE, cut
+from arfm_ros.core.values.data import ActionChunk
 
 TABLE = (0.2, -0.5, -1.0, 0.9, 0.5, 0.0)
 

@@ -10,7 +10,7 @@ import pytest
 from learn_rig import spec
 
 from arfm_ros.core.errors import SpecError
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.values.spec import PolicySpec
 
 
 def test_json_reads_back_equal() -> None:

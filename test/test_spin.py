@@ -14,8 +14,8 @@ BUSY = """
 import sys
 from rclpy.node import Node
 from arfm_ros.core.errors import BundleError
-from arfm_ros.nodes import spin
-from arfm_ros.nodes.diagnostics import Diagnostics, Health
+from arfm_ros.nodes.ros import spin
+from arfm_ros.nodes.ros.diagnostics import Diagnostics, Health
 
 class Busy(Node):
     def __init__(self):
@@ -40,7 +40,7 @@ BRAKING = """
 import sys, threading, time
 from rclpy.node import Node
 from std_msgs.msg import String
-from arfm_ros.nodes import spin
+from arfm_ros.nodes.ros import spin
 
 class Braking(Node):
     STOP_S = 1.0

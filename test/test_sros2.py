@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from arfm_ros.bringup import share
-from arfm_ros.nodes import topics
-from arfm_ros.nodes.topics import Service, Topic
+from arfm_ros.nodes.ros import topics
+from arfm_ros.nodes.ros.topics import Service, Topic
 
 CAMERAS = ("scene", "wrist")
 TALK = """

@@ -24,7 +24,7 @@ pytest.importorskip("mujoco")
 from client_rig import Client  # noqa: E402
 
 from arfm_ros.bringup import NODES, NodeProcess, Setup, stack  # noqa: E402
-from arfm_ros.nodes import topics  # noqa: E402
+from arfm_ros.nodes.ros import topics  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 LOOP = "while True: pass"

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.statistics import compare, mcnemar, newcombe_paired, paired_bootstrap, wilson
+from arfm_ros.core.values.statistics import (
+    compare,
+    mcnemar,
+    newcombe_paired,
+    paired_bootstrap,
+    wilson,
+)
 
 
 def test_wilson_matches_published_values() -> None:

@@ -15,10 +15,10 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParameters
 from test_policy_node import TEXT, poison
 
-from arfm_ros.core.data import Observation
-from arfm_ros.core.flow import integrate
+from arfm_ros.core.solvers.flow import integrate
+from arfm_ros.core.values.data import Observation
 from arfm_ros.engines import load_bundle, load_policy
-from arfm_ros.nodes.convert import diagnostics_to_info, trajectory_to_chunk
+from arfm_ros.nodes.ros.convert import diagnostics_to_info, trajectory_to_chunk
 
 
 def prove(folder: Path, error: float = 0.0) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from arfm_ros.core.sync import Input, Missing, Synced, Synchronizer
+from arfm_ros.core.values.sync import Input, Missing, Synced, Synchronizer
 
 MS = 1_000_000
 START = 1_000_000 * MS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from arfm_ros.core.text import PAD, tokenize
+from arfm_ros.core.values.text import PAD, tokenize
 
 
 def test_the_ids_of_known_words_never_change() -> None:

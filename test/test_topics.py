@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from arfm_ros.nodes import topics
-from arfm_ros.nodes.topics import Service, Topic, interface
+from arfm_ros.nodes.ros import topics
+from arfm_ros.nodes.ros.topics import Service, Topic, interface
 
 TOPICS = [row for row in vars(topics).values() if isinstance(row, Topic)]
 SERVICES = [row for row in vars(topics).values() if isinstance(row, Service)]

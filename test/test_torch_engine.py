@@ -14,9 +14,9 @@ from learn_rig import SMALL, exported
 from policy_rig import write_bundle
 
 from arfm_ros.cli.__main__ import main
+from arfm_ros.core.chunks.rtc import Guidance, soft_mask
 from arfm_ros.core.errors import BundleError, EngineError
-from arfm_ros.core.rtc import Guidance, soft_mask
-from arfm_ros.core.spec import Rtc
+from arfm_ros.core.values.spec import Rtc
 from arfm_ros.engines import EnginePolicy, load_bundle, load_policy
 from arfm_ros.engines.proof import require_pass
 from arfm_ros.export.torch_engine import modules

@@ -12,7 +12,7 @@ import torch
 from learn_rig import SMALL, plan, sampler_of, silent
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.statistics import median_interval
+from arfm_ros.core.values.statistics import median_interval
 from arfm_ros.learn.augment import AugmentConfig
 from arfm_ros.learn.bench import FEWEST, StepCosts, measure_steps
 from arfm_ros.learn.dataset import WHOLE, Batch, Sampler, Share

@@ -17,7 +17,7 @@ from rcl_interfaces.srv import SetParameters
 from test_swap import ask_for, check_motion_went_on, driving, hashes, parameter, prove
 
 from arfm_ros.core.errors import BundleError
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines import load_bundle, trial
 from arfm_ros.engines.trial import Engine, require_proof
 

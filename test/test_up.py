@@ -26,7 +26,7 @@ pytest.importorskip("rclpy")
 from client_rig import Client  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
-from arfm_ros.nodes import topics  # noqa: E402
+from arfm_ros.nodes.ros import topics  # noqa: E402
 from arfm_ros.up.observer import Observer  # noqa: E402
 from arfm_ros.up.session import own_domain  # noqa: E402
 from arfm_ros.up.supervisor import NodeDied, Supervisor, Watched  # noqa: E402

@@ -23,8 +23,8 @@ from lerobot.policies.factory import (  # noqa: E402
 )
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from arfm_ros.core.data import Observation  # noqa: E402
 from arfm_ros.core.errors import ConfigError  # noqa: E402
+from arfm_ros.core.values.data import Observation  # noqa: E402
 from arfm_ros.engines import load_policy  # noqa: E402
 from arfm_ros.engines.replay import LIMITS, load_reference, replay  # noqa: E402
 from arfm_ros.export.lerobot_diffusion import added  # noqa: E402

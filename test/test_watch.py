@@ -3,7 +3,7 @@
 import numpy as np
 from arbiter_rig import HOME, LIMITS, MS, TICK_NS, Rig, make_chunk
 
-from arfm_ros.core import decision as arb
+from arfm_ros.core.safety import decision as arb
 
 
 def drive(rig, ticks, measure):

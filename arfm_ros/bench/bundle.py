@@ -15,9 +15,9 @@ from arfm_ros.bench.contest import Contender, compete
 from arfm_ros.bench.cost import Cost, count
 from arfm_ros.bench.gpus import bf16_floors_ms
 from arfm_ros.bench.roofline import Roofline
+from arfm_ros.core.chunks.rtc import exact_steps
 from arfm_ros.core.errors import BundleError, EngineError
-from arfm_ros.core.rtc import exact_steps
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines import Bundle, EnginePolicy, load_bundle, load_policy
 from arfm_ros.engines.bundle import REFERENCE
 from arfm_ros.engines.machine import machine

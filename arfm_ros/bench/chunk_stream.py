@@ -9,8 +9,8 @@ import numpy as np
 
 from arfm_ros.control import fr3
 from arfm_ros.control.limits import ACTION_NAMES
-from arfm_ros.core.data import ActionChunk
-from arfm_ros.core.safety import F64
+from arfm_ros.core.safety.limits import F64
+from arfm_ros.core.values.data import ActionChunk
 
 MS = 1_000_000
 NS = 1_000_000_000

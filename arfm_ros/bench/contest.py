@@ -9,8 +9,8 @@ from functools import partial
 
 import numpy as np
 
-from arfm_ros.core.data import Observation
-from arfm_ros.core.rtc import guidance, left_over
+from arfm_ros.core.chunks.rtc import guidance, left_over
+from arfm_ros.core.values.data import Observation
 from arfm_ros.engines.policy import EnginePolicy
 
 STEPS, CHUNKS = 20, 5  # timed calls in a row, of a step and of what takes longer

@@ -17,8 +17,8 @@ from arfm_ros.bench.encodings import (
     Trimmed,
 )
 from arfm_ros.control import fr3
-from arfm_ros.core.safety import F64
-from arfm_ros.core.seams import QUANTILE
+from arfm_ros.core.chunks.seams import QUANTILE
+from arfm_ros.core.safety.limits import F64
 from arfm_ros.sim.jtc import JtcConfig, JtcCore
 
 UPDATE_NS = 2_000_000  # 500 Hz

@@ -52,7 +52,7 @@ class _Look:
     def __init__(self, node: Any, robot: Robot) -> None:
         from sensor_msgs.msg import JointState
 
-        from arfm_ros.nodes import topics
+        from arfm_ros.nodes.ros import topics
 
         self._node = node
         self._came: dict[str, list[tuple[float, float, Any]]] = {}  # receipt, skew, message

@@ -59,7 +59,7 @@ def _read_actions(path: Path) -> tuple[dict[str, Any], ...]:
     import yaml
 
     from arfm_ros.core.errors import ConfigError, SpecError
-    from arfm_ros.core.spec_reading import action_spaces
+    from arfm_ros.core.values.spec_reading import action_spaces
 
     try:
         return action_spaces(yaml.safe_load(path.read_text()))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from arfm_ros.core.statistics import wilson
+from arfm_ros.core.values.statistics import wilson
 from arfm_ros.sim.evaluate import all_seams, smoothness
 from arfm_ros.sim.sweep import Cell, Outcomes, Pair
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.spec import Axis, PolicySpec
+from arfm_ros.core.values.spec import Axis, PolicySpec
 from arfm_ros.robots.description import load_robot
 from arfm_ros.robots.robot import Robot
 

@@ -7,7 +7,7 @@ import numpy as np
 from arfm_ros.control import fr3
 from arfm_ros.control.crisp_gains import JointGains
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.safety import Limits, Slowdown
+from arfm_ros.core.safety.limits import Limits, Slowdown
 
 ACTION_NAMES = (*fr3.JOINT_NAMES, fr3.GRIPPER_NAME)
 # The gripper moves at its own speed; its command only has to be free of steps.

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.control import fr3, kinematics
-from arfm_ros.core.data import F32
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.values.data import F32
 
 F64 = NDArray[np.float64]
 AXES = {"x": "m", "y": "m", "z": "m", "yaw": "rad"}  # axis -> unit

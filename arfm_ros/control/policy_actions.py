@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from arfm_ros.core.errors import ConfigError, SpecError
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.robots.action_options import rows
 from arfm_ros.robots.actions import ArmOf, RobotActions, read_actions
 from arfm_ros.robots.robot import Robot

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from arfm_ros.control import fr3, kinematics
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.space import ANYWHERE, Space
+from arfm_ros.core.safety.space import ANYWHERE, Space
 
 F64 = NDArray[np.float64]
 HAND_YAW = fr3.FLANGE_TO_HAND_YAW_RAD

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from arfm_ros.core.errors import BundleError, SpecError
-from arfm_ros.core.spec import PolicySpec
-from arfm_ros.core.strict import check_depth, table, text
+from arfm_ros.core.values.spec import PolicySpec
+from arfm_ros.core.values.strict import check_depth, table, text
 
 POLICY, PREFIX, STEP, REFERENCE, PARITY = (
     "policy.json",

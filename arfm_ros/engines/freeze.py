@@ -8,9 +8,9 @@ from functools import partial
 
 import numpy as np
 
-from arfm_ros.core.data import F32, Context
-from arfm_ros.core.flow import Velocity, integrate
-from arfm_ros.core.rtc import Guidance, GuidedField, soft_mask, without_derivative
+from arfm_ros.core.chunks.rtc import Guidance, GuidedField, soft_mask, without_derivative
+from arfm_ros.core.solvers.flow import Velocity, integrate
+from arfm_ros.core.values.data import F32, Context
 from arfm_ros.engines.replay import Reference, RunnablePolicy
 
 DELAY = 4  # ticks

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.core.data import Observation
 from arfm_ros.core.errors import BundleError, SpecError
-from arfm_ros.core.spec import CameraInput, Language, PolicySpec
-from arfm_ros.core.text import compose, tokenize
+from arfm_ros.core.values.data import Observation
+from arfm_ros.core.values.spec import CameraInput, Language, PolicySpec
+from arfm_ros.core.values.text import compose, tokenize
 from arfm_ros.engines.resample import fit_image, inside
 
 TOKENIZER = "tokenizer.json"

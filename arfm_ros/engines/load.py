@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from arfm_ros.core.errors import BundleError, EngineError
-from arfm_ros.core.flow import Clock
+from arfm_ros.core.solvers.flow import Clock
 from arfm_ros.engines.bundle import Bundle, load_bundle
 from arfm_ros.engines.graph import ENGINES, PRECISIONS, Graphs, Runtime
 from arfm_ros.engines.inputs import Inputs

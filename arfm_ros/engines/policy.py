@@ -9,13 +9,13 @@ from functools import partial
 
 import numpy as np
 
-from arfm_ros.core.data import F32, ActionChunk, ChunkInfo, Context, Observation
+from arfm_ros.core.chunks.rtc import Guidance, GuidedField, guidance
 from arfm_ros.core.errors import EngineError
-from arfm_ros.core.flow import Clock, Velocity
-from arfm_ros.core.rtc import Guidance, GuidedField, guidance
-from arfm_ros.core.sampling import make_solver
-from arfm_ros.core.solver import Field, solve
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.solvers.flow import Clock, Velocity
+from arfm_ros.core.solvers.sampling import make_solver
+from arfm_ros.core.solvers.solver import Field, solve
+from arfm_ros.core.values.data import F32, ActionChunk, ChunkInfo, Context, Observation
+from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines.graph import Array, Graph, Graphs, Runtime
 from arfm_ros.engines.inputs import Inputs
 

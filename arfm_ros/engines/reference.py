@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from arfm_ros.core.data import F32, U8, Observation
+from arfm_ros.core.chunks.rtc import Guidance
 from arfm_ros.core.errors import BundleError
-from arfm_ros.core.rtc import Guidance
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.values.data import F32, U8, Observation
+from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines.bundle import AGAIN, REFERENCE
 
 BYTES_MAX = 2**32  # unpacked

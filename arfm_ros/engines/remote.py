@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.core.data import F32, ActionChunk, ChunkInfo, Context, Observation
 from arfm_ros.core.errors import BundleError, Cancelled, EngineError
-from arfm_ros.core.flow import Clock
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.solvers.flow import Clock
+from arfm_ros.core.values.data import F32, ActionChunk, ChunkInfo, Context, Observation
+from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines.bundle import Bundle
 from arfm_ros.engines.graph import Runtime
 from arfm_ros.engines.resample import fit_image

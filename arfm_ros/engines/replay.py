@@ -9,12 +9,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.core.data import F32, Context, Policy
-from arfm_ros.core.flow import Velocity
-from arfm_ros.core.rtc import Guidance
-from arfm_ros.core.sampling import make_solver
-from arfm_ros.core.solver import Field, solve
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.chunks.rtc import Guidance
+from arfm_ros.core.solvers.flow import Velocity
+from arfm_ros.core.solvers.sampling import make_solver
+from arfm_ros.core.solvers.solver import Field, solve
+from arfm_ros.core.values.data import F32, Context, Policy
+from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines.graph import Runtime
 from arfm_ros.engines.reference import GuidedReference, Reference, load_reference
 

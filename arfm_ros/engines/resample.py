@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.core.data import F32, U8
-from arfm_ros.core.spec import CameraInput
+from arfm_ros.core.values.data import F32, U8
+from arfm_ros.core.values.spec import CameraInput
 
 F64 = NDArray[np.float64]
 CUBIC = -0.5  # the parameter a of Keys (1981), as Pillow and torch take it when they shrink

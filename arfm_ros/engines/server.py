@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from arfm_ros.core.errors import BundleError, SpecError
-from arfm_ros.core.spec import PolicySpec
-from arfm_ros.core.strict import number, rows, table, text
+from arfm_ros.core.values.spec import PolicySpec
+from arfm_ros.core.values.strict import number, rows, table, text
 from arfm_ros.engines.trust import NOTHING, Access, host_of
 
 TIMEOUT_MAX_S = 60.0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from arfm_ros.core.errors import BundleError, SpecError
-from arfm_ros.core.strict import integer, record, rows, table, text
+from arfm_ros.core.values.strict import integer, record, rows, table, text
 from arfm_ros.engines.bundle import Bundle, file_sha256, read_json
 from arfm_ros.engines.cuda import Gpu
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.core.smoothness import SAMPLES_MIN, shaking
+from arfm_ros.core.safety.smoothness import SAMPLES_MIN, shaking
 from arfm_ros.episodes.read.axes import read_axes
 from arfm_ros.episodes.read.topics import OWN, Source
 from arfm_ros.episodes.reader import EpisodeReader, stamp_ns

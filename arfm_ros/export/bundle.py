@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from arfm_ros.core.errors import BundleError, ConfigError
-from arfm_ros.core.spec import PolicySpec, Rtc
+from arfm_ros.core.values.spec import PolicySpec, Rtc
 from arfm_ros.engines.bundle import (
     PARITY,
     POLICY,

@@ -22,8 +22,8 @@ import numpy as np
 import yaml
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.normalize import Affine
-from arfm_ros.core.spec import Axis, CameraInput, PolicySpec
+from arfm_ros.core.values.normalize import Affine
+from arfm_ros.core.values.spec import Axis, CameraInput, PolicySpec
 
 NS = 1_000_000_000
 

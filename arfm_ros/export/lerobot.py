@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.normalize import Affine
-from arfm_ros.core.spec import CameraInput, PolicySpec
+from arfm_ros.core.values.normalize import Affine
+from arfm_ros.core.values.spec import CameraInput, PolicySpec
 from arfm_ros.export import lerobot_pi0, lerobot_pi05, lerobot_smolvla
 from arfm_ros.export.interface import Interface
 from arfm_ros.export.lerobot_decoders import DECODERS, split_decoder

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from arfm_ros.core.sampler import Sampler
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.solvers.sampler import Sampler
+from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.export.interface import Interface
 from arfm_ros.export.lerobot_inputs import Pictures, Statistics, make_spec
 from arfm_ros.export.lerobot_processors import STATE

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.export import lerobot_act, lerobot_diffusion
 from arfm_ros.export.interface import Interface
 from arfm_ros.export.lerobot_inputs import Statistics, check_inputs, read_statistics

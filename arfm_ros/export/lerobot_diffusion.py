@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from arfm_ros.core.ddpm import added_noise
-from arfm_ros.core.history import History
-from arfm_ros.core.sampler import Sampler
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.solvers.ddpm import added_noise
+from arfm_ros.core.solvers.sampler import Sampler
+from arfm_ros.core.values.history import History
+from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.export.interface import Interface
 from arfm_ros.export.lerobot_inputs import Pictures, Statistics, make_spec
 from arfm_ros.export.lerobot_processors import STATE

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.normalize import Affine
-from arfm_ros.core.spec import CameraInput, Language, PolicySpec
+from arfm_ros.core.values.normalize import Affine
+from arfm_ros.core.values.spec import CameraInput, Language, PolicySpec
 from arfm_ros.export.interface import Interface
 from arfm_ros.export.lerobot_processors import (
     ACTION,

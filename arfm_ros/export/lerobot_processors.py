@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.core.data import F32
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.normalize import Affine
+from arfm_ros.core.values.data import F32
+from arfm_ros.core.values.normalize import Affine
 
 BEFORE, AFTER = "policy_preprocessor.json", "policy_postprocessor.json"
 NORMALIZER, UNNORMALIZER = "normalizer_processor", "unnormalizer_processor"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.spec import Language
+from arfm_ros.core.values.spec import Language
 from arfm_ros.engines.inputs import TOKENIZER
 
 SAMPLE = "lift the red cube"

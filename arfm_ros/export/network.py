@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.values.spec import PolicySpec
 
 
 class PiContext(NamedTuple):

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from arfm_ros.core.data import F32
-from arfm_ros.core.flow import integrate
-from arfm_ros.core.rtc import CLIP, Guidance, soft_mask
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.chunks.rtc import CLIP, Guidance, soft_mask
+from arfm_ros.core.solvers.flow import integrate
+from arfm_ros.core.values.data import F32
+from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines.replay import GuidedReference, Reference
 from arfm_ros.export.rtc import follow_on
 from arfm_ros.learn.frames import Frames

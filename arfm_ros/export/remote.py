@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from arfm_ros.core.errors import BundleError, ConfigError
-from arfm_ros.core.spec import CameraInput, PolicySpec
+from arfm_ros.core.values.spec import CameraInput, PolicySpec
 from arfm_ros.engines.bundle import POLICY
 from arfm_ros.engines.remote import RemotePolicy
 from arfm_ros.engines.server import Server

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines.policy import EnginePolicy
 from arfm_ros.engines.replay import Reference
 from arfm_ros.learn.model import FlowPolicy, sample, to_float
@@ -81,7 +81,7 @@ def torch_chunk(
     model: FlowPolicy, spec: PolicySpec, reference: Reference
 ) -> Callable[[], np.ndarray]:
     """Return a function that computes the first reference chunk in eager torch."""
-    from arfm_ros.core.text import tokenize
+    from arfm_ros.core.values.text import tokenize
 
     language = spec.language
     words = tokenize(reference.instructions[0], language.length, language.vocabulary)

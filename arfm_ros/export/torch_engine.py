@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from arfm_ros.core.errors import BundleError, ConfigError, EngineError
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines.bundle import Bundle
 from arfm_ros.engines.cuda import Device
 from arfm_ros.engines.graph import Array, Graphs, Run, Runtime, check_input

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from arfm_ros.core.errors import BundleError, ConfigError
-from arfm_ros.core.spec import PolicySpec, Rtc
+from arfm_ros.core.values.spec import PolicySpec, Rtc
 from arfm_ros.engines.bundle import (
     PARITY,
     POLICY,

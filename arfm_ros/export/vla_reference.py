@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from arfm_ros.core.data import F32, Observation
-from arfm_ros.core.rtc import CLIP, Guidance, soft_mask
-from arfm_ros.core.sampling import make_solver
-from arfm_ros.core.solver import solve
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.chunks.rtc import CLIP, Guidance, soft_mask
+from arfm_ros.core.solvers.sampling import make_solver
+from arfm_ros.core.solvers.solver import solve
+from arfm_ros.core.values.data import F32, Observation
+from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines.inputs import Inputs
 from arfm_ros.engines.replay import GuidedReference, Reference
 from arfm_ros.export.network import SplitNetwork

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from arfm_ros.control import fr3
 from arfm_ros.control.kinematics import forward
 from arfm_ros.control.limits import fr3_limits
-from arfm_ros.core.safety import Limits
+from arfm_ros.core.safety.limits import Limits
 from arfm_ros.faults.record import F64, Motion
 
 PUBLISHED = fr3_limits(margin_rad=0.0, velocity_scale=1.0, acceleration_scale=1.0)

@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable
 from typing import Any
 
-from arfm_ros.nodes.convert import ns_to_time, time_to_ns
+from arfm_ros.nodes.ros.convert import ns_to_time, time_to_ns
 
 Edit = Callable[[Any], Any]
 NS = 1_000_000_000

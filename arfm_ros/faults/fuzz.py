@@ -15,11 +15,11 @@ import numpy as np
 from arfm_ros.control import fr3
 from arfm_ros.control.crisp_gains import TUNED
 from arfm_ros.control.limits import fr3_limits
-from arfm_ros.core.arbiter import Arbiter
-from arfm_ros.core.data import ActionChunk
-from arfm_ros.core.decision import IDLE, ArbiterConfig, Decision
 from arfm_ros.core.errors import SafetyError
-from arfm_ros.core.safety import F64
+from arfm_ros.core.safety.arbiter import Arbiter
+from arfm_ros.core.safety.decision import IDLE, ArbiterConfig, Decision
+from arfm_ros.core.safety.limits import F64
+from arfm_ros.core.values.data import ActionChunk
 
 MS, NS = 1_000_000, 1_000_000_000
 LIMITS = fr3_limits(controller=TUNED)

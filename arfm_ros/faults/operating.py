@@ -18,8 +18,8 @@ from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool, Trigger
 
 from arfm_ros.faults.stack import Broken
-from arfm_ros.nodes import topics
-from arfm_ros.nodes.executor import Spinner
+from arfm_ros.nodes.ros import topics
+from arfm_ros.nodes.ros.executor import Spinner
 
 POLL_S, ANSWER_S, START_S = 0.005, 3.0, 40.0
 MOVING_RAD_S, FRESH_S, BEAT_S = 0.15, 0.1, 0.1

@@ -13,9 +13,9 @@ from rclpy.serialization import deserialize_message
 
 from arfm_ros.faults import wiring
 from arfm_ros.faults.witness import HEAD
-from arfm_ros.nodes import topics
-from arfm_ros.nodes.convert import time_to_ns
-from arfm_ros.nodes.verdict import diagnostics_to_verdict
+from arfm_ros.nodes.ros import topics
+from arfm_ros.nodes.ros.convert import time_to_ns
+from arfm_ros.nodes.ros.verdict import diagnostics_to_verdict
 
 F64 = NDArray[np.float64]
 NS = 1e9

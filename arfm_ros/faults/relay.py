@@ -30,8 +30,8 @@ from std_msgs.msg import Bool
 
 from arfm_ros.faults import content, timing
 from arfm_ros.faults.wiring import CAMERAS, STREAMS, TELEOP
-from arfm_ros.nodes import spin, topics
-from arfm_ros.nodes.convert import ns_to_time
+from arfm_ros.nodes.ros import spin, topics
+from arfm_ros.nodes.ros.convert import ns_to_time
 
 READ = topics.Qos(reliable=True, depth=20)
 CLOCK_HZ = 200.0

@@ -23,7 +23,7 @@ from arfm_ros.faults.expected import (
 )
 from arfm_ros.faults.record import INTRUDER
 from arfm_ros.faults.wiring import STREAMS
-from arfm_ros.nodes import topics
+from arfm_ros.nodes.ros import topics
 
 FLOOD_HZ, FOUND_S, HEARTBEAT_S, BEAT_S = 200.0, 3.0, 0.5, 0.1
 DISCOVERY_S = 0.1 + 0.1  # the arbiter looks at who publishes ten times a second

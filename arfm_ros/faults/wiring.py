@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from arfm_ros.nodes import topics
+from arfm_ros.nodes.ros import topics
 
 TRUE = "true/"
 

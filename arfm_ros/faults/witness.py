@@ -17,8 +17,8 @@ import rclpy
 from rclpy.node import Node
 
 from arfm_ros.faults.wiring import ESTOP, WITNESSED
-from arfm_ros.nodes import spin, topics
-from arfm_ros.nodes.real_time import raise_process_priority
+from arfm_ros.nodes.ros import spin, topics
+from arfm_ros.nodes.ros.real_time import raise_process_priority
 
 HEAD = struct.Struct("<BqI")
 ALL = topics.Qos(reliable=True, depth=500)

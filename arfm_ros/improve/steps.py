@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from arfm_ros.core.errors import BundleError
-from arfm_ros.core.statistics import wilson
+from arfm_ros.core.values.statistics import wilson
 from arfm_ros.engines import Bundle, load_bundle, load_policy
 from arfm_ros.engines.bundle import POLICY
 from arfm_ros.engines.replay import load_reference, replay

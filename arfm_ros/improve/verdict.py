@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from arfm_ros.core.statistics import Comparison, compare
+from arfm_ros.core.values.statistics import Comparison, compare
 
 
 @dataclass(frozen=True, slots=True)

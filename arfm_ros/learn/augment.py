@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from arfm_ros.core.data import F32, U8
+from arfm_ros.core.values.data import F32, U8
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from arfm_ros.core.statistics import median_interval
+from arfm_ros.core.values.statistics import median_interval
 from arfm_ros.learn.arfm import Arfm
 from arfm_ros.learn.checkpoint import machine
 from arfm_ros.learn.plain_fm import PlainFm

@@ -11,7 +11,7 @@ import torch
 from torch.torch_version import TorchVersion
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines.machine import machine as runtime_machine
 from arfm_ros.learn.model import FlowPolicy, ModelConfig
 

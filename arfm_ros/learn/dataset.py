@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from arfm_ros.control.objects import AXES, object_of
-from arfm_ros.core.data import F32
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.normalize import Affine, fit_affine
-from arfm_ros.core.spec import Axis, CameraInput, Language, PolicySpec
+from arfm_ros.core.values.data import F32
+from arfm_ros.core.values.normalize import Affine, fit_affine
+from arfm_ros.core.values.spec import Axis, CameraInput, Language, PolicySpec
 from arfm_ros.learn.augment import (
     AugmentConfig,
     Changes,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.learn.dataset import fit_spec
 from arfm_ros.learn.frames import Frames, FramesConfig, load_frames
 from arfm_ros.learn.group import Group

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from arfm_ros.control.embodiment import Embodiment, default, gripper_columns
-from arfm_ros.core.data import F32, U8
 from arfm_ros.core.errors import EpisodeError
-from arfm_ros.core.text import tokenize
+from arfm_ros.core.values.data import F32, U8
+from arfm_ros.core.values.text import tokenize
 from arfm_ros.episodes.read.topics import OWN, Topics
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.task_state import read_task_state

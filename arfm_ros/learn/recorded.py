@@ -12,7 +12,7 @@ import numpy as np
 from arfm_ros.control.embodiment import OPENING, Embodiment, default
 from arfm_ros.control.objects import check_arm
 from arfm_ros.core.errors import ConfigError, EpisodeError
-from arfm_ros.core.spec import Axis
+from arfm_ros.core.values.spec import Axis
 from arfm_ros.episodes.read.axes import AxisSeries, read_axes
 from arfm_ros.episodes.read.commands import commanded_axes
 from arfm_ros.episodes.read.topics import OWN, Topics

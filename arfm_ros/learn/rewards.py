@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.control.embodiment import Embodiment, arm_columns
-from arfm_ros.core.data import F32
-from arfm_ros.core.decision import HUMAN
+from arfm_ros.core.safety.decision import HUMAN
+from arfm_ros.core.values.data import F32
 from arfm_ros.episodes.task_state import TaskState
 from arfm_ros.episodes.windows import EpisodeArrays
 

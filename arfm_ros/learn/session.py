@@ -14,8 +14,8 @@ import torch
 
 from arfm_ros.control.embodiment import Embodiment, default, read_urdf
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.spec import Rtc
-from arfm_ros.core.spec_reading import Plain
+from arfm_ros.core.values.spec import Rtc
+from arfm_ros.core.values.spec_reading import Plain
 from arfm_ros.engines.bundle import POLICY
 from arfm_ros.episodes.read.topics import OWN, Topics
 from arfm_ros.learn.checkpoint import NAME, Checkpoint, load_checkpoint, machine, stage

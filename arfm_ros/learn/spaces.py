@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from arfm_ros.core.data import F32
-from arfm_ros.core.spec import Axis
-from arfm_ros.core.spec_reading import Plain
+from arfm_ros.core.values.data import F32
+from arfm_ros.core.values.spec import Axis
+from arfm_ros.core.values.spec_reading import Plain
 from arfm_ros.robots.actions import RobotActions, read_actions
 from arfm_ros.robots.robot import Robot
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.control.embodiment import Embodiment, gripper_columns
-from arfm_ros.core.data import F32
+from arfm_ros.core.values.data import F32
 from arfm_ros.episodes.windows import EpisodeArrays, action_chunk
 
 

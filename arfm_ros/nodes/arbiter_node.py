@@ -21,26 +21,26 @@ from std_msgs.msg import Bool
 from trajectory_msgs.msg import JointTrajectory
 
 from arfm_ros.control import fr3
-from arfm_ros.core.arbiter import Arbiter
-from arfm_ros.core.decision import Decision
 from arfm_ros.core.errors import SpecError
-from arfm_ros.core.latency import Deadlines, StageLatency
-from arfm_ros.core.safety import F64, Limits
-from arfm_ros.nodes import spin, topics
-from arfm_ros.nodes.arbiter_health import ArbiterHealth, Told
-from arfm_ros.nodes.arbiter_inputs import Moment, SoleSenders, StateTopics, moment
-from arfm_ros.nodes.arbiter_outputs import ArbiterOutputs
-from arfm_ros.nodes.arbiter_params import ArbiterParams
-from arfm_ros.nodes.arbiter_robot import DrivenRobot
-from arfm_ros.nodes.arbiter_services import ArbiterServices
-from arfm_ros.nodes.convert import joint_map, time_to_ns, trajectory_to_chunk
-from arfm_ros.nodes.diagnostics import Diagnostics, Health
-from arfm_ros.nodes.own_description import OwnDescription
-from arfm_ros.nodes.params import declare, watch
-from arfm_ros.nodes.pose_check import PoseCheck
-from arfm_ros.nodes.real_time import raise_process_priority, real_time
-from arfm_ros.nodes.robot_states import RobotStates
-from arfm_ros.nodes.verdict import Verdict
+from arfm_ros.core.safety.arbiter import Arbiter
+from arfm_ros.core.safety.decision import Decision
+from arfm_ros.core.safety.limits import F64, Limits
+from arfm_ros.core.values.latency import Deadlines, StageLatency
+from arfm_ros.nodes.arbiter.health import ArbiterHealth, Told
+from arfm_ros.nodes.arbiter.inputs import Moment, SoleSenders, StateTopics, moment
+from arfm_ros.nodes.arbiter.outputs import ArbiterOutputs
+from arfm_ros.nodes.arbiter.own_description import OwnDescription
+from arfm_ros.nodes.arbiter.params import ArbiterParams
+from arfm_ros.nodes.arbiter.pose_check import PoseCheck
+from arfm_ros.nodes.arbiter.robot import DrivenRobot
+from arfm_ros.nodes.arbiter.robot_states import RobotStates
+from arfm_ros.nodes.arbiter.services import ArbiterServices
+from arfm_ros.nodes.ros import spin, topics
+from arfm_ros.nodes.ros.convert import joint_map, time_to_ns, trajectory_to_chunk
+from arfm_ros.nodes.ros.diagnostics import Diagnostics, Health
+from arfm_ros.nodes.ros.params import declare, watch
+from arfm_ros.nodes.ros.real_time import raise_process_priority, real_time
+from arfm_ros.nodes.ros.verdict import Verdict
 
 NS = 1_000_000_000
 CHECK_PERIOD_S = 0.1

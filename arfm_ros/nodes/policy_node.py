@@ -12,21 +12,21 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from std_msgs.msg import String
 
-from arfm_ros.core.data import ActionChunk
-from arfm_ros.core.decision import POLICY, SETTLE
 from arfm_ros.core.errors import ArfmError, BundleError, ConfigError
-from arfm_ros.nodes import spin, topics
-from arfm_ros.nodes.background import end_process, in_background, one_line
-from arfm_ros.nodes.convert import chunk_to_trajectory, info_to_diagnostics
-from arfm_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Health
-from arfm_ros.nodes.lifecycle import survive_impossible_transitions
-from arfm_ros.nodes.params import declare, read, watch
-from arfm_ros.nodes.policy_bundle import Successor, load_checked, load_successor
-from arfm_ros.nodes.policy_inputs import PolicyInputs
-from arfm_ros.nodes.policy_params import PolicyParams
-from arfm_ros.nodes.policy_values import Loaded, Ports
-from arfm_ros.nodes.policy_worker import PolicyWorker
-from arfm_ros.nodes.verdict import diagnostics_to_verdict
+from arfm_ros.core.safety.decision import POLICY, SETTLE
+from arfm_ros.core.values.data import ActionChunk
+from arfm_ros.nodes.policy.bundle import Successor, load_checked, load_successor
+from arfm_ros.nodes.policy.inputs import PolicyInputs
+from arfm_ros.nodes.policy.params import PolicyParams
+from arfm_ros.nodes.policy.values import Loaded, Ports
+from arfm_ros.nodes.policy.worker import PolicyWorker
+from arfm_ros.nodes.ros import spin, topics
+from arfm_ros.nodes.ros.background import end_process, in_background, one_line
+from arfm_ros.nodes.ros.convert import chunk_to_trajectory, info_to_diagnostics
+from arfm_ros.nodes.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Health
+from arfm_ros.nodes.ros.lifecycle import survive_impossible_transitions
+from arfm_ros.nodes.ros.params import declare, read, watch
+from arfm_ros.nodes.ros.verdict import diagnostics_to_verdict
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 AGAIN = "when the cause is gone: ros2 lifecycle set"

@@ -17,15 +17,15 @@ from rclpy.node import Node
 
 from arfm_ros.core.errors import ArfmError, ConfigError, EpisodeError
 from arfm_ros.episodes.folders import episode_folder
-from arfm_ros.nodes import topics
-from arfm_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Health, status
-from arfm_ros.nodes.params import declare, knob
-from arfm_ros.nodes.real_time import make_way
-from arfm_ros.nodes.recorder_intake import Intake
-from arfm_ros.nodes.recorder_session import Session
-from arfm_ros.nodes.robot_topics import rows
-from arfm_ros.nodes.spin import run
-from arfm_ros.nodes.topics import Topic
+from arfm_ros.nodes.recorder.intake import Intake
+from arfm_ros.nodes.recorder.session import Session
+from arfm_ros.nodes.ros import topics
+from arfm_ros.nodes.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Health, status
+from arfm_ros.nodes.ros.params import declare, knob
+from arfm_ros.nodes.ros.real_time import make_way
+from arfm_ros.nodes.ros.robot_topics import rows
+from arfm_ros.nodes.ros.spin import run
+from arfm_ros.nodes.ros.topics import Topic
 from arfm_ros.robots.description import load_robot
 
 IN_FLIGHT_S = 0.1  # what was published before `stop` may still be on its way for so long

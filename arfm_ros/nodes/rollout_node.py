@@ -23,12 +23,12 @@ from rclpy.time import Time
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
-from arfm_ros.core.decision import IDLE
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.nodes import topics
-from arfm_ros.nodes.params import declare, knob
-from arfm_ros.nodes.patience import Asking, Patience, values_of
-from arfm_ros.nodes.spin import run
+from arfm_ros.core.safety.decision import IDLE
+from arfm_ros.nodes.ros import topics
+from arfm_ros.nodes.ros.params import declare, knob
+from arfm_ros.nodes.ros.patience import Asking, Patience, values_of
+from arfm_ros.nodes.ros.spin import run
 
 CHECK_PERIOD_S = 0.02
 SIM_PARAMETERS = topics.Service("sim_node/set_parameters", "rcl_interfaces/srv/SetParameters")

@@ -22,14 +22,14 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
-from arfm_ros.nodes import spin, topics
-from arfm_ros.nodes.diagnostics import OK, WARN, Diagnostics, Health
-from arfm_ros.nodes.params import declare, refuse_unknown
-from arfm_ros.nodes.real_time import raise_process_priority
-from arfm_ros.nodes.sim_cameras import CameraFeed, CameraSettings, Snapshot
-from arfm_ros.nodes.sim_inputs import inputs_of
-from arfm_ros.nodes.sim_outputs import ClockOutput, outputs_of, to_stamp
-from arfm_ros.nodes.sim_params import SimParams, cameras_of
+from arfm_ros.nodes.ros import spin, topics
+from arfm_ros.nodes.ros.diagnostics import OK, WARN, Diagnostics, Health
+from arfm_ros.nodes.ros.params import declare, refuse_unknown
+from arfm_ros.nodes.ros.real_time import raise_process_priority
+from arfm_ros.nodes.sim.cameras import CameraFeed, CameraSettings, Snapshot
+from arfm_ros.nodes.sim.inputs import inputs_of
+from arfm_ros.nodes.sim.outputs import ClockOutput, outputs_of, to_stamp
+from arfm_ros.nodes.sim.params import SimParams, cameras_of
 from arfm_ros.robots.description import load_robot
 from arfm_ros.sim.crisp import CONTROLLERS
 from arfm_ros.sim.pace import ClockOffset, Divider, Pace

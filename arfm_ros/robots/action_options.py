@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from arfm_ros.core import strict
 from arfm_ros.core.errors import ConfigError, SafetyError, SpecError
+from arfm_ros.core.values import strict
 
 F64 = NDArray[np.float64]
 T = TypeVar("T")

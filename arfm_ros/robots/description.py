@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from arfm_ros.core import strict
 from arfm_ros.core.errors import ConfigError, SpecError
+from arfm_ros.core.values import strict
 from arfm_ros.installed import share
 from arfm_ros.robots.reading import checked, read_group, texts
 from arfm_ros.robots.robot import Robot, RobotAxis, RobotCamera

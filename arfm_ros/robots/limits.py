@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.safety import Limits, Slowdown
+from arfm_ros.core.safety.limits import Limits, Slowdown
 from arfm_ros.robots.robot import Group, Robot, RobotAxis
 
 F64 = NDArray[np.float64]

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from arfm_ros.core import strict
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.values import strict
 from arfm_ros.robots.robot import KINDS, ControllerChoice, Group, RobotAxis
 from arfm_ros.robots.urdf import INF, Joint, Urdf
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.space import ANYWHERE, Space
+from arfm_ros.core.safety.space import ANYWHERE, Space
 from arfm_ros.robots.kinematics import Kinematics
 from arfm_ros.robots.robot import Robot
 

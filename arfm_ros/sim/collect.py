@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from arfm_ros.core.decision import Decision
+from arfm_ros.core.safety.decision import Decision
 from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.sim.driver import DriverConfig
 from arfm_ros.sim.rollout import Rollouts

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.control.objects import object_of, object_state
-from arfm_ros.core.arbiter import Arbiter, ArbiterConfig
-from arfm_ros.core.chunking import Chunking
-from arfm_ros.core.data import F32, U8, ActionChunk, Observation, Policy
-from arfm_ros.core.decision import POLICY, Decision
+from arfm_ros.core.chunks.chunking import Chunking
+from arfm_ros.core.chunks.seams import Tick
 from arfm_ros.core.errors import ConfigError, EngineError
-from arfm_ros.core.history import Recent
-from arfm_ros.core.seams import Tick
-from arfm_ros.core.spec import PolicySpec, Rtc
+from arfm_ros.core.safety.arbiter import Arbiter, ArbiterConfig
+from arfm_ros.core.safety.decision import POLICY, Decision
+from arfm_ros.core.values.data import F32, U8, ActionChunk, Observation, Policy
+from arfm_ros.core.values.history import Recent
+from arfm_ros.core.values.spec import PolicySpec, Rtc
 from arfm_ros.sim.arms.contract import contract_of
 from arfm_ros.sim.noise import ActionNoise
 from arfm_ros.sim.render import Renderer

@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.progress import track
 
-from arfm_ros.core.seams import Seams
-from arfm_ros.core.smoothness import Smoothness, mean_of
-from arfm_ros.core.statistics import wilson
+from arfm_ros.core.chunks.seams import Seams
+from arfm_ros.core.safety.smoothness import Smoothness, mean_of
+from arfm_ros.core.values.statistics import wilson
 from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.sim.driver import DriverConfig
 from arfm_ros.sim.results import Results

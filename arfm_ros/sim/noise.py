@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from arfm_ros.core.data import ActionChunk
-from arfm_ros.core.safety import F64, Limits
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.safety.limits import F64, Limits
+from arfm_ros.core.values.data import ActionChunk
+from arfm_ros.core.values.spec import PolicySpec
 
 
 class ActionNoise:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.core.data import Policy
-from arfm_ros.core.decision import Decision
-from arfm_ros.core.safety import F64
-from arfm_ros.core.seams import Seams, Tick, seams_of
-from arfm_ros.core.smoothness import Smoothness, smoothness_of
-from arfm_ros.core.spec import PolicySpec
+from arfm_ros.core.chunks.seams import Seams, Tick, seams_of
+from arfm_ros.core.safety.decision import Decision
+from arfm_ros.core.safety.limits import F64
+from arfm_ros.core.safety.smoothness import Smoothness, smoothness_of
+from arfm_ros.core.values.data import Policy
+from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.sim.arms.contract import robot_of
 from arfm_ros.sim.driver import MS, TICK_MS, DriverConfig, PolicyDriver
 from arfm_ros.sim.tasks import make_task

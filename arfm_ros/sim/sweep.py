@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.spec import RTC_MODES
-from arfm_ros.core.statistics import Comparison, compare
+from arfm_ros.core.values.spec import RTC_MODES
+from arfm_ros.core.values.statistics import Comparison, compare
 from arfm_ros.engines import load_bundle
 from arfm_ros.sim.driver import DriverConfig
 from arfm_ros.sim.evaluate import evaluate, summary

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from arfm_ros.core.statistics import wilson
+from arfm_ros.core.values.statistics import wilson
 from arfm_ros.sim.rollout import RolloutResult
 from arfm_ros.sim.sweep import Outcomes
 

@@ -10,9 +10,9 @@ from itertools import islice
 import numpy as np
 import torch
 
-from arfm_ros.core.data import F32, ActionChunk, Observation
-from arfm_ros.core.spec import PolicySpec, Rtc
-from arfm_ros.core.text import tokenize
+from arfm_ros.core.values.data import F32, ActionChunk, Observation
+from arfm_ros.core.values.spec import PolicySpec, Rtc
+from arfm_ros.core.values.text import tokenize
 from arfm_ros.engines.resample import fit_image
 from arfm_ros.learn.checkpoint import Checkpoint, build_policy
 from arfm_ros.learn.model import sample, to_float

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from arfm_ros.nodes.topics import COMPRESSED_IMAGE, IMAGE
+from arfm_ros.nodes.ros.topics import COMPRESSED_IMAGE, IMAGE
 from arfm_ros.up.readings import StreamGap
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from rclpy.serialization import deserialize_message
 
 from arfm_ros.control import fr3, kinematics
-from arfm_ros.core.safety import F64
-from arfm_ros.core.smoothness import Smoothness, smoothness_of
-from arfm_ros.nodes.convert import time_to_ns
+from arfm_ros.core.safety.limits import F64
+from arfm_ros.core.safety.smoothness import Smoothness, smoothness_of
+from arfm_ros.nodes.ros.convert import time_to_ns
 from arfm_ros.robots.robot import Group, Robot
 from arfm_ros.wire.cdr import header_stamp_ns as stamp_of
 

@@ -14,9 +14,9 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 
-from arfm_ros.nodes import topics
-from arfm_ros.nodes.executor import Spinner
-from arfm_ros.nodes.real_time import make_way
+from arfm_ros.nodes.ros import topics
+from arfm_ros.nodes.ros.executor import Spinner
+from arfm_ros.nodes.ros.real_time import make_way
 from arfm_ros.robots.description import load_robot
 from arfm_ros.robots.robot import Robot
 from arfm_ros.up.motion import EpisodeMotion, FirstArm

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from arfm_ros.core.smoothness import Smoothness
+from arfm_ros.core.safety.smoothness import Smoothness
 
 # Keys of /diagnostics and policy/chunk_info such as `sensor_to_chunk.p50_ms`.
 LATENCY_KEY = re.compile(r"^(?P<stage>.+)[._](?P<quantile>p50|p99|max)_ms$")

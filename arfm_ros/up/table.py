@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console, Group
 from rich.table import Table
 
-from arfm_ros.core.statistics import wilson
+from arfm_ros.core.values.statistics import wilson
 from arfm_ros.up.readings import EpisodeResult, Readings
 
 SHOWN_EPISODES = 8

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.core.data import U8
+from arfm_ros.core.values.data import U8
 from arfm_ros.wire.cdr import Cdr, Cursor
 from arfm_ros.wire.errors import WireError
 

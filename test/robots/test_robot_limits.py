@@ -11,7 +11,7 @@ from arfm_ros.control import fr3
 from arfm_ros.control.crisp_gains import PUBLISHED, TUNED, JointGains
 from arfm_ros.control.limits import fr3_limits
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.safety import Limits
+from arfm_ros.core.safety.limits import Limits
 from arfm_ros.robots.description import load_robot
 from arfm_ros.robots.limits import Clamps, limits
 

@@ -11,7 +11,7 @@ from std_msgs.msg import Float64, Float64MultiArray, MultiArrayDimension, MultiA
 from trajectory_msgs.msg import JointTrajectory
 
 from arfm_ros.core.errors import EpisodeError, SpecError
-from arfm_ros.nodes.convert import joint_map, trajectory_to_chunk
+from arfm_ros.nodes.ros.convert import joint_map, trajectory_to_chunk
 from arfm_ros.wire import messages
 from arfm_ros.wire.cdr import header_stamp_ns
 from arfm_ros.wire.errors import WireError

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from arfm_ros.core import strict
 from arfm_ros.core.errors import ConfigError, SpecError
+from arfm_ros.core.values import strict
 from arfm_ros.episodes.read.topics import Call, Source, Topics, calls_of, topics_of
 from arfm_ros.robots.reading import checked
 from arfm_ros.robots.robot import Robot

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from arfm_ros.core.decision import Decision
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.safety.decision import Decision
 from arfm_ros.robots.controllers.graph import Finding, Graph
 from arfm_ros.robots.controllers.values import F64, Value
 from arfm_ros.robots.robot import Group

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from arfm_ros.control.crisp_gains import PUBLISHED, JointGains
-from arfm_ros.core.decision import Decision
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.safety.decision import Decision
 from arfm_ros.robots.controllers import preflight
 from arfm_ros.robots.controllers.controller import (
     Ahead,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from arfm_ros.core.decision import Decision
+from arfm_ros.core.safety.decision import Decision
 from arfm_ros.robots.controllers import preflight
 from arfm_ros.robots.controllers.controller import (
     Ahead,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from arfm_ros.core.decision import Decision
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.safety.decision import Decision
 from arfm_ros.robots.controllers.controller import Ahead, Outgoing, Tools, Topic
 from arfm_ros.robots.controllers.graph import Finding, Graph
 from arfm_ros.robots.controllers.registry import make_controller

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from arfm_ros.control.crisp_gains import TUNED, JointGains
 from arfm_ros.control.limits import fr3_limits
-from arfm_ros.core.decision import Decision
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.safety import Limits
+from arfm_ros.core.safety.decision import Decision
+from arfm_ros.core.safety.limits import Limits
 from arfm_ros.robots.controllers.controller import Ahead, Tools
 from arfm_ros.robots.controllers.whole import WholeRobot, columns
 from arfm_ros.robots.description import load_robot, robot_names

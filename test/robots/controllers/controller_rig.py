@@ -8,9 +8,9 @@ import numpy as np
 
 from arfm_ros.control import fr3
 from arfm_ros.control.limits import fr3_limits
-from arfm_ros.core.arbiter import Arbiter
-from arfm_ros.core.data import ActionChunk
-from arfm_ros.core.decision import ArbiterConfig, Decision
+from arfm_ros.core.safety.arbiter import Arbiter
+from arfm_ros.core.safety.decision import ArbiterConfig, Decision
+from arfm_ros.core.values.data import ActionChunk
 from arfm_ros.robots.controllers.controller import Controller, Outgoing, Tools
 from arfm_ros.robots.controllers.registry import make_controller
 from arfm_ros.robots.controllers.whole import WholeRobot, ahead_of, part_of

@@ -10,8 +10,8 @@ from controller_rig import HOME, LIMITS, MS, Stack, arm, fr3_robot
 
 from arfm_ros.control import fr3, kinematics
 from arfm_ros.control.crisp_gains import PUBLISHED
-from arfm_ros.core.decision import Decision
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.safety.decision import Decision
 from arfm_ros.robots.controllers import values
 from arfm_ros.robots.controllers.controller import Tools
 from arfm_ros.robots.controllers.registry import make_controller

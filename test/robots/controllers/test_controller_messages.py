@@ -21,7 +21,7 @@ def random(*shape: int) -> values.F64:
 
 
 def made(value: values.Value) -> Any:
-    from arfm_ros.nodes.topics import interface
+    from arfm_ros.nodes.ros.topics import interface
 
     return message_of(value, STAMP_NS, interface)
 
@@ -62,7 +62,7 @@ def test_values_are_a_plain_array() -> None:
 
 def test_goals_of_grippers_are_made_of_the_real_types() -> None:
     pytest.importorskip("control_msgs", reason="control_msgs is not installed here")
-    from arfm_ros.nodes.topics import interface
+    from arfm_ros.nodes.ros.topics import interface
 
     goal = message_of(values.GripperGoal(0.02, 5.0), STAMP_NS, interface)
     assert type(goal) is interface(INTERFACES["GripperCommand"]).Goal

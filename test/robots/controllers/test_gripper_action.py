@@ -19,8 +19,8 @@ pytest.importorskip("control_msgs", reason="control_msgs is not installed here")
 import rclpy
 from rclpy.action import ActionClient
 
-from arfm_ros.core.decision import Decision
-from arfm_ros.nodes.topics import interface
+from arfm_ros.core.safety.decision import Decision
+from arfm_ros.nodes.ros.topics import interface
 from arfm_ros.robots.controllers.goals import GoalLane
 from arfm_ros.robots.controllers.messages import INTERFACES, message_of
 from arfm_ros.robots.controllers.registry import make_controller

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from controller_rig import MS, gripper
 
-from arfm_ros.core.decision import Decision
+from arfm_ros.core.safety.decision import Decision
 from arfm_ros.robots.controllers.controller import Controller
 from arfm_ros.robots.controllers.goals import GoalLane
 from arfm_ros.robots.controllers.opening import ChangedOpening

@@ -6,7 +6,7 @@ import signal
 
 from sim_rig import SimClient, start
 
-from arfm_ros.nodes import topics
+from arfm_ros.nodes.ros import topics
 from arfm_ros.up.domain import reserve_domain
 
 DESCRIPTION = topics.Topic(

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arfm_ros.core.data import ActionChunk, Context, Observation
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.normalize import Affine
-from arfm_ros.core.spec import Axis, PolicySpec
+from arfm_ros.core.values.data import ActionChunk, Context, Observation
+from arfm_ros.core.values.normalize import Affine
+from arfm_ros.core.values.spec import Axis, PolicySpec
 from arfm_ros.robots.description import load_robot
 from arfm_ros.robots.robot import Robot
 from arfm_ros.sim.arms.contract import contract_of, robot_of

@@ -12,7 +12,7 @@ pytest.importorskip("control_msgs", reason="control_msgs is not installed here")
 from arms_rig import Robot
 from rclpy.action import ActionClient
 
-from arfm_ros.nodes.topics import interface
+from arfm_ros.nodes.ros.topics import interface
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Action chunks: how they are admitted, played and follow on."""

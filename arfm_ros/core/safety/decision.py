@@ -1,0 +1,84 @@
+"""What the arbiter decides, who may be in charge, and its limits and times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from arfm_ros.core.chunks.player import Lead
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.safety.limiter import Steps
+from arfm_ros.core.safety.limits import F64, Limits
+from arfm_ros.core.safety.space import ANYWHERE, Space
+from arfm_ros.core.safety.watch import WatchConfig
+
+IDLE, POLICY, HUMAN = "idle", "policy", "human"
+SETTLE, HOLD, ESTOP = "settle", "hold", "estop"
+AUTHORITIES = (IDLE, POLICY, HUMAN, SETTLE, HOLD, ESTOP)
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Axes that follow each other in the command vector and that one driver moves together."""
+
+    name: str
+    size: int
+    lead: Lead | None = None  # makes up for what the controller lags behind
+
+
+@dataclass(frozen=True, slots=True)
+class ArbiterConfig:
+    """Limits and times of the arbiter; without `lanes` all axes are one."""
+
+    limits: Limits
+    lanes: tuple[Lane, ...] = ()
+    period_ns: int = 10_000_000
+    step_max_ns: int = 20_000_000  # a later tick moves no farther than one of this length
+    smooth_ns: int = 100_000_000  # what is sent is the mean over so long: bounds the jerk
+    speed: float = 1.0  # chunks are played so many times as fast as planned, at most 1
+    blend_ns: int = 200_000_000  # hand-over from one chunk to the next
+    watch: WatchConfig = WatchConfig()
+    space: Space = ANYWHERE  # where the arm may be
+    lead: Lead | None = None  # where there is one lane
+    stall_max_ns: int = 100_000_000  # own silence: longer ones end what was under way
+    stall_lost_ns: int = 500_000_000  # longer ones hold until a reset
+    observation_age_max_ns: int = 5_000_000_000  # an arm at rest waits so long for a chunk
+    estop_silence_ns: int = 0  # without an e-stop message for longer it is pressed; 0: never
+    human_age_max_ns: int = 200_000_000
+    human_blend: float = 1.0  # 0 policy .. 1 human while a human is engaged
+    human_approach_rad_s: float = 0.5  # speed at which a distance to the human's target closes
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.speed <= 1.0:
+            raise ConfigError(f"speed is {self.speed}, needs to be in (0, 1]")
+        axes = sum(lane.size for lane in self.lanes)
+        if self.lanes and axes != self.limits.size:
+            raise ConfigError(f"lanes have {axes} axes, the limits {self.limits.size}")
+
+    @property
+    def parts(self) -> tuple[tuple[Lane, slice], ...]:
+        """The lanes with the columns of each; one of all axes where none were given."""
+        lanes = self.lanes or (Lane("robot", self.limits.size, self.lead),)
+        ends = np.cumsum([lane.size for lane in lanes]).tolist()
+        return tuple((lane, slice(end - lane.size, end)) for lane, end in zip(lanes, ends))
+
+    @property
+    def steps(self) -> Steps:
+        """How the limiter sees time."""
+        return Steps(self.step_max_ns / 1e9, self.stall_max_ns / 1e9, self.smooth_ns / 1e9)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision:
+    """What to send now; `command` is None only while idle: publish nothing."""
+
+    command: F64 | None  # [A]
+    velocity: F64  # [A]
+    authority: str
+    reason: str = ""
+    chunk_id: int = 0  # of the chunk that is played, with its observation stamp
+    chunk_stamp_ns: int = 0
+    limited: tuple[str, ...] = ()  # kinds of limits that held this command back
+    owners: Mapping[str, str] = field(default_factory=dict)  # lane -> authority

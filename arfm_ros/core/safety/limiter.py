@@ -1,0 +1,258 @@
+"""The command in force and the only way to change it.
+
+Between two ticks an axis moves with constant acceleration: q' = q + (v + v') dt / 2. A speed v'
+with (v + v') dt / 2 + v'^2 / (2 a) + v' h / 2 <= d can be braked within distance d: braking at `a`
+keeps that true at the next tick, whatever its dt up to h, and so does stopping within one tick.
+What is sent is the mean of this path over a short window, which keeps its bounds and limits the
+jerk (see `smoothing`).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.safety.braking import RESERVE, gentle, speeds
+from arfm_ros.core.safety.limits import F64, Limits, Target, check_vector
+from arfm_ros.core.safety.smoothing import MovingMean
+
+LIMIT_KINDS = ("position", "velocity", "acceleration")
+_ROUNDING = 1e-6  # chunks are float32
+# A remaining distance e is closed at GAIN e / dt: two equal poles at 0.41, no overshoot.
+GAIN = 0.343
+SMALLEST_RAD_S = 1e-6
+ALL = slice(None)
+Move = tuple[slice, Target | None]  # which axes, and where to: None brakes
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """How the limiter sees time; seconds."""
+
+    longest: float = 0.02  # a later tick counts as one of this length
+    pause: float = 0.1  # after a longer one the axes slowed down meanwhile
+    smooth: float = 0.1  # window of the mean that is sent
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.smooth or not 0.0 < self.longest:
+            raise ConfigError(f"limiter: {self} needs positive times")
+
+
+STEPS = Steps()
+
+
+class Limiter:
+    """Move a command [A] within its limits.
+
+    Laws, for finite or non-finite targets and any dt, of what is sent: |dq| <= velocity * dt, and
+    less near the ends of an axis; the velocity changes by at most acceleration * dt; the
+    acceleration by at most 2 acceleration / smooth * dt; inside the limits it stays inside; from
+    outside it only moves in.
+    """
+
+    def __init__(self, limits: Limits, position: F64, steps: Steps = STEPS) -> None:
+        self.limits, self._steps = limits, steps
+        self.position = check_vector(position, limits, "start position").copy()
+        self.velocity: F64 = np.zeros(limits.size)
+        self.counts = {kind: np.zeros(limits.size, dtype=np.int64) for kind in LIMIT_KINDS}
+        self._slow = gentle(limits)
+        self._none: NDArray[np.bool_] = np.zeros(limits.size, np.bool_)
+        self._mean = MovingMean(self.position, steps.smooth)
+        self._sent = self._mean.mean()
+        self._brakes = self._none  # axes that brake
+
+    @property
+    def sent(self) -> tuple[F64, F64]:
+        """Position [A] and velocity [A] to send."""
+        return self._sent
+
+    def step(
+        self, target: Target, dt_s: float, brakes: NDArray[np.bool_] | None = None
+    ) -> tuple[str, ...]:
+        """Move towards `target` for `dt_s`; return the kinds of limits that held it back.
+
+        Axes that `brakes` [A] come to rest, whatever their target. Raises `SafetyError` and moves
+        nothing when the target is not finite.
+        """
+        aim = check_vector(target.position, self.limits, "target")
+        ahead = check_vector(target.velocity, self.limits, "target velocity")
+        self._note_braking(self._none if brakes is None else brakes)
+        dt = self._begin(dt_s)
+        if dt <= 0:
+            return ()
+        limits = self.limits
+        inside = _between(aim, limits.low, limits.high)
+        # where the target was at the last tick, seen from there
+        error = inside - ahead * dt - self.position
+        distance = np.abs(error)
+        closing = np.minimum(
+            distance * (GAIN / dt), np.sqrt(2.0 * RESERVE * limits.acceleration * distance)
+        )
+        wish = ahead + np.sign(error) * closing
+        wish = np.where(np.abs(wish) < SMALLEST_RAD_S, 0.0, wish)
+        low, high = self._hull(target, inside, ahead)
+        if brakes is not None:
+            wish = np.where(brakes, 0.0, wish)
+            low, high = np.where(brakes, limits.low, low), np.where(brakes, limits.high, high)
+        limited = {"position": np.abs(inside - aim) > _ROUNDING}
+        limited["velocity"] = np.abs(wish) > limits.velocity * (1 + _ROUNDING)
+        limited["acceleration"] = self._advance(wish, dt, low, high)
+        return self._count(limited)
+
+    def follow(self, moves: Sequence[Move], dt_s: float) -> tuple[str, ...]:
+        """Step towards targets, each of a part of the axes; parts without one brake."""
+        present = [target for _, target in moves if target is not None]
+        if not present:
+            return self.brake(dt_s)
+        if len(moves) == 1:
+            return self.step(present[0], dt_s)
+        target, brakes = self._joined(moves)
+        return self.step(target, dt_s, brakes if brakes.any() else None)
+
+    def brake(self, dt_s: float) -> tuple[str, ...]:
+        """Slow down to rest as fast as the acceleration limit allows, then stay."""
+        self._note_braking(~self._none)
+        dt = self._begin(dt_s)
+        if dt > 0:
+            self._advance(np.zeros(self.limits.size), dt, self.limits.low, self.limits.high)
+        return ()
+
+    def ahead(
+        self,
+        moves: Callable[[int], Sequence[Move]],
+        times: tuple[int, int],
+        count: int,
+        step_max_ns: int,
+    ) -> tuple[F64, F64]:
+        """Go on for `count` steps; return positions and velocities [count, A] after each.
+
+        `times`: now and the length of a step, ns; `moves` says what is asked for at a time.
+        """
+        positions, velocities = np.zeros((2, count, self.limits.size))
+        now_ns, step_ns = times
+        parts = -(-step_ns // step_max_ns)
+        for k in range(count * parts):
+            self.follow(moves(now_ns + (k + 1) * step_ns // parts), step_ns / parts / 1e9)
+            positions[k // parts], velocities[k // parts] = self.sent
+        return positions, velocities
+
+    def restart(self, position: F64) -> None:
+        """Go on at rest from `position` [A], where the arm was measured after all."""
+        self.position = check_vector(position, self.limits, "measured position").copy()
+        self.velocity = np.zeros(self.limits.size)
+        self._mean.restart(self.position, self.velocity)
+        self._sent = self._mean.mean()
+
+    def adopt(self, limits: Limits) -> None:
+        """Go on within other limits of the same axes; what is too fast now brakes."""
+        self.limits, self._slow = limits, gentle(limits)
+
+    def at_rest(self, part: slice = ALL) -> bool:
+        """Whether the command of these axes stands still, and so does what is sent."""
+        return not (np.abs(self.velocity[part]) > 1e-6).any() and not (
+            np.abs(self._sent[1][part]) > 1e-6
+        ).any()
+
+    def copy(self) -> Limiter:
+        """Return a limiter that goes on from here by itself."""
+        other = copy.copy(self)
+        other.counts = {kind: n.copy() for kind, n in self.counts.items()}
+        other._mean = self._mean.copy()
+        return other
+
+    def _begin(self, dt_s: float) -> float:
+        if dt_s > self._steps.pause:
+            self._slow_down(dt_s)
+        return min(dt_s, self._steps.longest)
+
+    def _note_braking(self, brakes: NDArray[np.bool_]) -> None:
+        begins = brakes & ~self._brakes
+        self._brakes = brakes
+        if begins.any():
+            self._forget_speeding_up(begins)
+
+    def _forget_speeding_up(self, axes: NDArray[np.bool_]) -> None:
+        """Go on from what was sent: a mean of what sped up would speed up for half a window."""
+        position, velocity = self._sent
+        faster = axes & (np.abs(self.velocity) > np.abs(velocity))
+        self._mean.flatten(faster, position, velocity)
+        ahead = _between(self._mean.end, self.limits.low, self.limits.high)
+        self.position = np.where(faster, ahead, self.position)
+        self.velocity = np.where(faster, velocity, self.velocity)
+
+    def _slow_down(self, pause_s: float) -> None:
+        """Nothing was sent for `pause_s`: go on from what was, as slow as braking allows."""
+        position, velocity = self._sent
+        change = self.limits.acceleration * (pause_s - self._steps.longest)
+        self.velocity = np.sign(velocity) * np.maximum(np.abs(velocity) - change, 0.0)
+        self._mean.restart(position, self.velocity)
+        ahead = self._mean.end
+        self.position = _between(
+            ahead, np.minimum(position, self.limits.low), np.maximum(position, self.limits.high)
+        )
+
+    def _joined(self, moves: Sequence[Move]) -> tuple[Target, NDArray[np.bool_]]:
+        """Make one target of those of the parts, and say which axes have none."""
+        position, velocity = self.position.copy(), np.zeros(self.limits.size)
+        low, high = np.full(self.limits.size, -np.inf), np.full(self.limits.size, np.inf)
+        brakes = self._none.copy()
+        for part, target in moves:
+            if target is None:
+                brakes[part] = True
+                continue
+            position[part], velocity[part] = target.position, target.velocity
+            if target.low is not None and target.high is not None:
+                low[part], high[part] = target.low, target.high
+        return Target(position, velocity, low, high), brakes
+
+    def _hull(self, target: Target, inside: F64, ahead: F64) -> tuple[F64, F64]:
+        """What the path ahead does not leave: a target that stands is not run past."""
+        limits, q = self.limits, self.position
+        stands = ahead == 0.0
+        low = np.where(stands, np.minimum(inside, q), limits.low)
+        high = np.where(stands, np.maximum(inside, q), limits.high)
+        if target.low is not None:
+            low = np.maximum(low, np.minimum(target.low, inside))
+        if target.high is not None:
+            high = np.minimum(high, np.maximum(target.high, inside))
+        return low, high
+
+    def _advance(self, wish: F64, dt: float, low: F64, high: F64) -> NDArray[np.bool_]:
+        limits, q, v = self.limits, self.position, self.velocity
+        a = limits.acceleration
+        times = (dt, self._steps.longest)
+        down, up = speeds(limits, self._slow, (q, v), (low, high), times)
+        allowed = _between(wish, -down, up)
+        slowest, fastest = v - a * dt, v + a * dt
+        new = _between(allowed, slowest, fastest)
+        if limits.together is not None:
+            share = float((limits.together @ (new * new)).max())
+            if share > 1.0:
+                new = _between(new / math.sqrt(share), slowest, fastest)
+        # rounding only: the braking law above already keeps inside
+        moved = _between(
+            q + 0.5 * (v + new) * dt, np.minimum(q, limits.low), np.maximum(q, limits.high)
+        )
+        self.position, self.velocity = moved, new
+        self._mean.push(dt, moved, new)
+        mean, rate = self._mean.mean()
+        # a controller keeps the last velocity for ever: at rest it is exactly 0
+        self._sent = mean, np.where(np.abs(rate) < SMALLEST_RAD_S, 0.0, rate)
+        return np.asarray(np.abs(new - allowed) > a * dt * _ROUNDING)
+
+    def _count(self, limited: dict[str, NDArray[np.bool_]]) -> tuple[str, ...]:
+        for kind, mask in limited.items():
+            self.counts[kind] += mask
+        return tuple(kind for kind, mask in limited.items() if mask.any())
+
+
+def _between(values: F64, low: F64, high: F64) -> F64:
+    """Clip; `np.clip` takes several times as long for a handful of numbers."""
+    clipped: F64 = np.minimum(np.maximum(values, low), high)
+    return clipped

@@ -1,0 +1,79 @@
+"""Where the arm may be, beside its joint limits."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from arfm_ros.core.safety.limiter import Limiter
+from arfm_ros.core.safety.limits import F64
+
+TOUCH_M = 1e-6  # rounding
+
+
+class Space(Protocol):
+    """A part of the joint space; positions are [..., A], as the limits name them."""
+
+    def depth(self, positions: F64) -> F64:
+        """Return how far [...] m each position is outside; 0 or less: inside."""
+
+    def describe(self, position: F64) -> str:
+        """Say what a position [A] outside violates."""
+
+
+class Anywhere:
+    """No restriction."""
+
+    def depth(self, positions: F64) -> F64:
+        """Return 0 for every position."""
+        return np.zeros(positions.shape[:-1])
+
+    def describe(self, position: F64) -> str:
+        """Return nothing: no position is outside."""
+        return ""
+
+
+ANYWHERE = Anywhere()
+LOOK_TICKS = 4  # between two looks at where the arm would come to rest: chunks were looked at
+
+
+class SpaceGuard:
+    """Look now and then at where the arm would come to rest, and say why it has to brake now."""
+
+    def __init__(self) -> None:
+        self._ticks, self._outside = 0, ""
+
+    def check(self, space: Space, limiter: Limiter) -> str:
+        """Return what coming to rest would violate, '' where nothing would be."""
+        if space is ANYWHERE or limiter.at_rest():
+            return ""
+        self._ticks += 1
+        if self._ticks % LOOK_TICKS:
+            return self._outside
+        acceleration = limiter.limits.acceleration
+        way = limiter.velocity * np.abs(limiter.velocity) / (2.0 * acceleration)
+        rest = limiter.position + way
+        depths = space.depth(np.stack([rest, limiter.position]))
+        leaves = depths[0] - max(float(depths[1]), 0.0) > TOUCH_M
+        self._outside = space.describe(rest) if leaves else ""
+        return self._outside
+
+
+def cut(space: Space, actions: F64, here: F64) -> tuple[F64, str]:
+    """Let actions [H, A] end before they leave `space`; return them and why they were cut.
+
+    From outside, what goes no deeper than `here` [A] stays. The reason is '' where nothing was
+    cut; with no usable action none is left.
+    """
+    if space is ANYWHERE:
+        return actions, ""
+    allowed = max(float(space.depth(here)), 0.0) + TOUCH_M
+    outside = space.depth(actions) > allowed
+    if not outside.any():
+        return actions, ""
+    first = int(np.argmax(outside))
+    reason = space.describe(actions[first])
+    kept = actions.copy()
+    kept[first:] = actions[first - 1]
+    return kept[: 0 if first == 0 else len(kept)], reason

@@ -1,0 +1,90 @@
+"""Whether a camera still sees: pictures of the size they had, which change while the arm moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from arfm_ros.core.values.data import F32
+
+NS = 1_000_000_000
+SMALLEST = 0.5  # a picture may have so much of the policy's own height and width, not less
+Size = tuple[int, int]  # height, width
+
+
+@dataclass(frozen=True, slots=True)
+class Stillness:
+    """How long a picture may repeat bit by bit while the arm moves.
+
+    A scene at rest before an arm at rest gives the same picture again in a simulation, and that
+    is no fault: repeated pictures count only once a joint has moved by `motion` since the first
+    of them.
+    """
+
+    after_ns: int = 500_000_000  # 0: never judged
+    motion: float = 0.1  # rad, of any joint
+
+
+@dataclass(slots=True)
+class _Repeat:
+    """The first of the pictures that are all the same, and how far the arm went since."""
+
+    picture: bytes
+    stamp_ns: int
+    joints: F32
+    moved: float = 0.0
+
+
+class PictureWatch:
+    """Look at every picture that is used, camera by camera; one thread uses it."""
+
+    def __init__(self, limit: Stillness, sizes: Mapping[str, Size] | None = None) -> None:
+        self._limit = limit
+        self._given = dict(sizes or {})
+        self._learned: dict[str, Size] = {}
+        self._repeats: dict[str, _Repeat] = {}
+
+    def size_trouble(self, camera: str, size: Size, wanted: Size) -> str:
+        """Say what is wrong with the `size` of a picture, '' if nothing is.
+
+        It has to be what was configured, else that of the first picture, which may not have less
+        than half the height and width that the policy sees (`wanted`).
+        """
+        expected = self._given.get(camera) or self._learned.get(camera)
+        if expected is not None and size != expected:
+            how = "camera_sizes" if camera in self._given else "as its first picture"
+            return f"camera {camera} sends {_say(size)}, needs {_say(expected)} ({how})"
+        if expected is None and any(s < SMALLEST * w for s, w in zip(size, wanted)):
+            return (
+                f"camera {camera} sends {_say(size)}, too little for the {_say(wanted)} that the "
+                "policy sees (camera_sizes allows it)"
+            )
+        self._learned.setdefault(camera, size)
+        return ""
+
+    def still_trouble(self, camera: str, stamp_ns: int, picture: bytes, joints: F32) -> str:
+        """Say since when a camera repeats a picture while the arm moves, '' if it does not.
+
+        `joints` [J] in rad are those measured with the picture; without any nothing is judged.
+        """
+        first = self._repeats.get(camera)
+        same = first is not None and first.stamp_ns <= stamp_ns and first.picture == picture
+        if first is None or not same or first.joints.shape != joints.shape:
+            self._repeats[camera] = _Repeat(picture, stamp_ns, joints.copy())
+            return ""
+        moved = np.abs(joints - first.joints).max(initial=0.0)
+        first.moved = max(first.moved, float(moved))
+        lasted_ns = stamp_ns - first.stamp_ns
+        limit = self._limit
+        if not limit.after_ns or lasted_ns <= limit.after_ns or first.moved <= limit.motion:
+            return ""
+        return (
+            f"camera {camera} is frozen: the same picture for {lasted_ns / NS:.2g} s while a "
+            f"joint moved by {first.moved:.2g} rad (frozen_after_s, frozen_motion)"
+        )
+
+
+def _say(size: Size) -> str:
+    return f"{size[1]} x {size[0]}"

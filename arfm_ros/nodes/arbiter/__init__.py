@@ -1,0 +1,1 @@
+"""What the arbiter's node is made of."""

@@ -1,0 +1,91 @@
+"""Joint states of a robot, from any number of topics, in the order of its axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from arfm_ros.core.errors import SpecError
+from arfm_ros.core.safety.limits import F64
+from arfm_ros.nodes.arbiter.inputs import Moment
+from arfm_ros.nodes.ros.axis_reader import AxisReader
+from arfm_ros.nodes.ros.convert import time_to_ns
+from arfm_ros.robots.robot import Robot
+
+NS = 1_000_000_000
+GRIPPER = "gripper"
+
+
+class RobotStates:
+    """Put the newest values of all axes together.
+
+    The state is as old as its oldest joint. A gripper is believed for longer, by arrival: its
+    driver is slow and its stamps may be of another clock.
+    """
+
+    def __init__(self, robot: Robot, gripper_age_max_s: float) -> None:
+        self._reader, self._names = AxisReader(robot), robot.names
+        self._age_max_ns = round(gripper_age_max_s * NS)
+        grips = [g.kind == GRIPPER for g in robot.groups for _ in g.axes]
+        self._carries = ~np.array(grips) if not all(grips) else np.ones(len(grips), np.bool_)
+        self._where = {name: n for n, name in enumerate(robot.names)}
+        self._topics = {a.name: g.state_topics for g in robot.groups for a in g.axes}
+        self._positions: F64 = np.full(len(grips), np.nan)
+        self._stamps_ns = np.zeros(len(grips), np.int64)
+        self._seen_ns = np.zeros(len(grips), np.int64)
+        self._known = np.zeros(len(grips), np.bool_)
+        self._said: dict[str, Sequence[str]] = {}  # what each topic named last
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Where joint states come from."""
+        return self._reader.topics
+
+    def take(self, topic: str, message: Any, now: Moment) -> tuple[F64, int] | None:
+        """Return positions [A] and the steady time of the state; None where it tells of no arm.
+
+        Raises `SpecError` naming what is missing or too old.
+        """
+        values = self._reader.read(topic, message)
+        self._said[topic] = message.name
+        columns = [self._where[name] for name in values]
+        carrying = bool(self._carries[columns].any())
+        stamp_ns = time_to_ns(message.header.stamp)
+        if carrying and not stamp_ns:
+            raise SpecError("joint state has no stamp (0): set header.stamp in its driver")
+        self._positions[columns] = list(values.values())
+        self._stamps_ns[columns] = now.steady(stamp_ns)
+        self._seen_ns[columns], self._known[columns] = now.steady_ns, True
+        if not carrying and values:
+            return None
+        self._check(now)
+        return self._positions.copy(), int(self._stamps_ns[self._carries].min())
+
+    def oldest(self) -> str:
+        """Name the joint of an arm whose state is the oldest."""
+        stamps = np.where(self._carries, self._stamps_ns, np.iinfo(np.int64).max)
+        return self._names[int(np.argmin(stamps))]
+
+    def _check(self, now: Moment) -> None:
+        missing = [name for name, known in zip(self._names, self._known) if not known]
+        if missing:
+            raise SpecError(self._lacks(missing))
+        ages_ns = np.where(self._carries, 0, now.steady_ns - self._seen_ns)
+        worst = int(np.argmax(ages_ns))
+        if ages_ns[worst] > self._age_max_ns:
+            raise SpecError(
+                f"{self._names[worst]} state on {', '.join(self._topics[self._names[worst]])} is "
+                f"{ages_ns[worst] / NS:.1f} s old (parameter gripper_age_max)"
+            )
+
+    def _lacks(self, missing: list[str]) -> str:
+        topics = dict.fromkeys(t for name in missing for t in self._topics[name])
+        silent = [topic for topic in topics if topic not in self._said]
+        if silent:
+            return f"no state of {', '.join(missing)} yet on {', '.join(silent)}"
+        named = "; ".join(
+            f"{topic} names {', '.join(self._said[topic]) or 'nothing'}" for topic in topics
+        )
+        return f"joint states lack {', '.join(missing)}: {named} (published in the YAML)"

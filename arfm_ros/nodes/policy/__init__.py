@@ -1,0 +1,1 @@
+"""What the policy's node is made of."""

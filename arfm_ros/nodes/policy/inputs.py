@@ -1,0 +1,244 @@
+"""What the policy node listens to: serialized messages, kept by stamp until they are wanted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import JointState
+
+from arfm_ros.core.errors import ConfigError, SpecError
+from arfm_ros.core.safety.limits import F64
+from arfm_ros.core.values.data import Observation
+from arfm_ros.core.values.history import History
+from arfm_ros.core.values.senses import PictureWatch, Size, Stillness
+from arfm_ros.core.values.spec import PolicySpec
+from arfm_ros.core.values.sync import Input, Missing, Synced, Synchronizer
+from arfm_ros.nodes.ros import topics
+from arfm_ros.nodes.ros.axis_reader import AxisReader
+from arfm_ros.wire.cdr import header_stamp_ns as stamp_of
+from arfm_ros.wire.images import decode
+
+NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A serialized message and when it was received."""
+
+    cdr: bytes
+    received_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """Which topics feed the policy and what is asked of them."""
+
+    cameras: Mapping[str, topics.Topic]  # camera name -> topic
+    states: tuple[str, ...]  # names of JointState topics
+    reader: AxisReader  # what they say about the robot
+    compressed: bool = False
+    tolerance_ns: int = 40_000_000
+    max_age_ns: int = 300_000_000
+    min_camera_hz: float = 0.0
+    min_state_hz: float = 0.0
+    limit_tolerance: float = 0.05  # share of an axis' range that a state may be beyond it
+    sizes: Mapping[str, Size] = field(default_factory=dict)  # camera name -> height, width
+    stillness: Stillness = Stillness()
+
+    def inputs(self) -> list[Input]:
+        """List the inputs that have to come together."""
+        slow, knob = self.min_camera_hz, "min_camera_hz"
+        cameras = [Input(name, f"camera {name}", slow, knob) for name in self.cameras]
+        slow, knob = self.min_state_hz, "min_state_hz"
+        return cameras + [Input(name, name, slow, knob) for name in self.states]
+
+
+def camera_topics(entries: tuple[str, ...], compressed: bool) -> dict[str, topics.Topic]:
+    """Read `name` or `name=topic` entries. Raises `ConfigError` for anything else."""
+    row = topics.COMPRESSED_IMAGE if compressed else topics.IMAGE
+    found = {}
+    for entry in entries:
+        name, given, topic = (part.strip() for part in entry.partition("="))
+        if not name or (given and not topic) or name in found:
+            raise ConfigError(
+                f"cameras has entry '{entry}', needs different entries like 'wrist' or "
+                "'wrist=hand_camera/color/image_raw'"
+            )
+        found[name] = row.at(topic) if topic else row.of(camera=name)
+    return found
+
+
+def camera_sizes(entries: tuple[str, ...]) -> dict[str, Size]:
+    """Read `name=WIDTHxHEIGHT` entries. Raises `ConfigError` for anything else."""
+    found = {}
+    for entry in entries:
+        name, _, size = (part.strip() for part in entry.partition("="))
+        width, _, height = size.partition("x")
+        if not name or not (width.isdecimal() and height.isdecimal()) or name in found:
+            raise ConfigError(f"camera_sizes has '{entry}', needs entries like 'wrist=640x480'")
+        found[name] = (int(height), int(width))
+    return found
+
+
+class PolicyInputs:
+    """Subscriptions whose callbacks only keep bytes; thread-safe.
+
+    A camera's message wakes whoever is in `wait`; states come often and wake nobody.
+    """
+
+    def __init__(self, node: Any, wiring: Wiring) -> None:
+        self._clock, self._log = node.get_clock(), node.get_logger()
+        self.wiring = wiring
+        self._sync: Synchronizer[Sample] = Synchronizer(
+            wiring.inputs(), wiring.tolerance_ns, wiring.max_age_ns
+        )
+        self._watch = PictureWatch(wiring.stillness, wiring.sizes)
+        self._arrived = threading.Condition()
+        self._fresh = False
+        rows = {**wiring.cameras, **{s: topics.JOINT_STATES.at(s) for s in wiring.states}}
+        self._subscriptions = [
+            topics.subscription(node, row, self._keep(name), raw=True)
+            for name, row in rows.items()
+        ]
+        self._node = node
+
+    def close(self) -> None:
+        """Stop listening."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions.clear()
+        self.wake()
+
+    def wake(self) -> None:
+        """Let `wait` return."""
+        with self._arrived:
+            self._fresh = True
+            self._arrived.notify_all()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for a camera image that came since the last call."""
+        with self._arrived:
+            fresh = self._fresh or self._arrived.wait(timeout_s)
+            self._fresh = False
+        return fresh
+
+    def newest(self, now_ns: int) -> Synced[Sample] | Missing:
+        """Give the newest set of images and states that belong together."""
+        with self._arrived:
+            return self._sync.latest(now_ns)
+
+    def taken_ns(self, synced: Synced[Sample]) -> int:
+        """Time at which the oldest image of a set was taken."""
+        return min((synced.stamps_ns[n] for n in self.wiring.cameras), default=synced.stamp_ns)
+
+    def interval_ns(self) -> int:
+        """Time between two images of the slowest camera; 0 while unknown."""
+        with self._arrived:
+            slowest = min((self._sync.rate_hz(name) for name in self.wiring.cameras), default=0.0)
+        return int(NS / slowest) if slowest > 0.0 else 0
+
+    def values(self, now_ns: int) -> dict[str, object]:
+        """Give ages and rates for diagnostics."""
+        values: dict[str, object] = {}
+        with self._arrived:
+            for one in self.wiring.inputs():
+                age = self._sync.age_ns(one.name, now_ns)
+                values[f"{one.title}.age_ms"] = "never" if age is None else age / 1e6
+                values[f"{one.title}.rate_hz"] = self._sync.rate_hz(one.name)
+        return values
+
+    def observe(self, synced: Synced[Sample], spec: PolicySpec, instruction: str) -> Observation:
+        """Decode a set, and the earlier ones that the policy also sees; one thread calls it.
+
+        Raises `SpecError` for an image or a state that does not fit the spec, a state beyond its
+        axes' limits, a picture of another size and a camera that is frozen.
+        """
+        earlier = self._earlier(synced, spec.history)
+        seen = [self._decode(one, spec, instruction) for one in (*earlier, synced)]
+        observation = replace(seen[-1], earlier=tuple(seen[:-1]))
+        spec.check(observation)
+        for one in seen:
+            spec.check_limits(one.state, self.wiring.limit_tolerance)
+        self._look(synced, observation, spec)
+        return observation
+
+    def _look(self, synced: Synced[Sample], seen: Observation, spec: PolicySpec) -> None:
+        """Raise `SpecError` for a camera that no longer shows what is there."""
+        joints = seen.state[_joints(spec)]
+        troubles = []
+        for camera in spec.cameras:
+            size = seen.images[camera.name].shape[:2]
+            wanted = (camera.height, camera.width)
+            troubles.append(self._watch.size_trouble(camera.name, (size[0], size[1]), wanted))
+            stamp_ns = synced.stamps_ns[camera.name]
+            # not the message: rclpy leaves padding between its fields as memory had it
+            picture = seen.images[camera.name].tobytes()
+            troubles.append(
+                self._watch.still_trouble(camera.name, stamp_ns, picture, joints)
+            )
+        found = [trouble for trouble in troubles if trouble]
+        if found:
+            raise SpecError("; ".join(found))
+
+    def fit(self, synced: Synced[Sample], spec: PolicySpec, instruction: str) -> bool:
+        """Tell whether a set is one that `observe` takes for a policy."""
+        try:
+            self.observe(synced, spec, instruction)
+        except SpecError:
+            return False
+        return True
+
+    def _earlier(self, synced: Synced[Sample], history: History) -> list[Synced[Sample]]:
+        """Find the sets before `synced`, oldest first; at the start there are fewer."""
+        with self._arrived:
+            self._sync.remember(history.span_ns)
+            wanted = history.earlier_ns(synced.stamp_ns)
+            found = [self._sync.before(synced, stamp_ns) for stamp_ns in wanted]
+        return [one for one in found if one.stamps_ns != synced.stamps_ns]
+
+    def positions(self, synced: Synced[Sample], names: Sequence[str]) -> F64:
+        """Return measured positions [len(names)] of a set; raises `SpecError` for missing ones."""
+        states = {
+            n: deserialize_message(synced.values[n].cdr, JointState) for n in self.wiring.states
+        }
+        return self.wiring.reader.positions(states, names)
+
+    def _decode(self, synced: Synced[Sample], spec: PolicySpec, instruction: str) -> Observation:
+        compressed = self.wiring.compressed
+        images = {n: decode(synced.values[n].cdr, compressed) for n in self.wiring.cameras}
+        return Observation(
+            images=images,
+            state=self.positions(synced, spec.state_names).astype(np.float32),
+            instruction=instruction,
+            stamp_ns=synced.stamp_ns,
+            stamps_ns=synced.stamps_ns,
+        )
+
+    def _keep(self, name: str) -> Callable[[bytes], None]:
+        wakes = name in self.wiring.cameras
+
+        def keep(cdr: bytes) -> None:
+            sample = Sample(cdr, self._clock.now().nanoseconds)
+            try:
+                stamp_ns = stamp_of(cdr)
+            except SpecError:  # no message of this type: as if it had not come
+                return
+            with self._arrived:
+                self._sync.add(name, stamp_ns, sample)
+                if wakes:
+                    self._fresh = True
+                    self._arrived.notify()
+
+        return keep
+
+
+def _joints(spec: PolicySpec) -> list[int]:
+    """Tell which values of the state are joints of the arm: what is commanded, in rad."""
+    commanded = set(spec.action_names)
+    axes = enumerate(spec.state)
+    return [k for k, axis in axes if axis.unit == "rad" and axis.name in commanded]

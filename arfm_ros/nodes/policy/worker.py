@@ -1,0 +1,280 @@
+"""The thread that runs the policy: newest observation wins, a chunk at most every period.
+
+What other threads want of it goes through one queue, which it empties between two inferences, so
+that nothing is lost and nothing changes in the middle of one. Beside that they only read `report`
+and `loaded`, which are replaced whole.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import wait
+from dataclasses import replace
+from functools import partial
+from queue import Empty, SimpleQueue
+
+from arfm_ros.core.chunks.cadence import Cadence
+from arfm_ros.core.chunks.chunking import Chunking
+from arfm_ros.core.errors import Cancelled, EngineError, SpecError
+from arfm_ros.core.values.data import ActionChunk
+from arfm_ros.core.values.sync import Missing, Synced
+from arfm_ros.nodes.policy.inference import Inference, Wish
+from arfm_ros.nodes.policy.inputs import PolicyInputs, Sample
+from arfm_ros.nodes.policy.trial import Trial
+from arfm_ros.nodes.policy.values import Loaded, Pacing, Ports, Report
+from arfm_ros.nodes.ros.background import in_background, one_line
+from arfm_ros.nodes.ros.verdict import Verdict
+
+WAIT_S = 0.1  # how often the thread looks up when no image comes
+STOP_S = 2.0
+
+
+class PolicyWorker:
+    """Encode and sample in one thread until `stop`; what goes wrong is in `report`.
+
+    One other thread gives it orders.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        inputs: PolicyInputs,
+        ports: Ports,
+        pacing: Pacing,
+        in_force: bool = True,
+    ) -> None:
+        self._inputs, self._ports, self.pacing = inputs, ports, pacing
+        self.instruction, self.report = "", Report()
+        self._trial, self._inference = Trial(loaded), Inference(inputs, ports)
+        self._cadence, self._chunking = Cadence(), Chunking(loaded.spec.rtc)
+        self._chunking.in_force = self._in_force = in_force
+        self._orders: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._verdicts: SimpleQueue[Callable[[], None]] = SimpleQueue()  # also during inference
+        self._refusals: SimpleQueue[str] = SimpleQueue()  # why the policy before drives again
+        self._stopping = threading.Event()
+        self._order = 0  # counts what makes the chunk being computed useless
+        self._failing_since_ns = 0  # of the steady clock
+        self._bound_ns: int | None = None  # stamp of the chunk that binds the one being computed
+        self._running = in_background(self._loop, "policy")
+
+    @property
+    def loaded(self) -> Loaded:
+        """What drives now."""
+        return self._trial.loaded
+
+    def instruct(self, instruction: str) -> None:
+        """Use another instruction from the next image on, whatever the period."""
+        if instruction != self.instruction:
+            self.instruction = instruction
+            self._order += 1
+            self._orders.put(self._cadence.hurry)
+
+    def drives(self, in_force: bool) -> None:
+        """Say whether the robot follows the chunks; a takeover cancels the one being computed."""
+        if self._in_force and not in_force:
+            self._order += 1
+        self._in_force = in_force
+        self._orders.put(partial(setattr, self._chunking, "in_force", in_force))
+
+    def swap_to(self, loaded: Loaded) -> None:
+        """Let another policy compute from the next chunk on; the one before it stays at hand."""
+        self._orders.put(partial(self._swap, loaded))
+
+    def judge(self, verdict: Verdict) -> None:
+        """Take the arbiter's word for a chunk; what follows on from a refused one is cancelled."""
+        if not verdict.accepted and verdict.stamp_ns == self._bound_ns:
+            self._order += 1
+        self._verdicts.put(partial(self._judged, verdict))
+
+    def take_refusal(self) -> str:
+        """Say, once, why the policy before is driving again; '' if it is not."""
+        try:
+            return self._refusals.get_nowait()
+        except Empty:
+            return ""
+
+    def stop(self) -> bool:
+        """End the thread and tell whether it ended; nothing is published from now on.
+
+        An inference under way ends after its step, a server's answer is not waited for. A thread
+        that is stuck all the same is left alone: it does not keep the process from ending.
+        """
+        self._stopping.set()
+        self._inputs.wake()
+        self.loaded.policy.hang_up()
+        return bool(wait((self._running,), timeout=STOP_S).done)
+
+    def ended(self) -> bool:
+        """Tell whether the thread gave up; raise the error that killed it, if one did."""
+        if self._running.done():
+            self._running.result()
+        return self.report.gave_up
+
+    def alive(self) -> bool:
+        """Tell whether the thread is still at work."""
+        return not self._running.done()
+
+    def counts(self) -> dict[str, int]:
+        """Give what is counted, for diagnostics."""
+        report = self.report
+        return {
+            "chunks": report.chunks,
+            "failures_in_a_row": report.failures,
+            "cancelled": report.cancelled,
+            "contexts_reused": self._inference.reused,
+            "chunks_refused": report.refused,
+        }
+
+    def latency_values(self) -> dict[str, float]:
+        """Give p50, p99 and max of every stage in ms."""
+        return self._inference.latency_values()
+
+    def _loop(self) -> None:
+        while not self._stopping.is_set():
+            self._inputs.wait(WAIT_S)
+            if not self._stopping.is_set():
+                self._step()
+
+    def _step(self) -> None:
+        self._obey()
+        begin_ns = self._ports.now_ns()
+        synced = self._inputs.newest(begin_ns)
+        trouble = str(synced) if isinstance(synced, Missing) else self._needs_instruction()
+        if trouble:
+            self._tell(waiting_for=trouble)
+        elif isinstance(synced, Synced) and self._is_due(synced, begin_ns):
+            self._attempt(synced, begin_ns)
+
+    def _obey(self) -> None:
+        """Do what was ordered since the last time."""
+        _empty(self._orders)
+        _empty(self._verdicts)
+        chunking = self._chunking
+        if (chunking.delay, chunking.trouble) != (self.report.delay_ticks, self.report.too_late):
+            self._tell(delay_ticks=chunking.delay, too_late=chunking.trouble)
+
+    def _tell(self, **changes: object) -> None:
+        self.report = replace(self.report, **changes)  # type: ignore[arg-type]
+
+    def _needs_instruction(self) -> str:
+        if self.loaded.spec.language.mode == "none" or self.instruction:
+            return ""
+        return "no instruction: publish one on 'instruction' or set default_instruction"
+
+    def _is_due(self, synced: Synced[Sample], now_ns: int) -> bool:
+        if self.pacing.guide and not self._chunking.ready(synced.stamp_ns):
+            return False
+        taken_ns, interval_ns = self._inputs.taken_ns(synced), self._inputs.interval_ns()
+        return self._cadence.due(taken_ns, now_ns, self.pacing.period_ns, interval_ns)
+
+    def _judged(self, verdict: Verdict) -> None:
+        if verdict.accepted:
+            self._chunking.accept(verdict.stamp_ns, verdict.begin_ns, verdict.dt_ns)
+            self._tell(refusal="")
+        elif self._chunking.knows(verdict.stamp_ns):  # not another sender's
+            self._chunking.refuse(verdict.stamp_ns)
+            self._tell(refused=self.report.refused + 1, refusal=verdict.reason or "no reason")
+
+    def _swap(self, loaded: Loaded) -> None:
+        """Take over between two chunks: what the robot is doing goes on binding the next one."""
+        if self._trial.begin(loaded):
+            self._follow()
+
+    def _swap_back(self, reason: str) -> bool:
+        """Give the policy before the wheel again if the new one failed at its first chunks."""
+        if not self._trial.fail():
+            return False
+        self._refusals.put(reason)
+        self._follow()
+        return True
+
+    def _follow(self) -> None:
+        """Let the chunk in force bind the next one, but use no context of another network."""
+        self._chunking.follow(self.loaded.spec)
+        self._inference.forget()
+
+    def _attempt(self, synced: Synced[Sample], begin_ns: int) -> None:
+        order, instruction = self._order, self.instruction  # another one may come meanwhile
+        wish = Wish(instruction, self.report.chunks, begin_ns, self._overtaken(order))
+        try:
+            made = self._inference.run(self.loaded, self.pacing, synced, wish, self._binds)
+        except Cancelled:
+            self._cancelled()
+        except SpecError as error:
+            self._note_input(error, synced, begin_ns)
+        except EngineError as error:
+            self._note_failure(str(error), synced, begin_ns)
+        except Exception as error:  # noqa: BLE001  thread border: a bundle may do anything
+            self._note_failure(one_line(error), synced, begin_ns)
+        else:
+            self._trial.passed()
+            self._send(*made, instruction)
+        self._bound_ns = None
+
+    def _cancelled(self) -> None:
+        self._tell(cancelled=self.report.cancelled + 1)
+
+    def _prefix(self, stamp_ns: int, instruction: str) -> ActionChunk | None:
+        return self._chunking.prefix(stamp_ns, instruction, self.pacing.period_ns)
+
+    def _binds(self, stamp_ns: int, instruction: str) -> ActionChunk | None:
+        """Give what binds the chunk of an observation, and note whose refusal would undo it."""
+        _empty(self._verdicts)
+        prefix, previous = self._prefix(stamp_ns, instruction), self._chunking.previous
+        if prefix is not None and previous is not None:
+            self._bound_ns = previous.stamp_ns
+        return prefix
+
+    def _send(
+        self, chunk: ActionChunk, path: ActionChunk, marks: dict[str, int], instruction: str
+    ) -> None:
+        """Publish a chunk as the path that it is, unless what it follows on from was refused."""
+        _empty(self._verdicts)
+        if self._bound_ns is not None and not self._chunking.knows(self._bound_ns):
+            self._cancelled()
+            return
+        chunks = self.report.chunks + 1
+        self._tell(chunks=chunks, waiting_for="", engine_error="", failures=0)
+        if not self._stopping.is_set():
+            # Noted first: the arbiter may answer before `publish` returns.
+            self._chunking.took_over(chunk, instruction, self._ports.now_ns())
+            self._ports.publish(path)
+            self._ports.describe(chunk, self._inference.note(chunk, marks))
+
+    def _note_input(self, error: SpecError, synced: Synced[Sample], begin_ns: int) -> None:
+        """Wait for other inputs; a policy on trial that alone cannot take these has failed."""
+        before = self._trial.before
+        if before is not None and self._inputs.fit(synced, before.spec, self.instruction):
+            self._swap_back(str(error))
+            self._attempt(synced, begin_ns)
+        else:
+            self._tell(waiting_for=str(error))
+
+    def _note_failure(self, error: str, synced: Synced[Sample], begin_ns: int) -> None:
+        """Go back to the policy before, or count what the engine did and give up at some point."""
+        if self._swap_back(error):
+            self._attempt(synced, begin_ns)  # the same observation: no chunk is missed
+            return
+        failures, now_ns = self.report.failures + 1, time.monotonic_ns()
+        if failures == 1:
+            self._failing_since_ns = now_ns
+        lasted = now_ns - self._failing_since_ns >= self.pacing.patience_ns
+        gave_up = failures >= self.pacing.max_failures and lasted
+        self._tell(engine_error=error, waiting_for="", failures=failures, gave_up=gave_up)
+        if gave_up:
+            self._stopping.set()
+
+    def _overtaken(self, order: int) -> Callable[[], bool]:
+        return lambda: self._order != order or self._stopping.is_set()
+
+
+def _empty(orders: SimpleQueue[Callable[[], None]]) -> None:
+    """Do what was ordered, in that order."""
+    while True:
+        try:
+            order = orders.get_nowait()
+        except Empty:
+            return
+        order()

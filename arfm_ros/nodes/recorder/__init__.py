@@ -1,0 +1,1 @@
+"""What the recorder's node is made of."""

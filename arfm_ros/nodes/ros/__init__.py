@@ -1,0 +1,1 @@
+"""What all nodes share with ROS: topics, parameters, spinning, diagnostics, conversions."""

@@ -1,0 +1,1 @@
+"""What the simulated robot's node is made of."""
