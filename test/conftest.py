@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from arfm_ros.bringup import prepare_environment
 
+HERE = Path(__file__).resolve().parent
+# rigs lie beside the tests that use them, and some tests use what others have
+sys.path[:0] = sorted({str(path.parent) for path in HERE.rglob("*.py")} - set(sys.path))
 prepare_environment()
 for rig in ("arbiter_rig", "client_rig", "sim_rig"):
     pytest.register_assert_rewrite(rig)  # a rig's assertion that fails shows its values

@@ -17,10 +17,10 @@ from arfm_ros.core.values.history import History
 from arfm_ros.core.values.normalize import Affine
 from arfm_ros.core.values.spec import Axis, CameraInput, Language, PolicySpec
 from arfm_ros.engines.inputs import Inputs
-from arfm_ros.export.network import Opened, freeze
 from arfm_ros.export.reference import save_reference
-from arfm_ros.export.vla import write_bundle
-from arfm_ros.export.vla_reference import make_reference
+from arfm_ros.export.vla.model import write_bundle
+from arfm_ros.export.vla.network import Opened, freeze
+from arfm_ros.export.vla.reference import make_reference
 
 torch.set_num_threads(1)
 DT_NS = 50_000_000

@@ -37,7 +37,7 @@ from arfm_ros.core.values.data import ActionChunk, ChunkInfo
 from arfm_ros.core.values.normalize import Affine
 from arfm_ros.core.values.spec import Axis, CameraInput, Language, PolicySpec, Rtc
 from arfm_ros.engines.bundle import bundle_sha256, file_sha256
-from arfm_ros.engines.graph import Runtime
+from arfm_ros.engines.runtimes.graph import Runtime
 from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.ros.convert import (
     diagnostics_to_info,

@@ -28,7 +28,7 @@ TORCH = {"torch", "onnxscript", "onnx"}
 TIME = {"time", "datetime"}
 # Folder -> what nothing in it may import, be it ours ("arfm_ros.nodes") or another's.
 OURS = ("cli", "nodes", "up", "doctor", "study", "learn", "export", "sim", "episodes", "engines")
-OURS += ("bringup", "bench", "faults", "wire")
+OURS += ("bringup", "bench", "faults", "wire", "evaluate")
 FORBIDDEN: dict[str, set[str]] = {
     "core": ROS
     | TORCH
@@ -48,7 +48,10 @@ FORBIDDEN: dict[str, set[str]] = {
     | TIME
     | {f"{PACKAGE}.{n}" for n in (*OURS, "control", "robots") if n != "wire"}
     | {"mujoco", "onnxruntime"},
-    "sim": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export", "cli", "up")},
+    "sim": ROS
+    | TORCH
+    | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export", "cli", "up", "evaluate")},
+    "evaluate": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export", "cli", "up")},
     "learn": ROS | {f"{PACKAGE}.{n}" for n in ("nodes", "cli", "up")},
     "export": ROS | {f"{PACKAGE}.{n}" for n in ("nodes", "cli", "up")},
     "bench": ROS | {f"{PACKAGE}.{n}" for n in ("nodes", "cli", "up")},

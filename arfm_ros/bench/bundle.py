@@ -20,9 +20,9 @@ from arfm_ros.core.errors import BundleError, EngineError
 from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines import Bundle, EnginePolicy, load_bundle, load_policy
 from arfm_ros.engines.bundle import REFERENCE
-from arfm_ros.engines.machine import machine
-from arfm_ros.engines.onnx_engine import graph_threads
-from arfm_ros.engines.replay import load_reference
+from arfm_ros.engines.gate.machine import machine
+from arfm_ros.engines.gate.replay import load_reference
+from arfm_ros.engines.runtimes.onnx_engine import graph_threads
 from arfm_ros.engines.store import GRAPHS
 
 GUIDED_STEP, GUIDED_CHUNK = 3.2, 1.6  # most that following on may cost, over the plain ones

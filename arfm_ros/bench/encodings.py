@@ -20,8 +20,8 @@ from arfm_ros.robots.controllers.registry import make_controller
 from arfm_ros.robots.controllers.values import Trajectory
 from arfm_ros.robots.controllers.whole import ahead_of, part_of
 from arfm_ros.robots.robot import ControllerChoice, Group, RobotAxis
-from arfm_ros.sim.jtc import JtcMessage
-from arfm_ros.sim.jtc_segment import Point
+from arfm_ros.sim.controllers.jtc import JtcMessage
+from arfm_ros.sim.controllers.jtc_segment import Point
 
 TICK_NS = 10_000_000
 ARM = slice(0, fr3.DOF)

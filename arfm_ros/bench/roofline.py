@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from arfm_ros.bench.cost import Cost
-from arfm_ros.engines.onnx_engine import session_options
+from arfm_ros.engines.runtimes.onnx_engine import session_options
 
 SIDES = (256, 512)  # of the square matrices
 READS = (1 << 18, 1 << 28)  # bytes; less is call overhead, more than this lies in no cache

@@ -19,7 +19,7 @@ from arfm_ros.bench.encodings import (
 from arfm_ros.control import fr3
 from arfm_ros.core.chunks.seams import QUANTILE
 from arfm_ros.core.safety.limits import F64
-from arfm_ros.sim.jtc import JtcConfig, JtcCore
+from arfm_ros.sim.controllers.jtc import JtcConfig, JtcCore
 
 UPDATE_NS = 2_000_000  # 500 Hz
 LAG_S = 0.01  # of the arm behind its command, first order

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.engines.trust import Access, host_of, is_loopback, known_hosts, trust_host
+from arfm_ros.engines.server.trust import Access, host_of, is_loopback, known_hosts, trust_host
 
 
 def add_access(parser: argparse.ArgumentParser) -> None:

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from arfm_ros.core.values.statistics import wilson
-from arfm_ros.sim.evaluate import all_seams, smoothness
-from arfm_ros.sim.sweep import Cell, Outcomes, Pair
+from arfm_ros.evaluate.bundles import all_seams, smoothness
+from arfm_ros.evaluate.sweep import Cell, Outcomes, Pair
 
 WIDTH = 100
 

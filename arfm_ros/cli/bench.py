@@ -68,9 +68,9 @@ def _bundle(args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace) -> int:
     """Take training steps of plain flow matching and ARFM in turn."""
-    from arfm_ros.learn.bench import BUSY_TARGET, RATIO_TARGET, measure_steps
-    from arfm_ros.learn.session import Plan
-    from arfm_ros.learn.train import TrainConfig
+    from arfm_ros.learn.loop.bench import BUSY_TARGET, RATIO_TARGET, measure_steps
+    from arfm_ros.learn.loop.session import Plan
+    from arfm_ros.learn.loop.train import TrainConfig
     from arfm_ros.up.bench import at_least, at_most, show_lines
     from arfm_ros.up.report import save
 
@@ -101,9 +101,9 @@ def _train(args: argparse.Namespace) -> int:
 
 def _demonstrations(out: Path) -> tuple[Path, ...]:
     """Have the scripted experts show something, failures among it."""
-    from arfm_ros.sim.batch import Batch, record_batch
-    from arfm_ros.sim.demos import DemoOptions
-    from arfm_ros.sim.quality import quality
+    from arfm_ros.sim.expert.quality import quality
+    from arfm_ros.sim.record.batch import Batch, record_batch
+    from arfm_ros.sim.record.demos import DemoOptions
 
     for task, count in EXPERTS.items():
         batch = Batch((task,), count, 0, out, "demo_{task}")

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """Replay, keep and print the differences; 1 if they are too large."""
     from arfm_ros.bringup import find_bundle
     from arfm_ros.engines import EnginePolicy, load_bundle, load_policy
-    from arfm_ros.engines.proof import proof_path, prove
+    from arfm_ros.engines.gate.proof import proof_path, prove
 
     folder = find_bundle(args.bundle)
     bundle = load_bundle(folder)
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _ask(bundle: Bundle, args: argparse.Namespace) -> int:
     """Ask a policy's server for one chunk; there is nothing to compare it with."""
-    from arfm_ros.engines.remote import open_remote, probe
+    from arfm_ros.engines.server.remote import open_remote, probe
 
     uri = str((bundle.remote or {}).get("uri"))
     policy = open_remote(bundle, access=granted(args, uri))

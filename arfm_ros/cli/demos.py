@@ -32,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Record the episodes and print the success rate of each task."""
-    from arfm_ros.sim.batch import Batch, note_command, record_batch
-    from arfm_ros.sim.demos import DEFAULT_ROBOT, DemoOptions
-    from arfm_ros.sim.quality import quality
+    from arfm_ros.sim.expert.quality import quality
+    from arfm_ros.sim.record.batch import Batch, note_command, record_batch
+    from arfm_ros.sim.record.demos import DEFAULT_ROBOT, DemoOptions
 
     options = DemoOptions(
         quality=quality(args.quality),

@@ -109,7 +109,7 @@ def _export_run(args: argparse.Namespace) -> None:
     else:
         import torch
 
-        from arfm_ros.export.vla import export_vla
+        from arfm_ros.export.vla.model import export_vla
 
         torch.set_num_threads(1)  # tracing is Python; on shared cores more threads only wait
         parity = export_vla(args.source, args.interface, args.out, name, args.rtc)

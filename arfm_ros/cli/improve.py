@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
 def choose_knobs(args: argparse.Namespace) -> None:
     """Set the knobs of ARFM that nobody gave to what success or failure as reward needs."""
-    from arfm_ros.learn.arfm import FOR_SUCCESS
+    from arfm_ros.learn.objectives.arfm import FOR_SUCCESS
 
     for flag, (objective, field, _) in KNOBS.items():
         name = flag.removeprefix("--").replace("-", "_")

@@ -11,8 +11,8 @@ from arfm_ros.cli._recorded import add_robot, camera, recorded_robot
 from arfm_ros.cli._words import rebuild
 
 if TYPE_CHECKING:
-    from arfm_ros.learn.rl_signal import SignalConfig
-    from arfm_ros.learn.train import TrainConfig
+    from arfm_ros.learn.loop.train import TrainConfig
+    from arfm_ros.learn.signals.rl_signal import SignalConfig
 
 HELP = "train a flow-matching policy on recorded or simulated episodes"
 EXTRAS = ("train",)
@@ -137,7 +137,7 @@ def _add_objective(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load the episodes, train, leave checkpoint.pt in the run folder."""
-    from arfm_ros.learn import session
+    from arfm_ros.learn.loop import session
 
     _check_eyes(args)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -169,7 +169,7 @@ def _check_eyes(args: argparse.Namespace) -> None:
 def new_policy(args: argparse.Namespace) -> dict[str, Any]:
     """Collect what describes a policy that has none before it."""
     from arfm_ros.core.errors import ConfigError
-    from arfm_ros.learn.model import ModelConfig
+    from arfm_ros.learn.model.network import ModelConfig
 
     own = ("camera", "dt", "urdf", "statistics", "actions")
     names = [name for name in own if getattr(args, name) is not None]
@@ -202,10 +202,10 @@ def command(args: argparse.Namespace) -> str:
 
 def train_config(args: argparse.Namespace) -> TrainConfig:
     """Make the configuration of a training run. Raises `ConfigError` for what does not fit."""
-    from arfm_ros.learn.augment import AugmentConfig
-    from arfm_ros.learn.flow_loss import FlowConfig
-    from arfm_ros.learn.objective import make_objective
-    from arfm_ros.learn.train import TrainConfig
+    from arfm_ros.learn.data.augment import AugmentConfig
+    from arfm_ros.learn.loop.train import TrainConfig
+    from arfm_ros.learn.objectives.flow_loss import FlowConfig
+    from arfm_ros.learn.objectives.objective import make_objective
 
     options: dict[str, Any] = {
         name: getattr(args, name)
@@ -246,7 +246,7 @@ def _knobs(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _signal_config(args: argparse.Namespace) -> SignalConfig:
-    from arfm_ros.learn.rl_signal import Reward, SignalConfig, parse_reward
+    from arfm_ros.learn.signals.rl_signal import Reward, SignalConfig, parse_reward
 
     reward = parse_reward(args.reward) if args.reward else Reward()
     return SignalConfig(reward, not args.raw_signal, args.group or "observation")

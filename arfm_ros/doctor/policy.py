@@ -12,8 +12,8 @@ def check_policy(policy: str) -> Finding:
     name, get_another = "policy", "get the bundle again, or give --policy FOLDER"
     try:
         from arfm_ros.engines import load_bundle, load_policy
-        from arfm_ros.engines.remote import RemotePolicy, probe
-        from arfm_ros.engines.replay import load_reference, replay
+        from arfm_ros.engines.gate.replay import load_reference, replay
+        from arfm_ros.engines.server.remote import RemotePolicy, probe
     except ImportError as error:
         fix = "remove .venv and run ./arfm doctor again"
         return Finding(name, FAIL, f"the engine does not load: {error}", fix)

@@ -11,13 +11,13 @@ from pathlib import Path
 from arfm_ros.core.errors import BundleError, EngineError
 from arfm_ros.core.solvers.flow import Clock
 from arfm_ros.engines.bundle import Bundle, load_bundle
-from arfm_ros.engines.graph import ENGINES, PRECISIONS, Graphs, Runtime
 from arfm_ros.engines.inputs import Inputs
-from arfm_ros.engines.onnx_engine import open_onnx
 from arfm_ros.engines.policy import EnginePolicy
-from arfm_ros.engines.remote import RemotePolicy, open_remote
+from arfm_ros.engines.runtimes.graph import ENGINES, PRECISIONS, Graphs, Runtime
+from arfm_ros.engines.runtimes.onnx_engine import open_onnx
+from arfm_ros.engines.runtimes.tensorrt_engine import open_tensorrt
+from arfm_ros.engines.server.remote import RemotePolicy, open_remote
 from arfm_ros.engines.store import find_build
-from arfm_ros.engines.tensorrt_engine import open_tensorrt
 
 TORCH = "arfm_ros.export.torch_engine"  # by name only: what runs on a robot imports no torch
 DEFAULT = ("default",)

@@ -16,8 +16,8 @@ from arfm_ros.core.solvers.sampling import make_solver
 from arfm_ros.core.solvers.solver import Field, solve
 from arfm_ros.core.values.data import F32, ActionChunk, ChunkInfo, Context, Observation
 from arfm_ros.core.values.spec import PolicySpec
-from arfm_ros.engines.graph import Array, Graph, Graphs, Runtime
 from arfm_ros.engines.inputs import Inputs
+from arfm_ros.engines.runtimes.graph import Array, Graph, Graphs, Runtime
 
 
 class EnginePolicy:

@@ -12,7 +12,7 @@ from typing import Any
 from arfm_ros.core.errors import BundleError, SpecError
 from arfm_ros.core.values.strict import integer, record, rows, table, text
 from arfm_ros.engines.bundle import Bundle, file_sha256, read_json
-from arfm_ros.engines.cuda import Gpu
+from arfm_ros.engines.runtimes.cuda import Gpu
 
 FOLDER, MANIFEST = "engines", "engine.json"
 GRAPHS = ("prefix", "step", "step_rtc")

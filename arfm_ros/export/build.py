@@ -11,11 +11,11 @@ from typing import Any
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.engines.bundle import Bundle, load_bundle
-from arfm_ros.engines.cuda import Device, find_gpu
-from arfm_ros.engines.machine import machine
+from arfm_ros.engines.gate.machine import machine
+from arfm_ros.engines.runtimes.cuda import Device, find_gpu
+from arfm_ros.engines.runtimes.tensorrt_engine import tensorrt_module
 from arfm_ros.engines.store import FOLDER, GRAPHS, Target, write_manifest
-from arfm_ros.engines.tensorrt_engine import tensorrt_module
-from arfm_ros.export.precision import convert
+from arfm_ros.export.graphs.precision import convert
 from arfm_ros.export.tensorrt import build, check_capabilities
 
 RTX_GPUS = (86, 89, 120)  # RTX 30, 40 and 50: what is built for where no GPU says otherwise

@@ -24,22 +24,22 @@ from arfm_ros.engines.bundle import (
     file_sha256,
     load_bundle,
 )
-from arfm_ros.engines.freeze import guidance_report
+from arfm_ros.engines.gate.freeze import guidance_report
+from arfm_ros.engines.gate.proof import proof
+from arfm_ros.engines.gate.replay import Parity, replay
 from arfm_ros.engines.load import load_policy
-from arfm_ros.engines.proof import proof
-from arfm_ros.engines.replay import Parity, replay
 from arfm_ros.export.card import write_card
-from arfm_ros.export.onnx import OPSET, export_graphs
+from arfm_ros.export.graphs.onnx import OPSET, export_graphs
+from arfm_ros.export.graphs.rtc import export_guided_step, export_prefix_step
+from arfm_ros.export.graphs.weights import share_weights
 from arfm_ros.export.reference import make_reference, save_reference
-from arfm_ros.export.rtc import export_guided_step, export_prefix_step
 from arfm_ros.export.timing import measure
-from arfm_ros.export.weights import share_weights
-from arfm_ros.learn.checkpoint import Checkpoint, build_policy, load_checkpoint, stage
-from arfm_ros.learn.dataset import split_episodes
-from arfm_ros.learn.frames import Frames, open_frames
-from arfm_ros.learn.from_bundle import sizes_to_json
-from arfm_ros.learn.session import frames_config
-from arfm_ros.learn.validate import pick_rows
+from arfm_ros.learn.data.dataset import split_episodes
+from arfm_ros.learn.data.frames import Frames, open_frames
+from arfm_ros.learn.loop.checkpoint import Checkpoint, build_policy, load_checkpoint, stage
+from arfm_ros.learn.loop.session import frames_config
+from arfm_ros.learn.loop.validate import pick_rows
+from arfm_ros.learn.model.from_bundle import sizes_to_json
 
 OBSERVATIONS = 8
 

@@ -12,10 +12,10 @@ from arfm_ros.core.chunks.rtc import CLIP, Guidance, soft_mask
 from arfm_ros.core.solvers.flow import integrate
 from arfm_ros.core.values.data import F32
 from arfm_ros.core.values.spec import PolicySpec
-from arfm_ros.engines.replay import GuidedReference, Reference
-from arfm_ros.export.rtc import follow_on
-from arfm_ros.learn.frames import Frames
-from arfm_ros.learn.model import EncodedContext, FlowPolicy, to_float
+from arfm_ros.engines.gate.replay import GuidedReference, Reference
+from arfm_ros.export.graphs.rtc import follow_on
+from arfm_ros.learn.data.frames import Frames
+from arfm_ros.learn.model.network import EncodedContext, FlowPolicy, to_float
 
 
 @torch.no_grad()

@@ -8,10 +8,10 @@ from pathlib import Path
 from arfm_ros.core.errors import BundleError, ConfigError
 from arfm_ros.core.values.spec import CameraInput, PolicySpec
 from arfm_ros.engines.bundle import POLICY
-from arfm_ros.engines.remote import RemotePolicy
-from arfm_ros.engines.server import Server
-from arfm_ros.engines.trust import NOTHING, Access, require_trust
-from arfm_ros.export.interface import Interface, read_interface
+from arfm_ros.engines.server.address import Server
+from arfm_ros.engines.server.remote import RemotePolicy
+from arfm_ros.engines.server.trust import NOTHING, Access, require_trust
+from arfm_ros.export.vla.interface import Interface, read_interface
 
 KIND = "remote:"
 

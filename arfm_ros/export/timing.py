@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from arfm_ros.core.values.spec import PolicySpec
+from arfm_ros.engines.gate.replay import Reference
 from arfm_ros.engines.policy import EnginePolicy
-from arfm_ros.engines.replay import Reference
-from arfm_ros.learn.model import FlowPolicy, sample, to_float
+from arfm_ros.learn.model.network import FlowPolicy, sample, to_float
 
 REPEATS = 40
 BLOCK, COLD = 10, 3  # calls in a row that count, and those before them that do not

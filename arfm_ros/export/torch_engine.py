@@ -18,18 +18,18 @@ from torch import Tensor, nn
 from arfm_ros.core.errors import BundleError, ConfigError, EngineError
 from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines.bundle import Bundle
-from arfm_ros.engines.cuda import Device
-from arfm_ros.engines.graph import Array, Graphs, Run, Runtime, check_input
-from arfm_ros.export.onnx import PrefixGraph, StepGraph, example_inputs
-from arfm_ros.export.rtc import (
+from arfm_ros.engines.runtimes.cuda import Device
+from arfm_ros.engines.runtimes.graph import Array, Graphs, Run, Runtime, check_input
+from arfm_ros.export.graphs.onnx import PrefixGraph, StepGraph, example_inputs
+from arfm_ros.export.graphs.rtc import (
     GUIDED_INPUTS,
     PREFIX_INPUTS,
     PrefixStepGraph,
     trace_guided_step,
 )
-from arfm_ros.learn.checkpoint import build_policy
-from arfm_ros.learn.from_bundle import bundle_checkpoint
-from arfm_ros.learn.model import EncodedContext, FlowPolicy
+from arfm_ros.learn.loop.checkpoint import build_policy
+from arfm_ros.learn.model.from_bundle import bundle_checkpoint
+from arfm_ros.learn.model.network import EncodedContext, FlowPolicy
 
 DEVICES = ("cuda", "cpu")
 WARM_UP = 3  # runs before the capture: libraries choose their kernels and take their memory

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.learn.train import TrainConfig
+from arfm_ros.learn.loop.train import TrainConfig
 from arfm_ros.sim.tasks import make_task
 
 EPISODES, TRAIN, BUNDLE, RESULTS, ACTIVE = "episodes", "train", "bundle", "evaluate", "active"

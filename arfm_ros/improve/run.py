@@ -9,12 +9,12 @@ from typing import Any
 
 from arfm_ros.core.errors import BundleError
 from arfm_ros.engines import load_bundle, load_policy
-from arfm_ros.engines.replay import load_reference, replay
+from arfm_ros.engines.gate.replay import load_reference, replay
 from arfm_ros.improve.activation import activate, check_link
 from arfm_ros.improve.journal import Journal
 from arfm_ros.improve.plan import ACTIVE, Plan
 from arfm_ros.improve.steps import STEPS, Result, Round
-from arfm_ros.learn.from_bundle import bundle_checkpoint
+from arfm_ros.learn.model.from_bundle import bundle_checkpoint
 
 Say = Callable[[str], None]
 

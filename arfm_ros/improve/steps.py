@@ -16,20 +16,20 @@ from arfm_ros.core.errors import BundleError
 from arfm_ros.core.values.statistics import wilson
 from arfm_ros.engines import Bundle, load_bundle, load_policy
 from arfm_ros.engines.bundle import POLICY
-from arfm_ros.engines.replay import load_reference, replay
+from arfm_ros.engines.gate.replay import load_reference, replay
+from arfm_ros.evaluate.bundles import evaluate as run_episodes
+from arfm_ros.evaluate.driver import DriverConfig
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.export.card import write_card
 from arfm_ros.improve.activation import activate
 from arfm_ros.improve.plan import ACTIVE, BUNDLE, EPISODES, RESULTS, TRAIN, Plan
 from arfm_ros.improve.survey import counts, survey
 from arfm_ros.improve.verdict import judge
-from arfm_ros.learn import session
-from arfm_ros.learn.checkpoint import NAME as CHECKPOINT
-from arfm_ros.learn.frames import find_episodes
-from arfm_ros.sim.batch import Batch, note_command, record_batch
-from arfm_ros.sim.collect import CollectOptions
-from arfm_ros.sim.driver import DriverConfig
-from arfm_ros.sim.evaluate import evaluate as run_episodes
+from arfm_ros.learn.data.frames import find_episodes
+from arfm_ros.learn.loop import session
+from arfm_ros.learn.loop.checkpoint import NAME as CHECKPOINT
+from arfm_ros.sim.record.batch import Batch, note_command, record_batch
+from arfm_ros.sim.record.collect import CollectOptions
 
 Result = dict[str, Any]
 LABELS = "labels.json"

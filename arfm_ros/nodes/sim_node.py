@@ -31,12 +31,12 @@ from arfm_ros.nodes.sim.inputs import inputs_of
 from arfm_ros.nodes.sim.outputs import ClockOutput, outputs_of, to_stamp
 from arfm_ros.nodes.sim.params import SimParams, cameras_of
 from arfm_ros.robots.description import load_robot
-from arfm_ros.sim.crisp import CONTROLLERS
+from arfm_ros.sim.controllers.crisp import CONTROLLERS
 from arfm_ros.sim.pace import ClockOffset, Divider, Pace
-from arfm_ros.sim.render import SceneState
 from arfm_ros.sim.tasks import tasks_of
 from arfm_ros.sim.timeline import Instant, Send, Timeline
 from arfm_ros.sim.trial import Trial
+from arfm_ros.sim.view.render import SceneState
 from arfm_ros.sim.world import STEP_NS, World
 
 # Physics runs at 1 kHz in pairs of steps: half the wake-ups, and commands still apply within 2 ms.

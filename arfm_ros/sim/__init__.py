@@ -1,5 +1,5 @@
 """The embedded robot: physics, cameras and tasks, without ROS."""
 
-from arfm_ros.sim.gl import choose_gl
+from arfm_ros.sim.view.gl import choose_gl
 
 choose_gl()  # every module of this package imports MuJoCo, which reads the choice only once

@@ -24,7 +24,7 @@ from arfm_ros.sim.arms.arm import Arm, arms_of, fr3_arm
 from arfm_ros.sim.arms.arms import Arms
 from arfm_ros.sim.arms.build import body_name, build_model
 from arfm_ros.sim.arms.plan import plan_of
-from arfm_ros.sim.jtc import JtcMessage
+from arfm_ros.sim.controllers.jtc import JtcMessage
 from arfm_ros.sim.robot import GroupState, RobotState, finite
 from arfm_ros.sim.robot import Robot as Fr3
 from arfm_ros.sim.scene import CAMERAS, OBJECTS, Objects, load_model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arfm_ros.learn.model import ModelConfig
+from arfm_ros.learn.model.network import ModelConfig
 
 OBJECTS = (
     "cube_x", "cube_y", "cube_z", "cube_yaw", "puck_x", "puck_y", "puck_z",

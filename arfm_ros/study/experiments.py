@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.learn.arfm import FOR_SUCCESS
+from arfm_ros.learn.objectives.arfm import FOR_SUCCESS
 
 TASKS = ("reach", "lift", "push", "place")
 QUALITIES = ("good", "poor")  # of the demonstrations, equal shares: `sim/quality.py`

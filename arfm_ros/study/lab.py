@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.learn.checkpoint import NAME, Checkpoint, load_checkpoint
-from arfm_ros.learn.dataset import AugmentConfig
-from arfm_ros.learn.flow_loss import FlowConfig
-from arfm_ros.learn.frames import load_frames
-from arfm_ros.learn.model import ModelConfig
-from arfm_ros.learn.objective import make_objective
-from arfm_ros.learn.rl_signal import Reward, SignalConfig
-from arfm_ros.learn.session import Plan, frames_config, start
-from arfm_ros.learn.train import TrainConfig
-from arfm_ros.sim.batch import Batch, note_command, record_batch
-from arfm_ros.sim.demos import DemoOptions
-from arfm_ros.sim.quality import quality
+from arfm_ros.learn.data.dataset import AugmentConfig
+from arfm_ros.learn.data.frames import load_frames
+from arfm_ros.learn.loop.checkpoint import NAME, Checkpoint, load_checkpoint
+from arfm_ros.learn.loop.session import Plan, frames_config, start
+from arfm_ros.learn.loop.train import TrainConfig
+from arfm_ros.learn.model.network import ModelConfig
+from arfm_ros.learn.objectives.flow_loss import FlowConfig
+from arfm_ros.learn.objectives.objective import make_objective
+from arfm_ros.learn.signals.rl_signal import Reward, SignalConfig
+from arfm_ros.sim.expert.quality import quality
+from arfm_ros.sim.record.batch import Batch, note_command, record_batch
+from arfm_ros.sim.record.demos import DemoOptions
 from arfm_ros.study.blind import BLIND
 from arfm_ros.study.experiments import PLAIN, POOL, QUALITIES, REPLAYED, Row, Sizes, Stage
 

@@ -14,7 +14,7 @@ import psutil
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.safety.smoothness import mean_of
 from arfm_ros.core.values.statistics import wilson
-from arfm_ros.engines.machine import processor
+from arfm_ros.engines.gate.machine import processor
 from arfm_ros.up.readings import CommandStep, Readings
 from arfm_ros.up.supervisor import Watched
 

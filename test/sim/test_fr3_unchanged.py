@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from arfm_ros.episodes.windows import read_episode
-from arfm_ros.sim.demos import Demonstrator, DemoOptions
+from arfm_ros.sim.record.demos import Demonstrator, DemoOptions
 
 NAMES = (*(f"fr3_joint{i}" for i in range(1, 8)), "gripper")
 STEP_NS = 50_000_000

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.sim.jtc import F64, JtcConfig, JtcCore, JtcMessage
-from arfm_ros.sim.jtc_segment import Point, segment_between
+from arfm_ros.sim.controllers.jtc import F64, JtcConfig, JtcCore, JtcMessage
+from arfm_ros.sim.controllers.jtc_segment import Point, segment_between
 
 MS = 1_000_000
 T0 = 1_000_000 * MS

@@ -14,10 +14,10 @@ from arfm_ros.core.errors import ArfmError, BundleError, SpecError
 from arfm_ros.core.values.data import Policy
 from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines import EnginePolicy, load_bundle, load_policy
-from arfm_ros.engines.proof import require_pass
-from arfm_ros.engines.remote import RemotePolicy, open_remote
-from arfm_ros.engines.trial import Engine, require_proof
-from arfm_ros.engines.trust import Access
+from arfm_ros.engines.gate.proof import require_pass
+from arfm_ros.engines.gate.trial import Engine, require_proof
+from arfm_ros.engines.server.remote import RemotePolicy, open_remote
+from arfm_ros.engines.server.trust import Access
 from arfm_ros.nodes.policy.inputs import camera_topics
 from arfm_ros.nodes.policy.params import PolicyParams
 from arfm_ros.nodes.policy.values import Loaded

@@ -10,7 +10,7 @@ from arfm_ros.core.chunks.reuse import Sameness
 from arfm_ros.core.values.data import ActionChunk
 from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines import Bundle, EnginePolicy
-from arfm_ros.engines.remote import RemotePolicy
+from arfm_ros.engines.server.remote import RemotePolicy
 
 
 @dataclass(frozen=True, slots=True, eq=False)

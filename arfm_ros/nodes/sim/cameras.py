@@ -28,9 +28,9 @@ from std_msgs.msg import Header
 from arfm_ros.core.errors import ArfmError, ConfigError
 from arfm_ros.nodes.ros.real_time import ordinary_priority
 from arfm_ros.nodes.ros.topics import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, publisher
-from arfm_ros.sim.render import Intrinsics, Renderer, SceneState, Stage
 from arfm_ros.sim.timeline import Instant, Send, Timeline
-from arfm_ros.sim.viewer import Viewer
+from arfm_ros.sim.view.render import Intrinsics, Renderer, SceneState, Stage
+from arfm_ros.sim.view.viewer import Viewer
 
 try:
     import cv2

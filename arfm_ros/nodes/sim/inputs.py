@@ -29,9 +29,9 @@ from arfm_ros.robots.controllers.values import (
     Values,
 )
 from arfm_ros.robots.robot import Group
-from arfm_ros.sim.crisp import CrispController
-from arfm_ros.sim.jtc import JtcMessage
-from arfm_ros.sim.jtc_segment import Point
+from arfm_ros.sim.controllers.crisp import CrispController
+from arfm_ros.sim.controllers.jtc import JtcMessage
+from arfm_ros.sim.controllers.jtc_segment import Point
 from arfm_ros.sim.world import World
 
 NS = 1_000_000_000

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from arfm_ros.nodes.ros.params import knob
-from arfm_ros.sim.crisp import CONTROLLERS, JOINT
+from arfm_ros.sim.controllers.crisp import CONTROLLERS, JOINT
 from arfm_ros.sim.tasks import TASKS
 from arfm_ros.sim.world import World, default_robot, is_fr3
 

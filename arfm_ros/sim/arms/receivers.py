@@ -24,8 +24,8 @@ from arfm_ros.robots.controllers.values import (
 )
 from arfm_ros.robots.robot import Group
 from arfm_ros.sim.arms.drives import PERIOD_S, Drive, ServoDrive
-from arfm_ros.sim.jtc import JtcConfig, JtcCore, JtcMessage
-from arfm_ros.sim.jtc_segment import Point
+from arfm_ros.sim.controllers.jtc import JtcConfig, JtcCore, JtcMessage
+from arfm_ros.sim.controllers.jtc_segment import Point
 from arfm_ros.sim.robot import finite
 
 F64 = NDArray[np.float64]

@@ -17,8 +17,8 @@ from arfm_ros.robots.controllers.values import (
 )
 from arfm_ros.robots.description import load_robot
 from arfm_ros.robots.robot import ControllerChoice, Robot
-from arfm_ros.sim.jtc import JtcMessage
-from arfm_ros.sim.jtc_segment import Point
+from arfm_ros.sim.controllers.jtc import JtcMessage
+from arfm_ros.sim.controllers.jtc_segment import Point
 from arfm_ros.sim.world import World
 
 ARM = str(Path(__file__).parents[2] / "robots" / "made_up_arm" / "arm.yaml")

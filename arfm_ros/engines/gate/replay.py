@@ -1,0 +1,144 @@
+"""The gate: does the policy compute here what it computed where it was trained?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arfm_ros.core.chunks.rtc import Guidance
+from arfm_ros.core.solvers.flow import Velocity
+from arfm_ros.core.solvers.sampling import make_solver
+from arfm_ros.core.solvers.solver import Field, solve
+from arfm_ros.core.values.data import F32, Context, Policy
+from arfm_ros.core.values.spec import PolicySpec
+from arfm_ros.engines.gate.reference import GuidedReference, Reference, load_reference
+from arfm_ros.engines.runtimes.graph import Runtime
+
+__all__ = ["GuidedReference", "Reference", "load_reference", "replay"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The largest differences that pass; normalised units but for the joints."""
+
+    step: float  # also of a guided step
+    chunk: float
+    joint_rad: float
+    cosine: float  # the smallest that passes
+
+
+# fp16 and bf16: 3 to 9 times what docs/engines.md measured, for networks that are deeper
+LIMITS = {
+    "fp32": Limits(step=1e-5, chunk=1e-5, joint_rad=1e-5, cosine=0.99999),
+    "fp16": Limits(step=2e-2, chunk=5e-3, joint_rad=1e-3, cosine=0.9999),
+    "bf16": Limits(step=3e-1, chunk=5e-2, joint_rad=1e-2, cosine=0.999),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """Largest differences to the reference, in normalised units."""
+
+    passed: bool
+    max_step_error: float  # |v - v_reference| of the step graph at the reference's x_t
+    max_chunk_error: float  # |x_1 - x_1 reference|
+    cosine: float  # the smallest over the observations
+    max_action_error: float  # of the chunk in physical units
+    worst_joint: str  # of the actions in rad
+    worst_joint_error_rad: float
+    observations: int
+    limits: Limits
+    step_errors: tuple[float, ...]  # for each step the largest over the observations
+    max_guided_error: float = 0.0  # as max_step_error, over max |v|; 0 without step_rtc
+
+
+class RunnablePolicy(Policy, Protocol):
+    """A policy that also shows what its network gives at each step."""
+
+    spec: PolicySpec
+    runtime: Runtime
+
+    def velocity(self, context: Context) -> Field:
+        """Return v(x, t), or what else the spec's sampler wants of the network."""
+        ...
+
+    def guided_velocity(self, context: Context, given: Guidance) -> Velocity:
+        """Return v(x, t) drawn towards a previous chunk."""
+        ...
+
+
+def replay(policy: RunnablePolicy, reference: Reference) -> Parity:
+    """Run every reference observation and compare each step and the chunk.
+
+    Raises `BundleError` for a reference of another policy, `EngineError` where the engine fails.
+    """
+    reference.check(policy.spec)
+    spec, count, steps = policy.spec, len(reference.state), reference.velocity.shape[1]
+    step, guided = np.zeros((count, steps)), np.zeros((count, steps))
+    chunk, cosine = np.zeros(count), np.ones(count)
+    actions = np.zeros((count, *spec.action_shape))
+    for k in range(count):
+        context = policy.encode(reference.observation(k))
+        field = policy.velocity(context)
+        solver = make_solver(spec.sampler, steps, reference.noise[k])
+        at = (solver.times, reference.trace[k])
+        step[k] = _differences(field, at, reference.velocity[k])
+        guided[k] = _guided_error(policy, context, at, reference, k)
+        x = solve(solver, field, reference.noise[k]).sample
+        wanted = reference.trace[k, -1]
+        chunk[k] = np.abs(x - wanted).max()
+        cosine[k] = np.vdot(x, wanted) / (np.linalg.norm(x) * np.linalg.norm(wanted))
+        found = policy.sample(context, reference.noise[k], steps=steps).actions
+        actions[k] = np.abs(found - reference.chunk[k])
+    joint, joint_rad = _worst_joint(spec, actions.max(axis=(0, 1)))
+    limits = LIMITS[policy.runtime.precision]
+    worst = (max(step.max(), guided.max()), chunk.max(), joint_rad)
+    allowed = (limits.step, limits.chunk, limits.joint_rad)
+    return Parity(
+        passed=bool(np.all(np.less_equal(worst, allowed)) and cosine.min() >= limits.cosine),
+        max_step_error=float(step.max()),
+        max_chunk_error=float(chunk.max()),
+        cosine=float(cosine.min()),
+        max_action_error=float(actions.max()),
+        worst_joint=joint,
+        worst_joint_error_rad=joint_rad,
+        observations=count,
+        limits=limits,
+        step_errors=tuple(float(e) for e in step.max(axis=0)),
+        max_guided_error=float(guided.max()),
+    )
+
+
+def _guided_error(
+    policy: RunnablePolicy,
+    context: Context,
+    at: tuple[Sequence[float], F32],
+    reference: Reference,
+    k: int,
+) -> NDArray[np.float64] | float:
+    """Largest differences [steps] of the guided step, over max |v|; 0 without one."""
+    if policy.spec.rtc.mode == "none" or reference.guided is None:
+        return 0.0
+    wanted, given = reference.guided.velocity[k], reference.guided.guidance(k)
+    scale = max(1.0, float(np.abs(wanted).max()))
+    return _differences(policy.guided_velocity(context, given), at, wanted) / scale
+
+
+def _worst_joint(spec: PolicySpec, errors: NDArray[np.float64]) -> tuple[str, float]:
+    """Name the joint in rad with the largest error [A] and give it; "" where there is none."""
+    joints = [(float(e), a.name) for e, a in zip(errors, spec.action) if a.unit == "rad"]
+    error, name = max(joints, default=(0.0, ""))
+    return name, error
+
+
+def _differences(
+    field: Field, at: tuple[Sequence[float], F32], wanted: F32
+) -> NDArray[np.float64]:
+    """Largest differences to the outputs wanted [steps] `at` the reference's t and x_t."""
+    found = [field(x, t) for t, x in zip(*at)]
+    apart = np.abs(np.stack(found).astype(np.float64) - wanted)
+    return np.asarray(apart.max(axis=(1, 2)))

@@ -1,0 +1,156 @@
+"""Graphs on onnxruntime: on the CPU, or on a GPU by CUDA or by TensorRT."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+from arfm_ros.core.errors import BundleError, EngineError
+from arfm_ros.engines.bundle import Bundle
+from arfm_ros.engines.runtimes.graph import Array, Graphs, Run, Runtime
+from arfm_ros.engines.store import GRAPHS, Build
+
+ERROR = 3  # onnxruntime's log severity: say nothing below
+CACHE = "engines/onnx-tensorrt-cache"
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+# onnxruntime's errors have no common root of their own
+RUNTIME_ERRORS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    ValueError,
+    *(e for e in vars(native).values() if isinstance(e, type) and issubclass(e, Exception)),
+)
+
+
+class OnnxGraph:
+    """A session whose fixed inputs lie on its device (IO binding)."""
+
+    def __init__(self, session: ort.InferenceSession, device: str) -> None:
+        self._session, self._device = session, device
+        self._outputs = [output.name for output in session.get_outputs()]
+
+    def bind(self, fixed: Mapping[str, Array]) -> Run:
+        """Copy `fixed` to the device. Raises `EngineError` for what the graph does not take."""
+        binding = self._session.io_binding()
+        held = {}
+        try:
+            for name, value in fixed.items():
+                held[name] = ort.OrtValue.ortvalue_from_numpy(value, self._device, 0)
+                binding.bind_ortvalue_input(name, held[name])
+        except RUNTIME_ERRORS as error:
+            raise EngineError(f"onnxruntime failed: {error}") from error
+
+        def run(feed: Mapping[str, Array]) -> dict[str, Array]:
+            try:
+                for name, value in feed.items():
+                    binding.bind_cpu_input(name, value)
+                for name in self._outputs:
+                    binding.bind_output(name)
+                self._session.run_with_iobinding(binding)
+                return dict(zip(self._outputs, binding.copy_outputs_to_cpu()))
+            except RUNTIME_ERRORS as error:
+                raise EngineError(f"onnxruntime failed: {error}") from error
+
+        return run
+
+
+def open_onnx(
+    bundle: Bundle, build: Build | None, providers: Sequence[str], threads: int
+) -> tuple[Graphs, Runtime]:
+    """Open the graphs of a bundle, or those `build` made of them, on the first provider that runs.
+
+    `providers` are names of `PROVIDERS` in order of preference. Raises `BundleError` where none
+    runs, or a graph cannot be read.
+    """
+    unknown = [name for name in providers if name not in PROVIDERS]
+    if unknown or not providers:
+        raise BundleError(
+            f"onnxruntime has no provider '{', '.join(unknown)}'; known: {', '.join(PROVIDERS)}"
+        )
+    passed_over: list[str] = []
+    for provider in providers:
+        if PROVIDERS[provider] not in ort.get_available_providers():
+            passed_over.append(f"{provider} is not in this onnxruntime")
+            continue
+        graphs = _open_all(bundle, build, provider, threads)
+        if graphs is None:
+            passed_over.append(f"{provider} does not start on this machine")
+            continue
+        return graphs, _runtime(provider, build, tuple(passed_over))
+    raise BundleError(
+        f"{'; '.join(passed_over)}, and no other provider is named, so that it is required: for a "
+        "GPU install onnxruntime-gpu in place of onnxruntime, or add cpu to the providers"
+    )
+
+
+def _runtime(provider: str, build: Build | None, passed_over: tuple[str, ...]) -> Runtime:
+    built = {} if build is None else {"build": build.path.name, "files": build.sha256}
+    return Runtime(
+        engine="onnx",
+        version=ort.__version__,
+        device=provider,
+        precision="fp32" if build is None else build.precision,
+        passed_over=passed_over,
+        **built,
+    )
+
+
+def _open_all(bundle: Bundle, build: Build | None, provider: str, threads: int) -> Graphs | None:
+    folder = bundle.path if build is None else build.path
+    chosen = _with_options(provider, bundle.path / CACHE)
+    graphs: list[OnnxGraph | None] = []
+    for name in GRAPHS:
+        if name == "step_rtc" and bundle.spec.rtc.mode == "none":
+            graphs.append(None)
+            continue
+        options = session_options(graph_threads(name, threads))
+        session = _open(folder / f"{name}.onnx", options, chosen)
+        if session.get_providers()[0] != PROVIDERS[provider]:
+            return None  # onnxruntime fell back without an error
+        graphs.append(OnnxGraph(session, "cpu" if provider == "cpu" else "cuda"))
+    prefix, step, guided = graphs
+    assert prefix is not None and step is not None
+    return Graphs(prefix, step, guided)
+
+
+def graph_threads(graph: str, threads: int) -> int:
+    """Give the threads of one graph, where `threads` are wanted.
+
+    The step's matrices are too small to share: a second thread costs more than it brings.
+    """
+    return threads if graph == "prefix" else 1
+
+
+def _with_options(provider: str, cache: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Give the provider and those that may take the nodes it leaves; float32 means float32."""
+    cpu: tuple[str, dict[str, Any]] = (PROVIDERS["cpu"], {})
+    cuda: tuple[str, dict[str, Any]] = (PROVIDERS["cuda"], {"use_tf32": "0"})
+    built = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(cache)}
+    tensorrt = (PROVIDERS["tensorrt"], built)
+    return {"cpu": [cpu], "cuda": [cuda, cpu], "tensorrt": [tensorrt, cuda, cpu]}[provider]
+
+
+def session_options(threads: int) -> ort.SessionOptions:
+    """Options for a robot: few threads, which sleep when idle instead of spinning."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = ERROR
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _open(
+    path: Path, options: ort.SessionOptions, providers: Sequence[tuple[str, dict[str, Any]]]
+) -> ort.InferenceSession:
+    try:
+        return ort.InferenceSession(str(path), options, providers=list(providers))
+    except RUNTIME_ERRORS as error:
+        raise BundleError(f"onnxruntime cannot read {path}: {error}") from error

@@ -1,0 +1,96 @@
+"""Many headless episodes of one bundle on several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.progress import track
+
+from arfm_ros.core.chunks.seams import Seams
+from arfm_ros.core.safety.smoothness import Smoothness, mean_of
+from arfm_ros.core.values.statistics import wilson
+from arfm_ros.engines import load_bundle, load_policy
+from arfm_ros.evaluate.driver import DriverConfig
+from arfm_ros.evaluate.results import Results
+from arfm_ros.evaluate.rollout import RolloutResult, Rollouts
+from arfm_ros.workers import worker_pool
+
+_rollouts: Rollouts | None = None
+
+
+def evaluate(
+    bundle: Path,
+    task: str,
+    seeds: Iterable[int],
+    config: DriverConfig,
+    workers: int,
+    out: Path | None = None,
+) -> list[RolloutResult]:
+    """Run one episode per seed and return them in the order of the seeds.
+
+    Episodes are kept in the folder `out` as they end; what is there already is not run again.
+    """
+    wanted = list(seeds)
+    results = _results(bundle, task, config, out)
+    done = {} if results is None else results.read()
+    missing = [seed for seed in wanted if seed not in done]
+    if missing:
+        fresh = _run_all(bundle, [(task, seed) for seed in missing], config, workers)
+        kept = fresh if results is None else results.keep(fresh)
+        done.update((result.seed, result) for result in kept)
+    return [done[seed] for seed in wanted]
+
+
+def summary(results: Sequence[RolloutResult]) -> dict[str, Any]:
+    """Return success with its 95 % Wilson interval, seams, smoothness, and every episode."""
+    good = sum(r.success for r in results)
+    return {
+        "success_rate": good / len(results),
+        "n": len(results),
+        "interval": wilson(good, len(results)),
+        "seams": all_seams(results).as_json(),
+        "smoothness": smoothness(results).as_json(),
+        "episodes": [asdict(r) | {"seams": r.seams.as_json()} for r in results],
+    }
+
+
+def smoothness(results: Sequence[RolloutResult]) -> Smoothness:
+    """Return the mean smoothness of the successful episodes."""
+    return mean_of([r.smooth for r in results if r.success])
+
+
+def all_seams(results: Sequence[RolloutResult]) -> Seams:
+    """Return the seams of all episodes together."""
+    return sum((r.seams for r in results), Seams())
+
+
+def _results(bundle: Path, task: str, config: DriverConfig, out: Path | None) -> Results | None:
+    if out is None:
+        return None
+    sha256 = load_bundle(bundle).sha256
+    told = asdict(config)
+    if not config.robot:  # results that were kept before there was a choice still count
+        del told["robot"]
+    return Results(out, {"bundle_sha256": sha256, "task": task, "config": told})
+
+
+def _run_all(
+    bundle: Path, jobs: list[tuple[str, int]], config: DriverConfig, workers: int
+) -> Iterator[RolloutResult]:
+    with worker_pool(workers, _start, (bundle, config)) as pool:
+        results = pool.imap(_run, jobs)
+        yield from track(results, total=len(jobs), description=jobs[0][0])
+
+
+def _start(bundle: Path, config: DriverConfig) -> None:
+    global _rollouts
+    policy = load_policy(bundle, threads=1)
+    _rollouts = Rollouts(policy, policy.spec, config)
+
+
+def _run(job: tuple[str, int]) -> RolloutResult:
+    assert _rollouts is not None
+    return _rollouts.run(*job)

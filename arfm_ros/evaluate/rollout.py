@@ -1,0 +1,121 @@
+"""Episodes of a policy without ROS, as fast as the machine allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arfm_ros.core.chunks.seams import Seams, Tick, seams_of
+from arfm_ros.core.safety.decision import Decision
+from arfm_ros.core.safety.limits import F64
+from arfm_ros.core.safety.smoothness import Smoothness, smoothness_of
+from arfm_ros.core.values.data import Policy
+from arfm_ros.core.values.spec import PolicySpec
+from arfm_ros.evaluate.driver import MS, TICK_MS, DriverConfig, PolicyDriver
+from arfm_ros.sim.arms.contract import robot_of
+from arfm_ros.sim.tasks import make_task
+from arfm_ros.sim.tasks.task import Task
+from arfm_ros.sim.world import World
+
+HELD_MS = 300
+Watch = Callable[[Task, Decision], None]  # called at every tick, before the physics goes on
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutResult:
+    """How one episode went; `seconds` until success or the time limit."""
+
+    task: str
+    seed: int
+    instruction: str
+    success: bool
+    seconds: float
+    chunks: int
+    step_ratio: float  # largest joint step of a tick over the joint's velocity limit x dt
+    seams: Seams = field(default_factory=Seams)
+    smooth: Smoothness = Smoothness()  # of the arm, up to success or the limit
+
+    @staticmethod
+    def from_json(raw: Mapping[str, Any]) -> RolloutResult:
+        """Make a result of what `dataclasses.asdict` made of one."""
+        seams, smooth = Seams.from_json(raw["seams"]), Smoothness(**raw.get("smooth", {}))
+        return RolloutResult(**{**raw, "seams": seams, "smooth": smooth})
+
+
+class Rollouts:
+    """Runs episodes one after another with one world, one renderer and one policy."""
+
+    def __init__(
+        self, policy: Policy | None, spec: PolicySpec, config: DriverConfig | None = None
+    ) -> None:
+        robot = robot_of(spec.action_names, config.robot if config else "")
+        self.world = World(robot)
+        self.driver = PolicyDriver(policy, spec, self.world, config)
+
+    def close(self) -> None:
+        """Free what the cameras hold."""
+        self.driver.close()
+
+    def run(self, task_name: str, seed: int, watch: Watch | None = None) -> RolloutResult:
+        """Run the episode of `seed`; the same seed gives the same start to every policy."""
+        self.begin(task_name, seed)
+        while (result := self.tick(watch)) is None:
+            pass
+        return result
+
+    def begin(self, task_name: str, seed: int, limit_s: float = float("inf")) -> None:
+        """Start the episode of `seed`; it ends after `limit_s` or the task's own limit."""
+        self._task, self._seed = make_task(task_name), seed
+        self._instruction = self._task.reset(self.world, np.random.default_rng(seed))
+        self.driver.start(self._instruction, seed)
+        self._limit_ns = int(min(limit_s, self._task.time_limit_s) * 1e9)
+        self._held_ms, self._ratio, self._before = 0, 0.0, self.driver.measured()
+        self._ticks: list[Tick | None] = []
+        self._motion: list[tuple[F64, F64, F64]] = []  # joint velocity, tool position, error
+
+    def tick(self, watch: Watch | None = None) -> RolloutResult | None:
+        """Advance the episode by a tick; the result with its last one."""
+        world, decision = self.world, self.driver.act()
+        if watch is not None:
+            watch(self._task, decision)
+        if self.driver.config.seams:
+            self._ticks.append(self.driver.tick_of(decision))
+            self._motion.append(self._moved(decision))
+        if decision.command is not None:
+            self.driver.send(decision)
+            self._ratio = max(self._ratio, self._step_ratio(decision.command))
+            self._before = decision.command
+        world.step(TICK_MS)
+        self._held_ms = self._held_ms + TICK_MS if self._task.success(world) else 0
+        if world.time_ns < self._limit_ns and self._held_ms < HELD_MS:
+            return None
+        return self._result()
+
+    def _result(self) -> RolloutResult:
+        success = self._held_ms >= HELD_MS
+        seconds = (self.world.time_ns / MS - (self._held_ms if success else 0)) / 1000
+        return RolloutResult(
+            self._task.name, self._seed, self._instruction, success, seconds, self.driver.chunks,
+            self._ratio, seams_of(self._ticks, TICK_MS / 1000), self._smoothness(),
+        )  # fmt: skip
+
+    def _moved(self, decision: Decision) -> tuple[F64, F64, F64]:
+        state = self.world.robot_state()
+        command = decision.command
+        asked = state.position if command is None else command[~self.world.openings]
+        return state.velocity, self.world.tool_pose()[0], asked - state.position
+
+    def _smoothness(self) -> Smoothness:
+        if not self._motion:
+            return Smoothness()
+        velocity, tool, error = (np.array(rows) for rows in zip(*self._motion))
+        return smoothness_of(velocity, tool, error, TICK_MS / 1000)
+
+    def _step_ratio(self, command: NDArray[np.float64]) -> float:
+        arms = ~self.world.openings
+        step = np.abs(command - self._before)[arms]
+        return float((step / (self.driver.limits.velocity[arms] * TICK_MS / 1000)).max())

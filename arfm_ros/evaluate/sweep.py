@@ -1,0 +1,145 @@
+"""Evaluations side by side: bundles, ways to join chunks and delays, all on the same starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.values.spec import RTC_MODES
+from arfm_ros.core.values.statistics import Comparison, compare
+from arfm_ros.engines import load_bundle
+from arfm_ros.evaluate.bundles import evaluate, summary
+from arfm_ros.evaluate.driver import DriverConfig
+from arfm_ros.evaluate.rollout import RolloutResult
+from arfm_ros.sim.tasks import make_task
+
+OWN = "bundle"  # mode: chunks follow on as the bundle was exported for
+MODES = (OWN, *RTC_MODES)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to evaluate: every combination, `seeds` episodes of each."""
+
+    bundles: tuple[Path, ...]
+    tasks: tuple[str, ...]
+    modes: tuple[str, ...]  # of MODES
+    delays_ms: tuple[int, ...]
+    seeds: range
+    config: DriverConfig  # its latency and guidance are the cells'
+    workers: int = 2
+    out: Path | None = None  # where finished episodes are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One combination."""
+
+    bundle: Path
+    task: str
+    mode: str
+    delay_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two cells that differ in bundle or mode, and what that did."""
+
+    a: Cell
+    b: Cell
+    comparison: Comparison
+
+
+Outcomes = dict[Cell, list[RolloutResult]]
+
+
+def run_sweep(plan: Plan) -> Outcomes:
+    """Evaluate all cells. Raises `ConfigError` before the first one for what cannot work."""
+    _check(plan)
+    return {cell: _evaluate(plan, cell) for cell in cells(plan)}
+
+
+def cells(plan: Plan) -> Iterator[Cell]:
+    """Yield the combinations; those to be compared with each other stand together."""
+    for task, delay_ms, mode, bundle in product(
+        plan.tasks, plan.delays_ms, plan.modes, plan.bundles
+    ):
+        yield Cell(bundle, task, mode, delay_ms)
+
+
+def pairs(outcomes: Outcomes) -> list[Pair]:
+    """Compare every bundle with the first, and every mode of a bundle with its first mode."""
+    found = []
+    for b in outcomes:
+        peers = [a for a in outcomes if (a.task, a.delay_ms) == (b.task, b.delay_ms)]
+        other_bundle = next(a for a in peers if a.mode == b.mode)
+        other_mode = next(a for a in peers if a.bundle == b.bundle)
+        for a in (other_bundle, other_mode):
+            if a != b:
+                good_a, good_b = ([r.success for r in outcomes[c]] for c in (a, b))
+                found.append(Pair(a, b, compare(good_a, good_b)))
+    return found
+
+
+def report(plan: Plan, outcomes: Outcomes) -> dict[str, Any]:
+    """Return results and comparisons for JSON.
+
+    For one delay and mode it is the summary of the task, `against` holding the other bundle's
+    and `comparison` what they differ by; with several tasks `tasks` maps each to that. Otherwise
+    `cells` and `comparisons` list all.
+    """
+    rows = {cell: _describe(plan, cell) | summary(outcomes[cell]) for cell in outcomes}
+    compared = pairs(outcomes)
+    if len(plan.modes) > 1 or len(plan.delays_ms) > 1:
+        notes = [
+            {"a": _describe(plan, p.a), "b": _describe(plan, p.b)} | asdict(p.comparison)
+            for p in compared
+        ]
+        return {"cells": list(rows.values()), "comparisons": notes}
+    tasks = {cell.task: row for cell, row in rows.items() if cell.bundle == plan.bundles[0]}
+    for pair in compared:
+        tasks[pair.b.task] |= {"against": rows[pair.b], "comparison": asdict(pair.comparison)}
+    return next(iter(tasks.values())) if len(tasks) == 1 else {"tasks": tasks}
+
+
+def _describe(plan: Plan, cell: Cell) -> dict[str, Any]:
+    return {
+        "bundle": str(cell.bundle),
+        "task": cell.task,
+        "rtc": cell.mode,
+        "delay_ms": cell.delay_ms,
+        "action_noise": plan.config.action_noise,
+    }
+
+
+def _evaluate(plan: Plan, cell: Cell) -> list[RolloutResult]:
+    config = replace(plan.config, latency_ms=cell.delay_ms, guide=cell.mode != "none")
+    return evaluate(cell.bundle, cell.task, plan.seeds, config, plan.workers, plan.out)
+
+
+def _check(plan: Plan) -> None:
+    for task in plan.tasks:
+        make_task(task)
+    if not plan.seeds or plan.workers < 1:
+        raise ConfigError(
+            f"--episodes {len(plan.seeds)} and --workers {plan.workers} need to be at least 1"
+        )
+    if plan.config.action_noise < 0:
+        raise ConfigError(f"--action-noise is {plan.config.action_noise:g}, needs 0 or more")
+    for bundle in plan.bundles:
+        able = load_bundle(bundle).spec.rtc.mode
+        _check_modes(plan.modes, bundle, able)
+
+
+def _check_modes(modes: Sequence[str], bundle: Path, able: str) -> None:
+    for mode in modes:
+        if mode not in MODES:
+            raise ConfigError(f"--rtc '{mode}' is none of {', '.join(MODES)}")
+        if mode not in {OWN, "none", able}:
+            raise ConfigError(
+                f"--rtc {mode}: {bundle.name} can do '{able}' only; export it with --rtc {mode}"
+            )

@@ -1,0 +1,129 @@
+"""pi0 as LeRobot has it, split into what the bundle's graphs compute.
+
+Black et al. 2024; LeRobot's port of openpi. Its time runs from 1 (noise) to 0 (action) and its
+velocity is noise - action; here both are turned round, once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from arfm_ros.export.graphs.time_embedding import TimeEmbedding
+from arfm_ros.export.lerobot.family import Family, to_pixels
+from arfm_ros.export.vla.network import PiContext
+
+
+class LeRobotPi0(nn.Module):
+    """The network, in the two parts; images as the camera's bytes, batch 1."""
+
+    context: type[Any] = PiContext
+
+    def __init__(self, policy: Any, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.core, config = policy.model, policy.config
+        self.time = TimeEmbedding(
+            self.core.action_in_proj.out_features, config.min_period, config.max_period
+        )
+        both = self.core.paligemma_with_expert
+        for part in (both.paligemma.model.language_model, both.gemma_expert.model):
+            # in plain operators: the fused one's derivative cannot be exported
+            part.config._attn_implementation = "eager"  # noqa: SLF001
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """Map an image per camera, state [1, S], tokens, mask [1, L] to a context."""
+        *images, state, tokens, mask = inputs
+        room = self.core.config.max_state_dim - state.shape[1]
+        return PiContext(*self.prefix(images, tokens, mask), F.pad(state, (0, room)))
+
+    def prefix(
+        self, images: list[Tensor], tokens: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the keys and values of images and text, and which of the tokens count."""
+        seen = [torch.ones(1, dtype=torch.bool)] * len(images)
+        pixels = [to_pixels(image) for image in images]
+        embedded, attend, order = self.core.embed_prefix(pixels, seen, tokens, mask)
+        _, cache = self.core.paligemma_with_expert.forward(
+            attention_mask=self._masks(pairs(attend, order)),
+            position_ids=attend.long().cumsum(1) - 1,
+            inputs_embeds=[embedded, None],
+            use_cache=True,
+        )
+        keys = torch.stack([layer.keys for layer in cache.layers])
+        values = torch.stack([layer.values for layer in cache.layers])
+        return keys, values, attend.long()
+
+    def velocity(self, x: Tensor, t: Tensor, context: Any) -> Tensor:
+        """Map x [1, H, D] at t [1] to v [1, H, D]."""
+        state = self.core.state_proj(context.position)[:, None]
+        actions = self.core.action_in_proj(x)
+        time = self.time(1 - t)[:, None].expand_as(actions)
+        hidden = F.silu(self.core.action_time_mlp_in(torch.cat([actions, time], dim=2)))
+        mixed = self.core.action_time_mlp_out(hidden)
+        # the state does not look at the actions
+        order = torch.tensor([[1, 1] + [0] * (x.shape[1] - 1)])
+        return self.expert(torch.cat([state, mixed], dim=1), order, None, context)
+
+    def expert(
+        self, suffix: Tensor, order: Tensor, condition: Tensor | None, context: Any
+    ) -> Tensor:
+        """Map the embedded suffix [1, N, d], its last ones the actions, to v [1, H, D]."""
+        from transformers import DynamicCache
+
+        cache = DynamicCache()
+        for layer in range(len(context.keys)):
+            cache.update(context.keys[layer], context.values[layer], layer)
+        length = suffix.shape[1]
+        prefix = context.attend.bool()[:, None].expand(1, length, -1)
+        among = pairs(torch.ones(1, length, dtype=torch.bool), order)
+        outputs, _ = self.core.paligemma_with_expert.forward(
+            attention_mask=self._masks(torch.cat([prefix, among], dim=2)),
+            position_ids=context.attend.sum(1, keepdim=True) + torch.arange(length)[None],
+            past_key_values=cache,
+            inputs_embeds=[None, suffix],
+            use_cache=False,
+            adarms_cond=[None, condition],
+        )
+        return -self.core.action_out_proj(outputs[1][:, -self.core.config.chunk_size :])
+
+    def _masks(self, allowed: Tensor) -> Tensor:
+        return self.core._prepare_attention_masks_4d(allowed)  # noqa: SLF001
+
+    @torch.no_grad()
+    def library_chunk(self, inputs: tuple[Tensor, ...], noise: Tensor, steps: int) -> Tensor:
+        """Compute x_1 [1, H, D] by the library's own `sample_actions`."""
+        *images, state, tokens, mask = inputs
+        room = self.core.config.max_state_dim - state.shape[1]
+        more = (F.pad(state, (0, room)),)
+        return sample(self.core, images, (tokens, mask, *more), noise, steps)
+
+
+def pairs(attend: Tensor, order: Tensor) -> Tensor:
+    """Say [1, N, N] which token looks at which: those that count, of its own block or before.
+
+    A 1 in `order` [1, N] begins a block.
+    """
+    block = order.long().cumsum(1)
+    earlier = block[:, None, :] <= block[:, :, None]
+    return earlier & attend.bool()[:, None, :] & attend.bool()[:, :, None]
+
+
+def sample(
+    core: Any, images: list[Tensor], more: tuple[Tensor, ...], noise: Tensor, steps: int
+) -> Tensor:
+    """Call the library's `sample_actions`."""
+    seen = [torch.ones(1, dtype=torch.bool)] * len(images)
+    pixels = [to_pixels(image) for image in images]
+    return core.sample_actions(pixels, seen, *more, noise=noise, num_steps=steps)
+
+
+FAMILY = Family(
+    where=("lerobot.policies.pi0.modeling_pi0", "PI0Policy"),
+    split=LeRobotPi0,
+    template="{instruction}\n",
+    pad="centre",
+    needs="lerobot.policies.pi_gemma",
+)

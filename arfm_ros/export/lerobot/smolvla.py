@@ -1,0 +1,164 @@
+"""SmolVLA as LeRobot has it, split into what the bundle's graphs compute.
+
+Shukor et al. 2025. Its time runs from 1 (noise) to 0 (action) and its velocity is noise - action;
+here both are turned round, once. The state is the last token of the prefix; the expert's layers
+look by turns at the prefix alone and at the prefix and the actions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from arfm_ros.export.graphs.time_embedding import TimeEmbedding
+from arfm_ros.export.lerobot.family import Family, to_pixels
+from arfm_ros.export.lerobot.pi0 import pairs
+
+
+class SmolVlaContext(NamedTuple):
+    """What the prefix leaves: keys and values of all layers, which tokens count."""
+
+    keys: Tensor  # [layers, 1, L, heads, d]
+    values: Tensor  # [layers, 1, L, heads, d]
+    attend: Tensor  # [1, L], 1 or 0
+
+
+class LeRobotSmolVla(nn.Module):
+    """The network, in the two parts; images as the camera's bytes, batch 1."""
+
+    context: type[Any] = SmolVlaContext
+
+    def __init__(self, policy: Any, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.core, config = policy.model, policy.config
+        both = self.core.vlm_with_expert
+        self.time = TimeEmbedding(both.expert_hidden_size, config.min_period, config.max_period)
+        places = patch_places(both.get_vlm_model().vision_model, size)
+        self.register_buffer("places", places, persistent=False)
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """Map an image per camera, state [1, S], tokens, mask [1, L] to a context."""
+        *images, state, tokens, mask = inputs
+        both = self.core.vlm_with_expert
+        pictures = torch.cat([part for image in images for part in self._picture(image)], dim=1)
+        text = both.embed_language_tokens(tokens)
+        text = text * math.sqrt(text.shape[-1])
+        position = self.core.state_proj(self._pad(state))[:, None]
+        ones = torch.ones(1, pictures.shape[1], dtype=torch.bool)
+        attend = torch.cat([ones, mask, torch.ones(1, 1, dtype=torch.bool)], dim=1)
+        order = torch.zeros_like(attend).long()
+        order[:, -1] = 1  # images and text do not look at the state
+        _, cache = both.forward(
+            attention_mask=pairs(attend, order),
+            position_ids=attend.long().cumsum(1) - 1,
+            inputs_embeds=[torch.cat([pictures, text, position], dim=1), None],
+            use_cache=True,
+            fill_kv_cache=True,
+        )
+        layers = range(both.num_vlm_layers)
+        keys = torch.stack([cache[i]["key_states"] for i in layers])
+        values = torch.stack([cache[i]["value_states"] for i in layers])
+        return SmolVlaContext(keys, values, attend.long())
+
+    def _picture(self, image: Tensor) -> list[Tensor]:
+        """Embed one image; the library's way finds the patches' places anew in each call."""
+        both = self.core.vlm_with_expert
+        vision = both.get_vlm_model().vision_model
+        patches = vision.embeddings.patch_embedding(to_pixels(image)).flatten(2).transpose(1, 2)
+        hidden = patches + vision.embeddings.position_embedding(self.places)
+        encoded = vision.encoder(inputs_embeds=hidden).last_hidden_state
+        features = both.get_vlm_model().connector(vision.post_layernorm(encoded))
+        features = features * features.shape[-1] ** 0.5
+        if not self.core.add_image_special_tokens:
+            return [features]
+        begin = both.embed_language_tokens(self.core.global_image_start_token)[None]
+        return [begin, features, both.embed_language_tokens(self.core.image_end_token)[None]]
+
+    def _pad(self, state: Tensor) -> Tensor:
+        return F.pad(state, (0, self.core.config.max_state_dim - state.shape[1]))
+
+    def velocity(self, x: Tensor, t: Tensor, context: Any) -> Tensor:
+        """Map x [1, H, D] at t [1] to v [1, H, D]."""
+        actions = self.core.action_in_proj(x)
+        time = self.time(1 - t)[:, None].expand_as(actions)
+        hidden = F.silu(self.core.action_time_mlp_in(torch.cat([actions, time], dim=2)))
+        suffix = self.core.action_time_mlp_out(hidden)
+        length = suffix.shape[1]
+        prefix = context.attend.bool()[:, None].expand(1, length, -1)
+        ones = torch.ones(1, length, dtype=torch.bool)
+        cache = {
+            i: {"key_states": keys, "value_states": values}
+            for i, (keys, values) in enumerate(zip(context.keys, context.values))
+        }
+        with rotation_without_writing():
+            outputs, _ = self.core.vlm_with_expert.forward(
+                attention_mask=torch.cat([prefix, pairs(ones, ones)], dim=2),
+                position_ids=context.attend.sum(1, keepdim=True) + torch.arange(length)[None],
+                past_key_values=cache,
+                inputs_embeds=[None, suffix],
+                use_cache=True,
+                fill_kv_cache=False,
+            )
+        return -self.core.action_out_proj(outputs[1][:, -self.core.config.chunk_size :])
+
+    @torch.no_grad()
+    def library_chunk(self, inputs: tuple[Tensor, ...], noise: Tensor, steps: int) -> Tensor:
+        """Compute x_1 [1, H, D] by the library's own `sample_actions`."""
+        *images, state, tokens, mask = inputs
+        seen = [torch.ones(1, dtype=torch.bool)] * len(images)
+        pixels = [to_pixels(image) for image in images]
+        config, before = self.core.config, self.core.config.num_steps
+        config.num_steps = steps
+        try:
+            given = (pixels, seen, tokens, mask, self._pad(state))
+            return self.core.sample_actions(*given, noise=noise)
+        finally:
+            config.num_steps = before
+
+
+def patch_places(vision: Any, size: tuple[int, int]) -> Tensor:
+    """Ask the library where it puts the patches of a picture (height, width): ids [1, N]."""
+    seen: list[Tensor] = []
+    table = vision.embeddings.position_embedding
+    hook = table.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        vision(pixel_values=torch.zeros(1, 3, *size), patch_attention_mask=None)
+    hook.remove()
+    return seen[0].clone()
+
+
+@contextmanager
+def rotation_without_writing() -> Generator[None, None, None]:
+    """Let the library rotate keys without writing into tensors, which cannot be exported."""
+    from lerobot.policies.smolvla import smolvlm_with_expert as library
+
+    before = library.apply_rope
+    library.apply_rope = rotate
+    try:
+        yield
+    finally:
+        library.apply_rope = before
+
+
+def rotate(x: Tensor, positions: Tensor, max_wavelength: float = 10_000) -> Tensor:
+    """Rotate x [1, L, heads, d] by its positions [1, L], as the library does."""
+    half = x.shape[-1] // 2
+    exponents = (2.0 / x.shape[-1]) * torch.arange(half, dtype=torch.float32)
+    radians = positions[..., None].float() / (max_wavelength**exponents)[None, None]
+    sin, cos = torch.sin(radians)[..., None, :], torch.cos(radians)[..., None, :]
+    left, right = x.split(half, dim=-1)
+    return torch.cat([left * cos - right * sin, right * cos + left * sin], dim=-1)
+
+
+FAMILY = Family(
+    where=("lerobot.policies.smolvla.modeling_smolvla", "SmolVLAPolicy"),
+    split=LeRobotSmolVla,
+    template="{instruction}\n",
+    pad="start",
+)

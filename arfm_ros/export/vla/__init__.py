@@ -1,0 +1,1 @@
+"""Vision-language-action models of other libraries."""

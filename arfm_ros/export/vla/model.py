@@ -1,0 +1,165 @@
+"""Export of a vision-language-action model that another library trained."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from arfm_ros.core.errors import BundleError, ConfigError
+from arfm_ros.core.values.spec import PolicySpec, Rtc
+from arfm_ros.engines.bundle import (
+    PARITY,
+    POLICY,
+    PREFIX,
+    REFERENCE,
+    STEP,
+    STEP_RTC,
+    WEIGHTS,
+    file_sha256,
+    load_bundle,
+)
+from arfm_ros.engines.gate.freeze import guidance_report
+from arfm_ros.engines.gate.proof import proof
+from arfm_ros.engines.gate.replay import Parity, replay
+from arfm_ros.engines.inputs import TOKENIZER, Inputs
+from arfm_ros.engines.load import load_policy
+from arfm_ros.export.graphs.onnx import OPSET, finish, to_onnx
+from arfm_ros.export.graphs.rtc import guided_graph
+from arfm_ros.export.graphs.weights import share_weights
+from arfm_ros.export.lerobot.checkpoint import open_lerobot
+from arfm_ros.export.reference import save_reference
+from arfm_ros.export.vla.card import write_vla_card
+from arfm_ros.export.vla.interface import Interface, read_interface
+from arfm_ros.export.vla.network import Opened, SplitNetwork
+from arfm_ros.export.vla.pi0 import open_pi0
+from arfm_ros.export.vla.reference import input_names, make_reference, tensors
+
+# what stands before the colon of a source -> what opens the folder after it
+OPENERS: dict[str, Callable[[Path, Interface, str], Opened]] = {
+    "transformers": open_pi0,
+    "lerobot": open_lerobot,
+}
+
+
+class _Step(nn.Module):
+    def __init__(self, model: SplitNetwork) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, t: Tensor, *context: Tensor) -> Tensor:
+        return self.model.velocity(x, t, self.model.context(*context))
+
+
+class _Answer(_Step):
+    """The step of a regression, which takes neither x nor t."""
+
+    def forward(self, *context: Tensor) -> Tensor:
+        return super().forward(torch.zeros(1), torch.zeros(1), *context)
+
+
+def export_vla(
+    source: str,
+    interface: Path | None,
+    out: Path,
+    name: str,
+    rtc: str | None = None,
+    say: Callable[[str], None] = print,
+) -> Parity:
+    """Export the checkpoint folder of `source` (LIBRARY:FOLDER) as bundle `name` to `out`.
+
+    `rtc` is "guided" (default of a flow) or "none". Parity is against the library's own sampler.
+    Raises `BundleError` if the graphs differ from it, `ConfigError` for what is missing.
+    """
+    library, _, folder = source.partition(":")
+    if interface is None:
+        raise ConfigError(f"a checkpoint of {library} knows no joint names: give --interface FILE")
+    if rtc == "prefix":
+        raise ConfigError("rtc mode 'prefix' needs a policy trained for it: guided or none")
+    opened = OPENERS[library](Path(folder), read_interface(interface), name)
+    spec, kind = opened.spec, opened.spec.sampler.kind
+    if kind != "flow" and rtc == "guided":
+        raise ConfigError(f"rtc mode 'guided' needs a flow, '{name}' is {kind}: none")
+    if kind == "flow" and rtc != "none":
+        spec = replace(spec, rtc=Rtc("guided", 0, 3 * spec.horizon // 4))
+    say("exporting the graphs")
+    return write_bundle(replace(opened, spec=spec), out)
+
+
+def write_bundle(opened: Opened, out: Path) -> Parity:
+    """Write the bundle of a network to `out`: beside it first, moved there when it passed.
+
+    Raises `BundleError` if the graphs differ from the library's own sampler.
+    """
+    if out.exists() and any(out.iterdir()) and not (out / POLICY).exists():
+        raise BundleError(f"{out} holds something that is no bundle: choose another --out")
+    draft = out.with_name(f".{out.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    parity = _fill(draft, opened)
+    if not parity.passed:
+        raise BundleError(f"the graphs differ from {opened.made_by}: {parity}; see {draft}")
+    shutil.rmtree(out, ignore_errors=True)
+    draft.rename(out)
+    return parity
+
+
+def _fill(folder: Path, opened: Opened) -> Parity:
+    spec, network = opened.spec, opened.network
+    if opened.tokenizer:
+        (folder / TOKENIZER).write_text(opened.tokenizer)
+    inputs = Inputs(spec, folder)
+    _export_graphs(folder, network, spec, tensors(inputs, spec.example(0)))
+    graphs = [folder / n for n in (PREFIX, STEP, STEP_RTC) if (folder / n).exists()]
+    share_weights(graphs, folder / WEIGHTS, _weights(network), {})
+    made = {"torch": str(torch.__version__), "opset": OPSET}
+    raw = {
+        "spec": json.loads(spec.to_json()),
+        "sha256": {file.name: file_sha256(file) for file in sorted(folder.iterdir())},
+        "provenance": {"network": opened.made_by, "exported_with": made},
+    }
+    (folder / POLICY).write_text(json.dumps(raw, indent=1) + "\n")
+    return _prove(folder, network, spec, inputs)
+
+
+def _export_graphs(
+    folder: Path, network: SplitNetwork, spec: PolicySpec, first: tuple[Tensor, ...]
+) -> None:
+    with torch.no_grad():
+        context = network(*first)
+    fields = list(network.context._fields)
+    finish(to_onnx(network, first, input_names(spec), fields), folder / PREFIX)
+    shape = (1, *spec.flow_shape)
+    if spec.sampler.kind == "regression":
+        step = to_onnx(_Answer(network), tuple(context), fields, ["actions"])
+    else:
+        point = (torch.zeros(shape), torch.zeros(1))
+        step = to_onnx(_Step(network), (*point, *context), ["x", "t", *fields], ["v"])
+    finish(step, folder / STEP)
+    if spec.rtc.mode == "guided":
+        finish(guided_graph(network, context, shape), folder / STEP_RTC)
+
+
+def _weights(network: SplitNetwork) -> dict[str, NDArray[Any]]:
+    """Give the parameters but for those that would speak; the same tensor has one name only."""
+    named = network.named_parameters()
+    return {name: p.detach().numpy() for name, p in named if "lm_head" not in name}
+
+
+def _prove(folder: Path, network: SplitNetwork, spec: PolicySpec, inputs: Inputs) -> Parity:
+    reference = make_reference(network, spec, inputs)
+    save_reference(reference, folder / REFERENCE)
+    policy = load_policy(folder)
+    parity = replay(policy, reference)
+    more = guidance_report(policy, reference) if spec.rtc.mode == "guided" else {}
+    record = proof(load_bundle(folder), policy.runtime, parity) | more
+    (folder / PARITY).write_text(json.dumps(record, indent=1) + "\n")
+    write_vla_card(folder)
+    return parity

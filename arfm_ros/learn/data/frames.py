@@ -1,0 +1,291 @@
+"""All frames of a set of episodes as flat arrays, cached on disk for a quick second start."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from arfm_ros.control.embodiment import Embodiment, default, gripper_columns
+from arfm_ros.core.errors import EpisodeError
+from arfm_ros.core.values.data import F32, U8
+from arfm_ros.core.values.text import tokenize
+from arfm_ros.episodes.read.topics import OWN, Topics
+from arfm_ros.episodes.reader import EpisodeReader
+from arfm_ros.episodes.task_state import read_task_state
+from arfm_ros.episodes.windows import EpisodeArrays, Wanted, read_windows
+from arfm_ros.learn.data.spaces import Spaces, written
+from arfm_ros.learn.data.targets import chunks_of, keyframes
+from arfm_ros.learn.signals.rewards import TERMS, human_steps, returns_to_go
+
+VERSION = 2
+COLUMNS = ("state", "chunk", "keyframe", "episode", "returns", "human")
+PARALLEL = 4  # episodes read at a time: bounds the memory, not the number of cores
+
+
+@dataclass(frozen=True, slots=True)
+class FramesConfig:
+    """What is read from the episodes; a change makes a new cache."""
+
+    cameras: tuple[tuple[str, int, int], ...] = (("scene", 96, 128), ("wrist", 96, 128))
+    robot: Embodiment = field(default_factory=default)
+    horizon: int = 16
+    dt_ns: int = 50_000_000
+    tokens: int = 16
+    vocabulary: int = 512
+    success_only: bool = False
+    authority: tuple[str, ...] = ()  # keep only chunks commanded by these; empty: all
+    objects: tuple[str, ...] = ()  # numbers of objects behind the joints in the state
+    topics: Topics = OWN  # which topic holds what
+    spaces: Spaces | None = None  # of the actions; None: positions of the robot's axes
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """N observations with what was commanded after each; `episode` indexes the E episodes."""
+
+    images: dict[str, U8]  # camera -> [N, H, W, 3]
+    state: F32  # [N, S]
+    chunk: F32  # [N, H, A], absolute, physical units; or in the spaces of the actions
+    keyframe: F32  # [N, A], command at the next gripper switch, or the episode's last one
+    episode: NDArray[np.int32]  # [N]
+    tokens: NDArray[np.int64]  # [E, L]
+    instructions: tuple[str, ...]  # [E]
+    tasks: tuple[str, ...]  # [E]
+    returns: F32  # [N, len(TERMS)], reward per remaining step, see `rewards.returns_to_go`
+    human: NDArray[np.bool_]  # [N], a human commanded the next step
+    success: NDArray[np.int8]  # [E], 1 succeeded, 0 failed, -1 nobody said
+    skipped: tuple[str, ...] = ()  # episodes that could not be read, and why
+    key: str = ""  # the same for the same episodes, read the same way
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+    @property
+    def task_numbers(self) -> NDArray[np.int64]:
+        """Number the tasks in the order of their names: that of each episode [E]."""
+        numbers = {task: number for number, task in enumerate(sorted(set(self.tasks)))}
+        return np.array([numbers[task] for task in self.tasks], np.int64)
+
+
+def find_episodes(roots: Sequence[Path]) -> list[Path]:
+    """List the episode folders at or below `roots`. Raises `EpisodeError` if there is none."""
+    missing = [str(root) for root in roots if not root.is_dir()]
+    if missing:
+        raise EpisodeError(f"no such folder: {', '.join(missing)}; give folders of episodes")
+    found = {bag.parent for root in roots for bag in root.rglob("*.mcap")}
+    if not found:
+        if any(next(root.rglob("*.db3"), None) for root in roots):
+            raise EpisodeError("bags of sqlite3 (*.db3) are not read: `ros2 bag convert` to mcap")
+        places = ", ".join(str(r) for r in roots)
+        raise EpisodeError(f"no episode (*.mcap) below {places}; record some or run `arfm demos`")
+    return sorted(found)
+
+
+def load_frames(roots: Sequence[Path], cache: Path, config: FramesConfig) -> Frames:
+    """Read the episodes below `roots`, or the copy in `cache` if nothing changed since."""
+    folders = find_episodes(roots)
+    key = _cache_key(folders, config)
+    frames = _cached(cache, config)
+    if frames is not None and frames.key == key:
+        return frames
+    try:
+        _build(folders, cache, config, key)
+    except OSError as error:
+        raise EpisodeError(f"cannot write the frame cache in {cache}: {error}") from error
+    return open_frames(cache, config)
+
+
+def _cached(cache: Path, config: FramesConfig) -> Frames | None:
+    """Open the cache if it is there and whole."""
+    try:
+        frames = open_frames(cache, config)
+    except (EpisodeError, OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+    whole = all(len(pixels) == len(frames) for pixels in frames.images.values())
+    return frames if whole else None
+
+
+def _cache_key(folders: Sequence[Path], config: FramesConfig) -> str:
+    sizes = [(f.name, [p.stat().st_size for p in sorted(f.glob("*.mcap"))]) for f in folders]
+    text = json.dumps([VERSION, _what_is_read(config), sizes])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _what_is_read(config: FramesConfig) -> dict[str, Any]:
+    """Give what decides the frames; of the default robot its names alone.
+
+    So older caches of it stay valid. Topics count where they are not those of our recordings.
+    """
+    robot = config.robot
+    grippers = gripper_columns((*robot.state, *robot.action))
+    plain = asdict(replace(config, spaces=None))
+    read = {("names" if k == "robot" else k): v for k, v in plain.items()}
+    read["names"] = [robot.state_names, robot.action_names, grippers]
+    if config.topics == OWN:
+        del read["topics"]
+    del read["spaces"]
+    if config.spaces:
+        read["spaces"] = config.spaces.described()
+    return read if robot != default() else read | {"names": robot.action_names}
+
+
+@dataclass(frozen=True, slots=True)
+class _Episode:
+    arrays: EpisodeArrays
+    returns: F32  # [T, len(TERMS)]
+
+
+def _read_all(folders: Sequence[Path], config: FramesConfig) -> Iterator[_Episode | str]:
+    starts = range(0, len(folders), PARALLEL)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for start in track(starts, "reading episodes"):
+            part = folders[start : start + PARALLEL]
+            yield from pool.map(lambda folder: _read(folder, config), part)
+
+
+def _read(folder: Path, config: FramesConfig) -> _Episode | str:
+    """Read one episode, or say why it is left out."""
+    try:
+        reader = EpisodeReader(folder)
+        if reader.damage:
+            return f"{folder.name}: {reader.damage[0]}"
+        arrays = read_windows(reader, _wanted(config))
+        return _Episode(arrays, returns_to_go(arrays, read_task_state(reader), config.robot))
+    except (EpisodeError, struct.error, ValueError, IndexError) as error:  # a damaged message
+        return f"{folder.name}: {error}"
+
+
+def _wanted(config: FramesConfig) -> Wanted:
+    cameras = {name: (height, width) for name, height, width in config.cameras}
+    robot = config.robot
+    names = (robot.state_names, robot.action_names)
+    return Wanted(cameras, *names, config.dt_ns, config.objects, config.topics)
+
+
+def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str) -> None:
+    cache.mkdir(parents=True, exist_ok=True)
+    index = cache / "frames.json"
+    index.unlink(missing_ok=True)
+    rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    texts: list[tuple[str, str]] = []
+    success, skipped = [], []
+    files = {name: open(cache / f"{name}.u8", "wb") for name, _, _ in config.cameras}  # noqa: SIM115
+    try:
+        for episode in _read_all(folders, config):
+            if isinstance(episode, str):
+                skipped.append(episode)
+                continue
+            arrays, keep = episode.arrays, usable_steps(episode.arrays, config)
+            if not len(keep):
+                skipped += _held_back(arrays, config)
+                continue
+            _append(rows, episode, keep, config)
+            rows["episode"].append(np.full(len(keep), len(texts), np.int32))
+            texts.append((arrays.instruction, arrays.task))
+            success.append(-1 if arrays.success is None else int(arrays.success))
+            for name, file in files.items():
+                file.write(np.ascontiguousarray(arrays.images[name][keep]).tobytes())
+    finally:
+        for file in files.values():
+            file.close()
+    if not texts:
+        why = f"; {len(skipped)} cannot be used, first {skipped[0]}" if skipped else ""
+        raise EpisodeError(
+            f"none of {len(folders)} episodes has a usable step; loosen the filter{why}"
+        )
+    columns = {name: np.concatenate(parts) for name, parts in rows.items()}
+    np.savez(cache / "frames.npz", **columns, success=np.array(success, np.int8))
+    temporary = cache / f"frames.json.{os.getpid()}"
+    temporary.write_text(json.dumps({"key": key, "texts": texts, "skipped": skipped}))
+    temporary.replace(index)
+
+
+def _append(
+    rows: dict[str, list[Any]], episode: _Episode, keep: NDArray[np.int64], config: FramesConfig
+) -> None:
+    arrays, state = episode.arrays, episode.arrays.state[keep]
+    chunks = chunks_of(arrays, keep, config.horizon, config.dt_ns)
+    ahead = keyframes(arrays, config.robot)[keep]
+    if config.spaces:
+        chunks = written(config.spaces, chunks, state)
+        ahead = written(config.spaces, ahead[:, None], state)[:, 0]
+    rows["state"].append(state)
+    rows["chunk"].append(chunks)
+    rows["keyframe"].append(ahead)
+    rows["returns"].append(episode.returns[keep])
+    rows["human"].append(human_steps(arrays)[keep])
+
+
+def usable_steps(arrays: EpisodeArrays, config: FramesConfig) -> NDArray[np.int64]:
+    """Select the observations to learn from: commanded, finite, by the wanted authority."""
+    if config.success_only and arrays.success is not True:
+        return np.zeros(0, np.int64)
+    if not len(arrays.commands):
+        return np.zeros(0, np.int64)
+    first_due = arrays.stamp_ns + config.dt_ns
+    keep = np.isfinite(arrays.state).all(axis=1) & (first_due >= arrays.command_stamp_ns[0])
+    if config.authority:
+        keep &= ~_foreign_in_chunk(arrays, config)
+    return np.flatnonzero(keep)
+
+
+def _held_back(arrays: EpisodeArrays, config: FramesConfig) -> list[str]:
+    """Say who commanded an episode of which no chunk is by the wanted ones; they may all hold."""
+    if not config.authority or (config.success_only and arrays.success is not True):
+        return []
+    who, count = np.unique(arrays.authority, return_counts=True)
+    shares = ", ".join(f"{n or 'nobody'} {c / count.sum():.0%}" for n, c in zip(who, count))
+    wanted = ", ".join(config.authority)
+    return [f"{arrays.folder.name}: no whole chunk commanded by {wanted}; it was {shares}"]
+
+
+def _foreign_in_chunk(arrays: EpisodeArrays, config: FramesConfig) -> NDArray[np.bool_]:
+    """Tell for each observation [T] whether somebody unwanted commands within its chunk."""
+    foreign = ~np.isin(np.asarray(arrays.authority), config.authority)
+    before = np.concatenate([[0], np.cumsum(foreign)])
+    span = np.array([config.dt_ns // 2, config.horizon * config.dt_ns])
+    first, last = np.searchsorted(arrays.command_stamp_ns, arrays.stamp_ns + span[:, None])
+    held = foreign[first.clip(max=len(foreign) - 1)]  # beyond the end the last command holds
+    return np.asarray((before[last] > before[first]) | held)
+
+
+def open_frames(cache: Path, config: FramesConfig) -> Frames:
+    """Open what an earlier `load_frames` left in `cache`."""
+    index = cache / "frames.json"
+    if not index.is_file():
+        raise EpisodeError(f"no frames in {cache}: the run folder of `arfm train` holds them")
+    noted = json.loads(index.read_text())
+    texts = noted["texts"]
+    with np.load(cache / "frames.npz") as rows:
+        arrays = {name: rows[name] for name in rows.files}
+    count = len(arrays["state"])
+    if "returns" not in arrays:  # written before rewards were: enough for an export
+        arrays["returns"] = np.full((count, len(TERMS)), np.nan, np.float32)
+        arrays["human"] = np.zeros(count, np.bool_)
+        arrays["success"] = np.full(len(texts), -1, np.int8)
+    images = {
+        name: np.memmap(cache / f"{name}.u8", np.uint8, "r").reshape(-1, height, width, 3)
+        for name, height, width in config.cameras
+    }
+    ids = [tokenize(text, config.tokens, config.vocabulary) for text, _ in texts]
+    return Frames(
+        images=images,
+        tokens=np.stack(ids),
+        instructions=tuple(text for text, _ in texts),
+        tasks=tuple(task for _, task in texts),
+        skipped=tuple(noted.get("skipped", ())),
+        key=noted["key"],
+        **arrays,
+    )

@@ -1,0 +1,1 @@
+"""Steps, checkpoints, processes, reports."""

@@ -1,0 +1,1 @@
+"""How observations count; one algorithm a file."""

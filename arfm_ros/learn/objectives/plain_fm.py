@@ -1,0 +1,43 @@
+"""Plain flow matching (behaviour cloning): every observation counts the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from arfm_ros.learn.data.frames import Frames
+
+
+@dataclass(frozen=True, slots=True)
+class PlainFm:
+    """The mean loss of all observations."""
+
+    name: str = "fm"
+    needs_signal: ClassVar[bool] = False
+    conditioned: ClassVar[bool] = False
+
+    def rows(self, frames: Frames, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Select what is learned from: everything."""
+        return rows
+
+    def condition(self, signal: Tensor) -> Tensor | None:
+        """Make the network's extra input: none."""
+        return None
+
+    def weights(
+        self, losses: Tensor, signal: Tensor, task: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Weigh the samples [B]: 1 / B each."""
+        return torch.full_like(losses, 1 / len(losses)), {}
+
+    def loss(
+        self, losses: Tensor, signal: Tensor, task: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Sum w_i l_i over the batch [B]."""
+        weights, info = self.weights(losses.detach(), signal, task)
+        return (weights * losses).sum(), info

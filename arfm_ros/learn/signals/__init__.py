@@ -1,0 +1,1 @@
+"""How good what was done turned out to be."""

@@ -1,0 +1,1 @@
+"""What real controllers do with what they are sent."""

@@ -1,0 +1,1 @@
+"""Episodes recorded without ROS."""

@@ -1,0 +1,153 @@
+"""The command line and the bootstrap script, without running any stack."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from arfm_ros.cli.__main__ import FOLDER, help_line, main, verbs
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_every_verb_has_a_line_of_help_and_the_contract() -> None:
+    assert {"up", "doctor", "bench", "test"} <= set(verbs())
+    for verb in verbs():
+        module = importlib.import_module(f"arfm_ros.cli.{verb}")
+        assert module.HELP == verbs()[verb]
+        module.add_arguments(argparse.ArgumentParser())
+        assert callable(module.run)
+
+
+@pytest.mark.parametrize("verb", ["eval", "improve", "check", "bench"])
+def test_bundles_are_given_by_folder_or_name_and_the_names_are_listed(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = {"eval": [], "improve": ["--out", str(tmp_path / "r"), "--steps", "1"]}.get(verb, [])
+    assert main([verb, "nowhere", *out]) == 1
+    assert "no bundle 'nowhere': give a folder, or one of: fr3_" in capsys.readouterr().err
+
+
+def test_a_name_is_evaluated(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    words = ("--task", "reach", "--episodes", "1", "--workers", "1", "--json", str(report))
+    assert main(["eval", "fr3_tabletop", *words]) == 0
+    assert json.loads(report.read_text())["n"] == 1
+
+
+def test_a_source_of_no_known_kind_is_answered_with_the_known_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "gr00t:checkpoint", "--out", str(tmp_path / "b")]) == 1
+    error = capsys.readouterr().err
+    assert "'gr00t' of gr00t:checkpoint is not known" in error and "lerobot:FOLDER" in error
+
+
+def test_help_is_read_without_importing(tmp_path: Path) -> None:
+    file = tmp_path / "verb.py"
+    file.write_text("import nothing_like_this\nHELP = 'does it'\n")
+    assert help_line(file) == "does it"
+
+
+def test_an_unknown_verb_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dance"]) == 2
+    error = capsys.readouterr().err
+    assert "no verb 'dance'" in error and "up" in error
+
+
+def test_the_overview_ends_with_what_to_type_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert capsys.readouterr().out.strip().endswith("./arfm up franka --sim")
+
+
+def test_a_wrong_bundle_is_one_line_and_status_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["up", "franka", "--sim", "--policy", "nowhere"]) == 1
+    assert "there is no bundle 'nowhere'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", sorted(verbs()))
+def test_the_extras_of_a_verb_are_read_by_the_bootstrap_and_exist(verb: str) -> None:
+    module = importlib.import_module(f"arfm_ros.cli.{verb}")
+    script = (ROOT / "arfm").read_text()
+    function = re.search(r"^extras_of\(\).*?^}", script, re.DOTALL | re.MULTILINE)
+    assert function is not None
+    done = subprocess.run(
+        ["bash", "-c", f"ros_sourced() {{ false; }}\n{function[0]}\nextras_of {verb}"],
+        env={**os.environ, "root": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert tuple(done.stdout.split()) == tuple(getattr(module, "EXTRAS", ()))
+    for extra in done.stdout.split():
+        assert re.search(rf"^{extra} =$", (ROOT / "setup.cfg").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "words,wanted",
+    [
+        ("export models/fr3_tabletop --engine tensorrt_rtx", "engine rtx"),
+        ("export models/fr3_tabletop --engine tensorrt", "engine"),
+        ("export runs/one --out bundle --engine=tensorrt_rtx", "train rtx"),
+        ("export transformers:folder --out bundle", "train vla"),
+        ("export lerobot:folder --out bundle", "lerobot"),
+        ("export remote:ws://host:8000 --out bundle", "remote"),
+        ("test --vla", "lerobot"),
+        ("check models/fr3_tabletop", ""),
+        ("bench train runs/episodes", "ros sim train"),
+        ("bench stack", "ros sim"),
+        ("bench fr3_tabletop", "ros sim engine"),
+        ("check models/fr3_tabletop --engine torch", "train"),
+    ],
+)
+def test_an_engine_brings_its_extra_and_a_bundle_needs_no_torch(words: str, wanted: str) -> None:
+    script = (ROOT / "arfm").read_text()
+    found = re.findall(r"^extras_(?:of|wanted)\(\).*?^}", script, re.DOTALL | re.MULTILINE)
+    program = "\n".join(["ros_sourced() { false; }", f"verb={words.split()[0]}", *found])
+    done = subprocess.run(
+        ["bash", "-c", f"{program}\nextras_wanted {words}"],
+        cwd=ROOT,
+        env={**os.environ, "root": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == wanted.split()
+
+
+def test_the_command_line_starts_without_loading_anything_heavy() -> None:
+    code = "import sys, arfm_ros.cli.__main__ as m; m.main([]); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    loaded = {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    assert loaded & {"numpy", "rclpy", "torch", "mujoco", "rich", "cv2", "onnxruntime"} == set()
+
+
+def test_a_second_call_of_the_script_installs_nothing_and_costs_less_than_two_seconds() -> None:
+    stamps = ROOT / ".venv" / ".arfm"
+    if not (stamps / "base").is_file() or (ROOT / ".venv").is_symlink():
+        pytest.skip("this tree was not set up by ./arfm")
+    subprocess.run([str(ROOT / "arfm")], capture_output=True, check=True, timeout=300)
+    installed = (stamps / "install.log").stat().st_mtime_ns
+    before = os.times()
+    subprocess.run([str(ROOT / "arfm")], capture_output=True, check=True, timeout=60)
+    after = os.times()
+    assert (stamps / "install.log").stat().st_mtime_ns == installed
+    # processor time: the wall's would be that of whatever else the machine is doing
+    used_s = after.children_user + after.children_system
+    assert used_s - before.children_user - before.children_system < 2.0
+
+
+def test_the_script_keeps_the_working_directory(tmp_path: Path) -> None:
+    script = (ROOT / "arfm").read_text()
+    assert not re.search(r"^\s*cd ", script, re.MULTILINE)
+    assert FOLDER == ROOT / "arfm_ros" / "cli"
