@@ -13,12 +13,15 @@ ACTION_NAMES = (*fr3.JOINT_NAMES, fr3.GRIPPER_NAME)
 # The gripper moves at its own speed; its command only has to be free of steps.
 GRIPPER_VELOCITY = 5.0  # per second, of the full stroke
 GRIPPER_ACCELERATION = 200.0
+# In which a joint brakes from its highest speed: with the mean that is sent and what the arm needs
+# to follow it is at rest within half a second.
+STOP_S = 0.35
 
 
 def fr3_limits(
     margin_rad: float = 0.02,
     velocity_scale: float = 0.9,
-    acceleration_scale: float = 0.7,
+    acceleration_scale: float = 0.6,
     tracking_rad: float = 0.5,
     controller: JointGains | None = None,
 ) -> Limits:
@@ -34,6 +37,7 @@ def fr3_limits(
     if controller is not None:
         speeds = np.minimum(speeds, controller.speed_max())
         accelerations = np.minimum(accelerations, controller.acceleration_max())
+    speeds = np.minimum(speeds, STOP_S * accelerations)
     together = None
     if controller is not None:
         together = np.zeros((fr3.DOF + 1, fr3.DOF + 1))

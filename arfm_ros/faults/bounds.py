@@ -43,8 +43,8 @@ class Peaks:
 
 def arm_only(limits: Limits) -> tuple[F64, F64, F64, F64]:
     """Return low, high, velocity and acceleration [7] of the arm."""
-    n = fr3.DOF
-    return limits.low[:n], limits.high[:n], limits.velocity[:n], limits.acceleration[:n]
+    n, fastest = fr3.DOF, np.array(fr3.VELOCITY_MAX_RAD_S)
+    return limits.low[:n], limits.high[:n], fastest, limits.acceleration[:n]
 
 
 LOW, HIGH, VELOCITY, ACCELERATION = arm_only(PUBLISHED)

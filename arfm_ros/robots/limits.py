@@ -12,6 +12,9 @@ from arfm_ros.core.safety.limits import Limits, Slowdown
 from arfm_ros.robots.robot import Group, Robot, RobotAxis
 
 F64 = NDArray[np.float64]
+# In which an axis brakes from its highest speed: with the mean that is sent and what the arm needs
+# to follow it is at rest within half a second.
+STOP_S = 0.35
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,14 +30,15 @@ def limits(
     source: Robot | Group,
     margin_rad: float | None = None,
     velocity_scale: float = 0.9,
-    acceleration_scale: float = 0.7,
+    acceleration_scale: float = 0.6,
     tracking_rad: float | None = None,
     clamps: Clamps | None = None,
 ) -> Limits:
     """Return the limits [A] of a robot or of one of its groups.
 
     `margin_rad` and `tracking_rad` stand in for those of the axes in rad, None: the robot's own.
-    The scales are for rad and m; a gripper's opening (unit 1) is not scaled.
+    The scales are for rad and m; a gripper's opening (unit 1) is not scaled. No axis is faster
+    than it brakes in `STOP_S`.
     """
     for name, scale in (("velocity", velocity_scale), ("acceleration", acceleration_scale)):
         if not 0.0 < scale <= 1.0:
@@ -51,12 +55,15 @@ def limits(
     clamps = clamps or Clamps(np.array(np.inf), np.array(np.inf))
     speeds = _column(axes, "velocity") * np.where(moves, velocity_scale, 1.0)
     accelerations = _column(axes, "acceleration") * np.where(moves, acceleration_scale, 1.0)
+    speeds = np.minimum(speeds, clamps.velocity)
+    accelerations = np.minimum(accelerations, clamps.acceleration)
+    stoppable = np.where(moves, STOP_S * accelerations, np.inf)
     return Limits(
         names=source.names,
         low=_column(axes, "low") + margin,
         high=_column(axes, "high") - margin,
-        velocity=np.minimum(speeds, clamps.velocity),
-        acceleration=np.minimum(accelerations, clamps.acceleration),
+        velocity=np.minimum(speeds, stoppable),
+        acceleration=accelerations,
         tracking=tracking,
         chunk_tolerance=_column(axes, "chunk_tolerance"),
         slowdown=_slowdown(axes, velocity_scale),

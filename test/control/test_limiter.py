@@ -140,7 +140,7 @@ def test_smaller_limits_take_hold_by_braking():
     for _ in range(40):
         limiter.step(Target(MIDDLE + 1.0, np.zeros(8)), DT_S)
     limiter.adopt(slow)
-    for _ in range(40):
+    for _ in range(60):
         before = limiter.sent
         limiter.step(Target(MIDDLE + 1.0, np.zeros(8)), DT_S)
         assert (np.abs(limiter.sent[1] - before[1]) <= LIMITS.acceleration * DT_S + 1e-9).all()

@@ -56,21 +56,29 @@ def test_partial_messages_are_merged_and_the_state_is_as_old_as_its_oldest_joint
     assert states.oldest() in UR[:3]
 
 
+def test_a_joint_that_is_told_no_more_ends_the_states_and_is_named():
+    states = RobotStates(load_robot("ur5e"), 1.0)
+    assert states.take("joint_states", state(UR, [0.0] * 7), moment()) is not None
+    for k in range(1, 10):
+        at_ns = T0 + 10 * k * MS
+        assert states.take("joint_states", state(UR[1:], [0.0] * 6, at_ns), moment(at_ns)) is None
+    at_ns = T0 + 150 * MS
+    with pytest.raises(SpecError, match="lack elbow_joint for 150 ms"):
+        states.take("joint_states", state(UR[1:], [0.0] * 6, at_ns), moment(at_ns))
+
+
 def test_two_arms_are_read_each_from_its_own_topic():
     robot = load_robot("fr3_two_arms")
     states = RobotStates(robot, 1.0)
-    found = None
-    for number, group in enumerate(robot.groups):
+    found, numbers = None, {g.name: n for n, g in enumerate(robot.groups)}
+    for group in sorted(robot.groups, key=lambda g: g.kind == "arm"):  # the grippers first
         names = [axis.message_name for axis in group.axes]
-        values = [0.1 * (number + 1)] * len(names)
+        values = [0.1 * (numbers[group.name] + 1)] * len(names)
         try:
             found = states.take(group.state_topics[0], state(names, values), moment())
         except SpecError:
             continue
-    if found is None:  # the last was a gripper: the next message of an arm tells
-        arm = next(g for g in robot.groups if g.kind == "arm")
-        names = [axis.message_name for axis in arm.axes]
-        found = states.take(arm.state_topics[0], state(names, [0.1] * 7), moment())
+    assert found is not None  # with the second arm
     by_name = dict(zip(robot.names, found[0].tolist()))
     for number, group in enumerate(robot.groups):
         assert all(by_name[name] == pytest.approx(0.1 * (number + 1)) for name in group.names)

@@ -37,7 +37,7 @@ class ArbiterParams:
     )
     margin_rad: float = knob(-1.0, "kept to the joint limits, below 0: the YAML's", -1.0, 0.5)
     velocity_scale: float = knob(0.9, "part of the joints' velocity limits in use", 0.01, 1.0)
-    acceleration_scale: float = knob(0.7, "part of the acceleration limits in use", 0.01, 1.0)
+    acceleration_scale: float = knob(0.6, "part of the acceleration limits in use", 0.01, 1.0)
     smooth: float = knob(0.1, "what is sent is the mean over so long", 0.004, 0.2)
     controller_stiffness: tuple[float, ...] = knob(
         (), "CRISP's nullspace.stiffness times its weights, per joint; empty: the YAML's"

@@ -16,12 +16,14 @@ from arfm_ros.robots.robot import Robot
 
 NS = 1_000_000_000
 GRIPPER = "gripper"
+PART_GAP_NS = 100_000_000  # for which some joints may be told and others not
 
 
 class RobotStates:
     """Put the newest values of all axes together.
 
-    The state is as old as its oldest joint. A gripper is believed for longer, by arrival: its
+    There is a new state when every joint of an arm has told a new one, in however many messages,
+    and it is as old as its oldest joint. A gripper is believed for longer, by arrival: its
     driver is slow and its stamps may be of another clock.
     """
 
@@ -36,6 +38,7 @@ class RobotStates:
         self._stamps_ns = np.zeros(len(grips), np.int64)
         self._seen_ns = np.zeros(len(grips), np.int64)
         self._known = np.zeros(len(grips), np.bool_)
+        self._fresh = np.zeros(len(grips), np.bool_)  # told since the last state
         self._said: dict[str, Sequence[str]] = {}  # what each topic named last
 
     @property
@@ -58,15 +61,29 @@ class RobotStates:
         self._positions[columns] = list(values.values())
         self._stamps_ns[columns] = now.steady(stamp_ns)
         self._seen_ns[columns], self._known[columns] = now.steady_ns, True
+        self._fresh[columns] = True
         if not carrying and values:
             return None
         self._check(now)
+        if not self._fresh[self._carries].all():
+            self._wait(now)
+            return None
+        self._fresh[:] = False
         return self._positions.copy(), int(self._stamps_ns[self._carries].min())
 
     def oldest(self) -> str:
         """Name the joint of an arm whose state is the oldest."""
         stamps = np.where(self._carries, self._stamps_ns, np.iinfo(np.int64).max)
         return self._names[int(np.argmin(stamps))]
+
+    def _wait(self, now: Moment) -> None:
+        """Raise `SpecError` naming the joints that others wait for, if they do so for long."""
+        silent_ns = np.where(self._carries & ~self._fresh, now.steady_ns - self._seen_ns, 0)
+        if silent_ns.max() > PART_GAP_NS:
+            names = [name for name, ns in zip(self._names, silent_ns) if ns > PART_GAP_NS]
+            raise SpecError(
+                f"joint states lack {', '.join(names)} for {silent_ns.max() / 1e6:.0f} ms"
+            )
 
     def _check(self, now: Moment) -> None:
         missing = [name for name, known in zip(self._names, self._known) if not known]
