@@ -23,12 +23,11 @@ from arfm_ros.learn.data.fitting import fit_rows, fit_statistics, load_together
 from arfm_ros.learn.data.frames import Frames, FramesConfig
 from arfm_ros.learn.data.recorded import Recorded, check_recorded, embodiment_of, look_at
 from arfm_ros.learn.data.spaces import Spaces, spaces_of
-from arfm_ros.learn.loop import train
 from arfm_ros.learn.loop.checkpoint import NAME, Checkpoint, load_checkpoint, machine, stage
 from arfm_ros.learn.loop.group import ALONE, Group, join_group
 from arfm_ros.learn.loop.resume import check_same_run
 from arfm_ros.learn.loop.train import TrainConfig, Trainer
-from arfm_ros.learn.loop.trainer import Run
+from arfm_ros.learn.loop.trainer import Run, train
 from arfm_ros.learn.model.from_bundle import bundle_checkpoint
 from arfm_ros.learn.model.network import FlowPolicy, ModelConfig
 from arfm_ros.learn.objectives.flow_loss import FlowConfig
