@@ -51,7 +51,9 @@ FORBIDDEN: dict[str, set[str]] = {
     "sim": ROS
     | TORCH
     | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export", "cli", "up", "evaluate")},
-    "evaluate": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export", "cli", "up")},
+    "evaluate": ROS
+    | TORCH
+    | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export", "cli", "up")},
     "learn": ROS | {f"{PACKAGE}.{n}" for n in ("nodes", "cli", "up")},
     "export": ROS | {f"{PACKAGE}.{n}" for n in ("nodes", "cli", "up")},
     "bench": ROS | {f"{PACKAGE}.{n}" for n in ("nodes", "cli", "up")},

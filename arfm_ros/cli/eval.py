@@ -76,9 +76,9 @@ def run(args: argparse.Namespace) -> int:
     from arfm_ros.bringup import find_bundle
     from arfm_ros.cli._tables import show_comparisons, show_success
     from arfm_ros.engines import load_bundle
-    from arfm_ros.evaluate.driver import DriverConfig
     from arfm_ros.evaluate.sweep import Plan, pairs, report, run_sweep
     from arfm_ros.evaluate.sweep_plot import draw
+    from arfm_ros.sim.drive.driver import DriverConfig
 
     config = DriverConfig(
         period_ms=args.period_ms,

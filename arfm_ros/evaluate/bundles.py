@@ -13,9 +13,9 @@ from arfm_ros.core.chunks.seams import Seams
 from arfm_ros.core.safety.smoothness import Smoothness, mean_of
 from arfm_ros.core.values.statistics import wilson
 from arfm_ros.engines import load_bundle, load_policy
-from arfm_ros.evaluate.driver import DriverConfig
 from arfm_ros.evaluate.results import Results
 from arfm_ros.evaluate.rollout import RolloutResult, Rollouts
+from arfm_ros.sim.drive.driver import DriverConfig
 from arfm_ros.workers import worker_pool
 
 _rollouts: Rollouts | None = None

@@ -15,8 +15,8 @@ from arfm_ros.core.safety.limits import F64
 from arfm_ros.core.safety.smoothness import Smoothness, smoothness_of
 from arfm_ros.core.values.data import Policy
 from arfm_ros.core.values.spec import PolicySpec
-from arfm_ros.evaluate.driver import MS, TICK_MS, DriverConfig, PolicyDriver
 from arfm_ros.sim.arms.contract import robot_of
+from arfm_ros.sim.drive.driver import MS, TICK_MS, DriverConfig, PolicyDriver
 from arfm_ros.sim.tasks import make_task
 from arfm_ros.sim.tasks.task import Task
 from arfm_ros.sim.world import World

@@ -13,8 +13,8 @@ from arfm_ros.core.values.spec import RTC_MODES
 from arfm_ros.core.values.statistics import Comparison, compare
 from arfm_ros.engines import load_bundle
 from arfm_ros.evaluate.bundles import evaluate, summary
-from arfm_ros.evaluate.driver import DriverConfig
 from arfm_ros.evaluate.rollout import RolloutResult
+from arfm_ros.sim.drive.driver import DriverConfig
 from arfm_ros.sim.tasks import make_task
 
 OWN = "bundle"  # mode: chunks follow on as the bundle was exported for

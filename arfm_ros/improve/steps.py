@@ -18,7 +18,7 @@ from arfm_ros.engines import Bundle, load_bundle, load_policy
 from arfm_ros.engines.bundle import POLICY
 from arfm_ros.engines.gate.replay import load_reference, replay
 from arfm_ros.evaluate.bundles import evaluate as run_episodes
-from arfm_ros.evaluate.driver import DriverConfig
+from arfm_ros.evaluate.collect import CollectOptions
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.export.card import write_card
 from arfm_ros.improve.activation import activate
@@ -28,8 +28,8 @@ from arfm_ros.improve.verdict import judge
 from arfm_ros.learn.data.frames import find_episodes
 from arfm_ros.learn.loop import session
 from arfm_ros.learn.loop.checkpoint import NAME as CHECKPOINT
+from arfm_ros.sim.drive.driver import DriverConfig
 from arfm_ros.sim.record.batch import Batch, note_command, record_batch
-from arfm_ros.sim.record.collect import CollectOptions
 
 Result = dict[str, Any]
 LABELS = "labels.json"

@@ -40,14 +40,11 @@ def limits(
     The scales are for rad and m; a gripper's opening (unit 1) is not scaled. No axis is faster
     than it brakes in `STOP_S`.
     """
-    for name, scale in (("velocity", velocity_scale), ("acceleration", acceleration_scale)):
-        if not 0.0 < scale <= 1.0:
-            raise ConfigError(f"{name}_scale is {scale}, needs to be in (0, 1]")
+    _check_scales(velocity_scale, acceleration_scale)
     axes = source.axes
     turns = np.array([axis.unit == "rad" for axis in axes])
     moves = np.array([axis.unit != "1" for axis in axes])
-    margin = _column(axes, "margin")
-    tracking = _column(axes, "tracking")
+    margin, tracking = _column(axes, "margin"), _column(axes, "tracking")
     if margin_rad is not None:
         margin = np.where(turns, margin_rad, margin)
     if tracking_rad is not None:
@@ -69,6 +66,12 @@ def limits(
         slowdown=_slowdown(axes, velocity_scale),
         together=clamps.together,
     )
+
+
+def _check_scales(velocity: float, acceleration: float) -> None:
+    for name, scale in (("velocity", velocity), ("acceleration", acceleration)):
+        if not 0.0 < scale <= 1.0:
+            raise ConfigError(f"{name}_scale is {scale}, needs to be in (0, 1]")
 
 
 def _column(axes: tuple[RobotAxis, ...], name: str) -> F64:

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from arfm_ros.evaluate.driver import DriverConfig
 from arfm_ros.learn.loop.checkpoint import Checkpoint, machine
+from arfm_ros.sim.drive.driver import DriverConfig
 from arfm_ros.study.experiments import START, Row, Stage, Study, find_study
 from arfm_ros.study.lab import Lab, Training, start_of, write_json
 from arfm_ros.study.rollouts import TorchPolicy, run_batch

@@ -14,10 +14,10 @@ from arfm_ros.core.values.data import F32, ActionChunk, Observation
 from arfm_ros.core.values.spec import PolicySpec, Rtc
 from arfm_ros.core.values.text import tokenize
 from arfm_ros.engines.resample import fit_image
-from arfm_ros.evaluate.driver import TICK_MS, DriverConfig
 from arfm_ros.evaluate.rollout import RolloutResult, Rollouts
 from arfm_ros.learn.loop.checkpoint import Checkpoint, build_policy
 from arfm_ros.learn.model.network import sample, to_float
+from arfm_ros.sim.drive.driver import TICK_MS, DriverConfig
 
 LANES = 64
 SEEING_LANES = 16  # each has an OpenGL context of its own

@@ -16,7 +16,7 @@ from arfm_ros.core.values.data import Observation
 from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.episodes.windows import read_episode
-from arfm_ros.evaluate.driver import DriverConfig, PolicyDriver
+from arfm_ros.evaluate.collect import CollectOptions, Collector
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.learn.data import frames as learn_frames
 from arfm_ros.learn.data.dataset import fit_spec
@@ -24,7 +24,7 @@ from arfm_ros.learn.loop.checkpoint import load_checkpoint
 from arfm_ros.learn.loop.session import Plan, start
 from arfm_ros.learn.loop.train import TrainConfig
 from arfm_ros.learn.model.network import ModelConfig
-from arfm_ros.sim.record.collect import CollectOptions, Collector
+from arfm_ros.sim.drive.driver import DriverConfig, PolicyDriver
 from arfm_ros.sim.record.demos import Demonstrator, DemoOptions
 from arfm_ros.sim.tasks import make_task
 from arfm_ros.sim.world import World

@@ -8,11 +8,11 @@ import pytest
 from arfm_ros.bringup import find_bundle
 from arfm_ros.cli.__main__ import main
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.evaluate.driver import DriverConfig
 from arfm_ros.evaluate.results import Results
 from arfm_ros.evaluate.rollout import RolloutResult
 from arfm_ros.evaluate.sweep import Cell, Outcomes, Plan, cells, pairs, report, run_sweep
 from arfm_ros.evaluate.sweep_plot import draw
+from arfm_ros.sim.drive.driver import DriverConfig
 
 A, B = Path("a"), Path("b")
 

@@ -14,7 +14,7 @@ def test_a_stale_joint_state_brakes_and_holds_until_it_is_fresh():
     rig.chunk(slope=0.8)
     rig.tick(20)
     rig.frozen = True
-    decision = rig.tick(35)
+    decision = rig.tick(45)
     assert decision.authority == arb.HOLD and "stale" in decision.reason
     assert not decision.velocity.any() and np.abs(decision.command).max() > 0.1
     seen = rig.now

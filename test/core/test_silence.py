@@ -12,7 +12,7 @@ def moving(**config):
     rig = Rig(**config).engage()
     rig.tick(2)
     rig.chunk(slope=1.0)
-    rig.tick(25)
+    rig.tick(32)
     assert np.abs(rig.last.velocity).max() > 0.8
     return rig
 

@@ -13,10 +13,10 @@ from arfm_ros.engines import load_bundle
 from arfm_ros.episodes.audit import audit
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.windows import EpisodeArrays, read_episode
-from arfm_ros.evaluate.driver import DriverConfig
+from arfm_ros.evaluate.collect import CollectOptions, Collector
 from arfm_ros.evaluate.rollout import Rollouts
+from arfm_ros.sim.drive.driver import DriverConfig
 from arfm_ros.sim.record.batch import Batch, record_batch
-from arfm_ros.sim.record.collect import CollectOptions, Collector
 from arfm_ros.sim.record.scribe import EPOCHS, NAMES
 
 CAMERAS = {"scene": (96, 128), "wrist": (96, 128)}

@@ -9,7 +9,7 @@ from decoder_rig import DT_NS, spec
 from arfm_ros.core.errors import SpecError
 from arfm_ros.core.values.data import ActionChunk, Context, Observation
 from arfm_ros.core.values.history import History, Recent
-from arfm_ros.evaluate.driver import MS, TICK_MS, DriverConfig, PolicyDriver
+from arfm_ros.sim.drive.driver import MS, TICK_MS, DriverConfig, PolicyDriver
 from arfm_ros.sim.world import World
 
 THREE = History(3, 50 * MS)

@@ -9,7 +9,7 @@ from arfm_ros.control.limits import fr3_limits
 from arfm_ros.core.values.data import ActionChunk
 from arfm_ros.core.values.normalize import Affine
 from arfm_ros.core.values.spec import Axis, PolicySpec
-from arfm_ros.evaluate.noise import ActionNoise
+from arfm_ros.sim.drive.noise import ActionNoise
 
 LIMITS = fr3_limits()
 SCALE = np.linspace(0.01, 0.16, 16, dtype=np.float32)[:, None] * np.ones(8, np.float32)

@@ -6,8 +6,8 @@ import pytest
 from arfm_ros.bringup import find_bundle
 from arfm_ros.engines import load_policy
 from arfm_ros.evaluate.bundles import evaluate, summary
-from arfm_ros.evaluate.driver import DriverConfig, PolicyDriver
 from arfm_ros.evaluate.rollout import RolloutResult, Rollouts
+from arfm_ros.sim.drive.driver import DriverConfig, PolicyDriver
 from arfm_ros.sim.tasks import make_task
 from arfm_ros.sim.world import World
 

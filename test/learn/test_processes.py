@@ -52,7 +52,7 @@ def script(tmp_path: Path) -> Path:
 
 
 def environment() -> dict[str, str]:
-    places = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+    places = [str(Path(learn_rig.__file__).parent), str(Path(__file__).parents[2])]
     path = os.pathsep.join([*places, os.environ.get("PYTHONPATH", "")])
     return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.engines import load_policy
-from arfm_ros.evaluate.driver import PolicyDriver
 from arfm_ros.robots.description import load_robot
 from arfm_ros.sim.arms.arm import Arm
+from arfm_ros.sim.drive.driver import PolicyDriver
 from arfm_ros.sim.expert.quality import Quality, draw_flaws
 from arfm_ros.sim.expert.scripted import Expert
 from arfm_ros.sim.record.scribe import Scribe

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from arfm_ros.core.safety.decision import Decision
 from arfm_ros.engines import load_bundle, load_policy
-from arfm_ros.evaluate.driver import DriverConfig
 from arfm_ros.evaluate.rollout import Rollouts
+from arfm_ros.sim.drive.driver import DriverConfig
 from arfm_ros.sim.record.scribe import Scribe
 from arfm_ros.sim.tasks.task import Task
 

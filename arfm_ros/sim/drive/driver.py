@@ -21,8 +21,8 @@ from arfm_ros.core.safety.decision import POLICY, Decision
 from arfm_ros.core.values.data import F32, U8, ActionChunk, Observation, Policy
 from arfm_ros.core.values.history import Recent
 from arfm_ros.core.values.spec import PolicySpec, Rtc
-from arfm_ros.evaluate.noise import ActionNoise
 from arfm_ros.sim.arms.contract import contract_of
+from arfm_ros.sim.drive.noise import ActionNoise
 from arfm_ros.sim.view.render import Renderer
 from arfm_ros.sim.world import World, is_fr3
 

@@ -1,0 +1,1 @@
+"""A policy at the controls of a world, without ROS."""
