@@ -8,14 +8,12 @@ from arfm_ros.control import fr3
 from arfm_ros.control.crisp_gains import JointGains
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.safety.limits import Limits, Slowdown
+from arfm_ros.robots.limits import STOP_S
 
 ACTION_NAMES = (*fr3.JOINT_NAMES, fr3.GRIPPER_NAME)
 # The gripper moves at its own speed; its command only has to be free of steps.
 GRIPPER_VELOCITY = 5.0  # per second, of the full stroke
 GRIPPER_ACCELERATION = 200.0
-# In which a joint brakes from its highest speed: with the mean that is sent and what the arm needs
-# to follow it is at rest within half a second.
-STOP_S = 0.35
 
 
 def fr3_limits(

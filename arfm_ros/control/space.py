@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from arfm_ros.control import fr3, kinematics
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.safety.space import ANYWHERE, Space
+from arfm_ros.core.safety.space import ANYWHERE, Space, boxes
 
 F64 = NDArray[np.float64]
 HAND_YAW = fr3.FLANGE_TO_HAND_YAW_RAD
@@ -75,8 +75,8 @@ class FrankaSpace:
     def __init__(
         self, workspace: Sequence[float], keep_out: Sequence[float], self_distance: float
     ) -> None:
-        self._room = _boxes("workspace", workspace)
-        self._boxes = _boxes("keep_out", keep_out)
+        self._room = boxes("workspace", workspace)
+        self._boxes = boxes("keep_out", keep_out)
         self._distance = self_distance
         if len(self._room) > 1:
             raise ConfigError(f"workspace has {len(workspace)} numbers, needs 6, or none")
@@ -122,19 +122,6 @@ def fr3_space(
     if not len(workspace) and not len(keep_out) and self_distance <= -1.0:
         return ANYWHERE
     return FrankaSpace(workspace, keep_out, self_distance)
-
-
-def _boxes(what: str, numbers: Sequence[float]) -> list[tuple[F64, F64]]:
-    values = np.asarray(numbers, dtype=np.float64)
-    if values.size % 6 or not np.isfinite(values).all():
-        raise ConfigError(
-            f"{what} has {values.size} numbers, needs six a box: low x, y, z, high x, y, z"
-        )
-    boxes = [(row[:3], row[3:]) for row in values.reshape(-1, 6)]
-    for low, high in boxes:
-        if not (low < high).all():
-            raise ConfigError(f"{what}: {low.tolist()} is not below {high.tolist()}")
-    return boxes
 
 
 def _points(frames: F64) -> F64:

@@ -8,26 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.safety.space import ANYWHERE, Space
+from arfm_ros.core.safety.space import ANYWHERE, Space, boxes
 from arfm_ros.robots.kinematics import Kinematics
 from arfm_ros.robots.robot import Robot
 
 F64 = NDArray[np.float64]
-Box = tuple[F64, F64]
-
-
-def boxes(what: str, numbers: Sequence[float]) -> list[Box]:
-    """Read boxes of six numbers each, low x, y, z and high x, y, z in metres."""
-    values = np.asarray(numbers, dtype=np.float64)
-    if values.size % 6 or not np.isfinite(values).all():
-        raise ConfigError(
-            f"{what} has {values.size} numbers, needs six a box: low x, y, z, high x, y, z"
-        )
-    found = [(row[:3], row[3:]) for row in values.reshape(-1, 6)]
-    for low, high in found:
-        if not (low < high).all():
-            raise ConfigError(f"{what}: {low.tolist()} is not below {high.tolist()}")
-    return found
 
 
 class ArmsSpace:

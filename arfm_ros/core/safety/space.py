@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
+from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.safety.limiter import Limiter
 from arfm_ros.core.safety.limits import F64
 
@@ -77,3 +79,17 @@ def cut(space: Space, actions: F64, here: F64) -> tuple[F64, str]:
     kept = actions.copy()
     kept[first:] = actions[first - 1]
     return kept[: 0 if first == 0 else len(kept)], reason
+
+
+def boxes(what: str, numbers: Sequence[float]) -> list[tuple[F64, F64]]:
+    """Read boxes of six numbers each, low x, y, z and high x, y, z in metres."""
+    values = np.asarray(numbers, dtype=np.float64)
+    if values.size % 6 or not np.isfinite(values).all():
+        raise ConfigError(
+            f"{what} has {values.size} numbers, needs six a box: low x, y, z, high x, y, z"
+        )
+    found = [(row[:3], row[3:]) for row in values.reshape(-1, 6)]
+    for low, high in found:
+        if not (low < high).all():
+            raise ConfigError(f"{what}: {low.tolist()} is not below {high.tolist()}")
+    return found

@@ -26,7 +26,6 @@ class PoseCheck:
     def __init__(self, tolerance_m: float) -> None:
         self._tolerance = tolerance_m
         self._pose: tuple[int, F64, F64] | None = None
-        self._state: tuple[int, F64] | None = None
         self._due_ns, self._apart = 0, 0
         self.reason = ""  # '' while they agree
 
