@@ -15,6 +15,7 @@ from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 
 from arfm_ros.nodes.ros import topics
+from arfm_ros.nodes.ros.convert import time_to_ns
 from arfm_ros.nodes.ros.executor import Spinner
 from arfm_ros.nodes.ros.real_time import make_way
 from arfm_ros.robots.description import load_robot
@@ -27,6 +28,7 @@ ACTIVE = 3  # lifecycle_msgs/msg/State.PRIMARY_STATE_ACTIVE
 POLL_PERIOD_S = 0.2
 ANSWER_S = 2.0  # without an answer it is asked again
 HEAR_OUT_S = 5.0
+PAUSE_NS = 100_000_000  # without a command: what comes next is not one step from the last
 DRIVEN = ("policy", "human")  # authorities that may move the arm
 ALL_OF_IT = topics.Qos(reliable=True, depth=200)
 ALL_BEST_EFFORT = topics.Qos(reliable=False, depth=200)
@@ -47,6 +49,7 @@ class Observer:
         self.lock = threading.Lock()
         self._motion = MotionWatch()
         self._driven_once = False
+        self._commanded_ns = 0  # stamp of the last command
         self._arm = FirstArm(robot or load_robot("fr3"))
         self._moved = EpisodeMotion(topics.interface(topics.JOINT_STATES.type_name), self._arm)
         self._begin_s = time.monotonic()
@@ -172,6 +175,10 @@ class Observer:
                 self.readings.first_motion_s = time.monotonic() - self._begin_s
 
     def _on_command(self, message: Any) -> None:
+        stamp_ns = time_to_ns(message.header.stamp)
+        if stamp_ns - self._commanded_ns > PAUSE_NS:
+            self.steps.forget()  # the arm may have been put elsewhere meanwhile
+        self._commanded_ns = stamp_ns
         if self.readings.authority in DRIVEN:
             self.steps.add(message.name, message.position)
             self._moved.command(message)
