@@ -63,12 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dt", type=float, help="s between actions of a new policy (0.05)")
     add_robot(parser)
-    parser.add_argument("--init", type=Path, help="start from the weights of this run or bundle")
-    parser.add_argument(
-        "--new-velocity",
-        action="store_true",
-        help="of --init keep what it sees; the velocity network begins anew",
-    )
+    _add_beginning(parser)
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
 
 
@@ -96,6 +91,21 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         help="leave out observations with an action further off, in standard deviations; 0: none",
     )
     _add_objective(parser)
+
+
+def _add_beginning(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--init", type=Path, help="start from the weights of this run or bundle")
+    parser.add_argument(
+        "--warm-start",
+        type=Path,
+        help="a new policy begins with all weights of this run or bundle that fit, of another "
+        "robot it may be",
+    )
+    parser.add_argument(
+        "--new-velocity",
+        action="store_true",
+        help="of --init keep what it sees; the velocity network begins anew",
+    )
 
 
 def _add_delays(parser: argparse.ArgumentParser) -> None:
@@ -148,6 +158,7 @@ def run(args: argparse.Namespace) -> int:
         success_only=args.success_only,
         authority=tuple(name for name in args.authority.split(",") if name),
         init=args.init,
+        warm_start=args.warm_start,
         resume=args.resume,
         new_velocity=args.new_velocity,
         **{**recorded_robot(args), **new_policy(args)},
@@ -161,9 +172,12 @@ def _check_eyes(args: argparse.Namespace) -> None:
     from arfm_ros.core.errors import ConfigError
 
     for flag in ("new_velocity", "freeze_vision"):
-        if getattr(args, flag) and not (args.init or args.resume):
+        eyes = args.init or args.resume or (args.warm_start and flag == "freeze_vision")
+        if getattr(args, flag) and not eyes:
             name = flag.replace("_", "-")
             raise ConfigError(f"--{name} without --init: needs a policy whose eyes are trained")
+    if args.warm_start and args.init:
+        raise ConfigError("--warm-start with --init: one beginning only")
 
 
 def new_policy(args: argparse.Namespace) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from arfm_ros.learn.loop.train import TrainConfig, Trainer
 from arfm_ros.learn.loop.trainer import Run, train
 from arfm_ros.learn.model.from_bundle import bundle_checkpoint
 from arfm_ros.learn.model.network import FlowPolicy, ModelConfig
+from arfm_ros.learn.model.warm_start import warm_start
 from arfm_ros.learn.objectives.flow_loss import FlowConfig
 from arfm_ros.learn.objectives.return_conditioned import ReturnConditioned
 from arfm_ros.learn.signals.rl_signal import make_signal
@@ -49,6 +50,7 @@ class Plan:
     success_only: bool = False
     authority: tuple[str, ...] = ()
     init: Path | None = None
+    warm_start: Path | None = None  # a run or bundle, of another robot it may be
     resume: bool = False
     new_velocity: bool = False  # `init` gives what it sees, not how it acts
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -92,14 +94,12 @@ def prepare(
     outlier = plan.train.outlier
     given = begin.spec if begin else fit_statistics(plan.statistics, cache, config, group, outlier)
     kept, spec = fit_rows(frames, config, rows, given, outlier)
-    spec = replace(
-        spec,
-        instructions={**spec.instructions, **dict(_instructions(frames))},
-        rtc=_rtc(plan.train.flow.delay_max),
-    )
-    model = FlowPolicy(shape)
-    if begin:
-        _load(model, begin, plan.new_velocity)
+    words = {**spec.instructions, **dict(_instructions(frames))}
+    spec = replace(spec, instructions=words, rtc=_rtc(plan.train.flow.delay_max))
+    warm = _read(plan.warm_start) if plan.warm_start and not begin else None
+    model = _network(shape, begin, plan.new_velocity)
+    if warm:
+        say(warm_start(model, warm.average))
     sampler = make_sampler(frames, kept, spec, plan.train.augment, plan.train.seed)
     sampler = _aimed(sampler, model, plan.train, say)
     trainer = Trainer(model, sampler, plan.train, group)
@@ -108,8 +108,8 @@ def prepare(
         check_same_run(begin.provenance, provenance)
         trainer.restore(begin)
         provenance |= {n: v for n, v in begin.provenance.items() if n == STARTED_FROM}
-    elif begin:
-        provenance[STARTED_FROM] = stage(begin)
+    elif before := begin or warm:
+        provenance[STARTED_FROM] = stage(before)
     _introduce(frames, model, say)
     _name_outliers(len(rows) - len(kept), len(rows), outlier, say)
     return trainer, Run(plan.out, rows_of(sampler, held), provenance, say)
@@ -149,8 +149,11 @@ def _say_nothing(text: str) -> None:
     """Keep quiet: another process says it."""
 
 
-def _load(model: FlowPolicy, begin: Checkpoint, new_velocity: bool) -> None:
-    """Load averaged weights; an input for returns that they lack keeps its initial ones."""
+def _network(shape: ModelConfig, begin: Checkpoint | None, new_velocity: bool) -> FlowPolicy:
+    """Make the network; of averaged weights an input for returns, which they lack, is new."""
+    model = FlowPolicy(shape)
+    if begin is None:
+        return model
     new = ("returns.", "velocity_net.") if new_velocity else ("returns.",)
     given = {k: v for k, v in begin.average.items() if not k.startswith(new[1:])}
     lacking = model.load_state_dict(given, strict=False)
@@ -159,6 +162,7 @@ def _load(model: FlowPolicy, begin: Checkpoint, new_velocity: bool) -> None:
         raise ConfigError(
             f"the checkpoint's weights do not fit the network: {wrong + lacking.unexpected_keys}"
         )
+    return model
 
 
 def _aimed(
@@ -257,11 +261,11 @@ def frames_config(
 def _previous(plan: Plan) -> Checkpoint | None:
     if plan.resume:
         return load_checkpoint(plan.out)
-    if plan.init is None:
-        return None
-    if (plan.init / POLICY).is_file():
-        return bundle_checkpoint(plan.init)
-    return load_checkpoint(plan.init)
+    return _read(plan.init) if plan.init is not None else None
+
+
+def _read(folder: Path) -> Checkpoint:
+    return bundle_checkpoint(folder) if (folder / POLICY).is_file() else load_checkpoint(folder)
 
 
 def _instructions(frames: Frames) -> list[tuple[str, str]]:
