@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from arfm_ros.control import fr3
-from arfm_ros.control.limits import fr3_limits
 from arfm_ros.core.safety.arbiter import Arbiter
 from arfm_ros.core.safety.decision import ArbiterConfig, Decision
 from arfm_ros.core.values.data import ActionChunk
+from arfm_ros.robots.fr3 import facts as fr3
+from arfm_ros.robots.fr3.limits import fr3_limits
 
 MS = 1_000_000
 TICK_NS = 10 * MS

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from arfm_ros.control.embodiment import default
 from arfm_ros.core.values.normalize import Affine
 from arfm_ros.core.values.spec import Axis, CameraInput, PolicySpec, Rtc
 from arfm_ros.episodes.writer import EpisodeWriter
@@ -20,6 +19,7 @@ from arfm_ros.learn.data.frames import Frames, load_frames
 from arfm_ros.learn.loop.session import Plan, frames_config
 from arfm_ros.learn.loop.train import TrainConfig
 from arfm_ros.learn.model.network import ModelConfig
+from arfm_ros.robots.embodiment import default
 from arfm_ros.wire import messages
 
 torch.set_num_threads(1)  # beside other processes, more threads wait for each other

@@ -33,10 +33,9 @@ FORBIDDEN: dict[str, set[str]] = {
     "core": ROS
     | TORCH
     | TIME
-    | {"cv2", "mujoco", "onnxruntime", "mcap", "rosbags", "yaml", "pathlib", "os", "control"}
-    | {f"{PACKAGE}.{name}" for name in OURS},
+    | {"cv2", "mujoco", "onnxruntime", "mcap", "rosbags", "yaml", "pathlib", "os"}
+    | {f"{PACKAGE}.{name}" for name in (*OURS, "robots")},
     "engines": ROS | TORCH | {"mujoco"} | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export")},
-    "control": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "sim", "cli", "up")},
     "robots": ROS
     | TORCH
     | TIME
@@ -46,7 +45,7 @@ FORBIDDEN: dict[str, set[str]] = {
     "wire": ROS
     | TORCH
     | TIME
-    | {f"{PACKAGE}.{n}" for n in (*OURS, "control", "robots") if n != "wire"}
+    | {f"{PACKAGE}.{n}" for n in (*OURS, "robots") if n != "wire"}
     | {"mujoco", "onnxruntime"},
     "sim": ROS
     | TORCH

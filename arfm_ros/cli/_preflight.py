@@ -8,8 +8,8 @@ from statistics import median
 from typing import Any
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.robots.controllers.controller import Topic
-from arfm_ros.robots.controllers.graph import (
+from arfm_ros.robots.commands.controller import Topic
+from arfm_ros.robots.commands.graph import (
     ControllerInfo,
     Endpoint,
     Finding,
@@ -17,8 +17,8 @@ from arfm_ros.robots.controllers.graph import (
     HeardJoints,
     TopicEnds,
 )
-from arfm_ros.robots.controllers.messages import controllers_of
-from arfm_ros.robots.controllers.whole import WholeRobot
+from arfm_ros.robots.commands.messages import controllers_of
+from arfm_ros.robots.commands.whole import WholeRobot
 from arfm_ros.robots.robot import Robot
 
 NODE = "arfm_preflight"

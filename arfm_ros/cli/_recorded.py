@@ -35,7 +35,7 @@ def recorded_robot(args: argparse.Namespace) -> dict[str, Any]:
     from arfm_ros.episodes.read.topic_map import load_topic_map
     from arfm_ros.episodes.read.topics import topics_of
     from arfm_ros.learn.model.network import ModelConfig
-    from arfm_ros.robots.description import load_robot
+    from arfm_ros.robots.files.load import load_robot
 
     for flag in ("topics", "actions"):
         if getattr(args, flag) and not args.robot:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.robots.draft import COMMANDS, GRIPPER_COMMANDS, IMAGES, Heard
+from arfm_ros.robots.files.draft import COMMANDS, GRIPPER_COMMANDS, IMAGES, Heard
 
 STATES = "sensor_msgs/msg/JointState"
 SEND_GOAL, SEND_GOAL_TYPE = "/_action/send_goal", "_SendGoal"

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from arfm_ros.robots.examine import AtHome, Examined
+from arfm_ros.robots.files.examine import AtHome, Examined
 from arfm_ros.robots.robot import Group, RobotAxis
 
 WIDTH = 160  # names are never cut

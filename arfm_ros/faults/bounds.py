@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.control import fr3
-from arfm_ros.control.kinematics import forward
-from arfm_ros.control.limits import fr3_limits
 from arfm_ros.core.safety.limits import Limits
 from arfm_ros.faults.record import F64, Motion
+from arfm_ros.robots.fr3 import facts as fr3
+from arfm_ros.robots.fr3.frames import chain
+from arfm_ros.robots.fr3.limits import fr3_limits
 
 PUBLISHED = fr3_limits(margin_rad=0.0, velocity_scale=1.0, acceleration_scale=1.0)
 READING_S = 0.0005  # between the two clocks that a tick reads
@@ -146,7 +146,7 @@ def untouched(arm: Motion) -> NDArray[np.bool_]:
 
 
 def _low(arm: Motion) -> NDArray[np.bool_]:
-    return np.array([forward(position)[0][2] < TOUCH_M for position in arm.position], np.bool_)
+    return np.asarray(chain().forward(arm.position).position[:, 2] < TOUCH_M)
 
 
 def _late(motion: Motion) -> NDArray[np.bool_]:

@@ -46,9 +46,7 @@ SAFE = Expected(by_itself=False)  # whatever it does is right, as long as it is 
 
 def stops(after_s: float = 0.0, reason: str = "", latched: bool = False) -> Expected:
     """Return the promise to stop by the time a threshold has passed, and to say why."""
-    return Expected(
-        after_s + REACTION_S, reason=reason, latched=latched, by_itself=not latched
-    )
+    return Expected(after_s + REACTION_S, reason=reason, latched=latched, by_itself=not latched)
 
 
 def ends_chunk(after_s: float = 0.0, reason: str = "", recovers_s: float = 6.0) -> Expected:

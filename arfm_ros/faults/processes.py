@@ -99,9 +99,7 @@ def kinds() -> Iterable[Kind]:
     for number, expected in ((signal.SIGKILL, dies), (signal.SIGTERM, braked)):
         name = signal.Signals(number).name
         yield Kind(f"{name} arbiter", ended(ARBITER, number), expected, 1.0, sender=ARBITER)
-        yield Kind(
-            f"{name} policy", ended(POLICY, number), ends_chunk(recovers_s=STARTS_S), 1.7
-        )
+        yield Kind(f"{name} policy", ended(POLICY, number), ends_chunk(recovers_s=STARTS_S), 1.7)
     silent = "the arbiter itself was silent"
     for length, expected in (
         ("short", ANY),
@@ -118,5 +116,3 @@ def kinds() -> Iterable[Kind]:
         ("clock back an hour", (-3600.0, -3500.0)),
     ):
         yield Kind(name, clock_stepped(span_s), SAFE, 2.0, variant="clock")
-
-

@@ -36,6 +36,4 @@ def replay(record: Record, end_s: float) -> Motion:
         positions.append(state.position.copy())
         velocities.append(state.velocity.copy())
     at = np.array(times)
-    return Motion(
-        at, at, np.array(positions).reshape(-1, 7), np.array(velocities).reshape(-1, 7)
-    )
+    return Motion(at, at, np.array(positions).reshape(-1, 7), np.array(velocities).reshape(-1, 7))

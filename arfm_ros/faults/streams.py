@@ -138,5 +138,3 @@ def _humans() -> Iterable[Kind]:
         ("intermittent", stops(HUMAN_AGE_S, silent)),
     ):
         yield Kind(f"teleop {fault}", relayed((TELEOP,), fault), expected, 1.2, human=True)
-
-

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from rclpy.serialization import deserialize_message
 
-from arfm_ros.control import fr3, kinematics
 from arfm_ros.core.safety.limits import F64
 from arfm_ros.core.safety.smoothness import Smoothness, smoothness_of
 from arfm_ros.nodes.ros.convert import time_to_ns
-from arfm_ros.robots.robot import Group, Robot
+from arfm_ros.robots.kinematics.chain import Chain
+from arfm_ros.robots.robot import Robot
 from arfm_ros.wire.cdr import header_stamp_ns as stamp_of
 
 PERIOD_S = 0.01
@@ -27,7 +27,7 @@ class FirstArm:
         arms = [group for group in robot.groups if group.kind == "arm"]
         self.group = arms[0] if arms else robot.groups[0]
         self.topic = self.group.state_topics[0]
-        self._tools = _tools(robot, self.group)
+        self._chain = Chain(robot, self.group.name) if self.group.tool else None
 
     def read(self, names: Sequence[str], values: Sequence[float]) -> list[float]:
         """Pick the arm's values in its order, under the driver's names or its own."""
@@ -37,16 +37,9 @@ class FirstArm:
 
     def tools(self, positions: F64) -> F64:
         """Return tool positions [T, 3] m of joint positions [T, J]."""
-        return np.array([self._tools(q) for q in positions])
-
-
-def _tools(robot: Robot, group: Group) -> Callable[[F64], F64]:
-    if group.names == fr3.JOINT_NAMES:
-        return lambda q: np.asarray(kinematics.tool_transform(q)[:3, 3])
-    from arfm_ros.robots.kinematics import Kinematics  # pinocchio: not for the FR3
-
-    arm = Kinematics(robot, group.name)
-    return lambda q: np.asarray(arm.forward(q).position)
+        if self._chain is None:
+            return np.zeros((len(positions), 3))  # an arm without a tool has no path of it
+        return self._chain.forward(positions).position
 
 
 class EpisodeMotion:

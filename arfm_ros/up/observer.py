@@ -18,7 +18,7 @@ from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.ros.convert import time_to_ns
 from arfm_ros.nodes.ros.executor import Spinner
 from arfm_ros.nodes.ros.real_time import make_way
-from arfm_ros.robots.description import load_robot
+from arfm_ros.robots.files.load import load_robot
 from arfm_ros.robots.robot import Robot
 from arfm_ros.up.motion import EpisodeMotion, FirstArm
 from arfm_ros.up.readings import CommandStep, EpisodeResult, MotionWatch, Readings, StreamGap

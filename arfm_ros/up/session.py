@@ -23,7 +23,7 @@ from arfm_ros.bringup import (
     stack,
 )
 from arfm_ros.core.errors import ArfmError, ConfigError
-from arfm_ros.robots.description import load_robot
+from arfm_ros.robots.files.load import load_robot
 from arfm_ros.up import domain, report, table
 from arfm_ros.up.display import Display
 from arfm_ros.up.frames import FrameCount, count_bags

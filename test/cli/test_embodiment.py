@@ -15,7 +15,6 @@ import pytest
 from learn_rig import CONFIG, DT_NS, NAMES, SMALL, plan, silent, write_episodes
 
 from arfm_ros.cli import train as verb
-from arfm_ros.control.embodiment import Embodiment, default, read_urdf
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.spec import Axis
 from arfm_ros.engines import load_policy
@@ -28,6 +27,7 @@ from arfm_ros.learn.data.targets import keyframes
 from arfm_ros.learn.loop.checkpoint import load_checkpoint
 from arfm_ros.learn.loop.session import start
 from arfm_ros.learn.model.network import ModelConfig
+from arfm_ros.robots.embodiment import Embodiment, default, read_urdf
 from arfm_ros.wire import messages
 
 FR3 = default()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import fr3_rig
 import numpy as np
 import pytest
 from learn_rig import NAMES, silent, write_episode
 
 from arfm_ros.cli.__main__ import main
-from arfm_ros.control import fr3, kinematics
-from arfm_ros.control.objects import object_of, object_state
 from arfm_ros.core.errors import BundleError, ConfigError, EngineError, EpisodeError
 from arfm_ros.core.values.data import Observation
 from arfm_ros.core.values.spec import PolicySpec
@@ -24,6 +23,8 @@ from arfm_ros.learn.loop.checkpoint import load_checkpoint
 from arfm_ros.learn.loop.session import Plan, start
 from arfm_ros.learn.loop.train import TrainConfig
 from arfm_ros.learn.model.network import ModelConfig
+from arfm_ros.robots.fr3 import facts as fr3
+from arfm_ros.robots.objects import object_of, object_state
 from arfm_ros.sim.drive.driver import DriverConfig, PolicyDriver
 from arfm_ros.sim.record.demos import Demonstrator, DemoOptions
 from arfm_ros.sim.tasks import make_task
@@ -60,7 +61,7 @@ def pose(*position: float, yaw: float = 0.0) -> np.ndarray:
 
 
 def test_an_object_is_seen_from_the_tool_with_its_own_yaw() -> None:
-    tool = kinematics.forward(HOME[0])[0]
+    tool = fr3_rig.forward(HOME[0])[0]
     seen = object_state(OBJECTS[:4], HOME, {"cube": pose(*(tool + [0.1, 0.2, -0.3]), yaw=0.7)})
     assert np.allclose(seen, [[0.1, 0.2, -0.3, 0.7]], atol=1e-6)
 

@@ -258,9 +258,7 @@ def test_check_and_doctor_ask_the_server_once(
     assert found.level == "FAIL" and "start the server" in found.fix
 
 
-def test_a_chunk_that_nobody_wants_is_not_asked_for(
-    server: PolicyServer, interface: Path
-) -> None:
+def test_a_chunk_that_nobody_wants_is_not_asked_for(server: PolicyServer, interface: Path) -> None:
     policy = load_policy(exported(server, interface))
     asked = len(server.requests)
     with pytest.raises(Cancelled):

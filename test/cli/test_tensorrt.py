@@ -119,8 +119,7 @@ def test_what_is_written_out_for_tensorrt_computes_the_same(
     sessions = [onnxruntime.InferenceSession(str(path)) for path in (source, target)]
     rng = np.random.default_rng(0)
     feed = {
-        i.name: rng.uniform(0.1, 0.9, i.shape).astype(np.float32)
-        for i in sessions[0].get_inputs()
+        i.name: rng.uniform(0.1, 0.9, i.shape).astype(np.float32) for i in sessions[0].get_inputs()
     }
     ours, written_out = (session.run(None, feed)[0] for session in sessions)
     np.testing.assert_allclose(ours, written_out, atol=1e-5 * np.abs(ours).max())

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from learn_rig import DT_NS, SMALL, write_episode, write_episodes
 
-from arfm_ros.control.embodiment import default
 from arfm_ros.core.errors import ConfigError, EpisodeError
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.task_state import TaskState, read_task_state
@@ -26,6 +25,7 @@ from arfm_ros.learn.signals.rl_signal import (
     parse_reward,
     weighted_returns,
 )
+from arfm_ros.robots.embodiment import default
 
 FR3 = default()
 

@@ -21,10 +21,10 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
-from arfm_ros.control import fr3
-from arfm_ros.control.limits import ACTION_NAMES, fr3_limits
 from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.ros.convert import ns_to_time, time_to_ns, trajectory_to_chunk
+from arfm_ros.robots.fr3 import facts as fr3
+from arfm_ros.robots.fr3.limits import ACTION_NAMES, fr3_limits
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = topics.Qos(reliable=True, depth=2000)
@@ -35,8 +35,8 @@ CHUNK_SOURCE = """
 import sys
 import numpy as np
 import rclpy
-from arfm_ros.control import fr3
-from arfm_ros.control.limits import ACTION_NAMES
+from arfm_ros.robots.fr3 import facts as fr3
+from arfm_ros.robots.fr3.limits import ACTION_NAMES
 from arfm_ros.core.values.data import ActionChunk
 from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.ros.convert import chunk_to_trajectory

@@ -115,7 +115,5 @@ def test_the_node_follows_on_from_no_refused_chunk_and_says_that_it_was(
         assert int(robot.health[-1][2]["chunks_refused"]) >= 5
         judge.reason = ""
         since = len(robot.infos)
-        robot.until(
-            lambda: any(diagnostics_to_info(one)[0].guided for one in robot.infos[since:])
-        )
+        robot.until(lambda: any(diagnostics_to_info(one)[0].guided for one in robot.infos[since:]))
         robot.hears("ok")

@@ -15,7 +15,7 @@ from arfm_ros.core.errors import SpecError
 from arfm_ros.core.values.data import ActionChunk, ChunkInfo
 from arfm_ros.nodes.ros import convert
 from arfm_ros.nodes.ros.axis_reader import AxisReader  # noqa: E402
-from arfm_ros.robots.description import load_robot  # noqa: E402
+from arfm_ros.robots.files.load import load_robot  # noqa: E402
 
 STAMP = 1_790_000_000_123_456_789
 NAMES = (*(f"fr3_joint{i}" for i in range(1, 8)), "gripper")

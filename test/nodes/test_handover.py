@@ -143,8 +143,8 @@ def test_diagnostics_may_be_read_at_any_time(spec: PolicySpec) -> None:
     chunks: list[ActionChunk] = []
     one = worker(spec, chunks.append)
     while len(chunks) < 300:
-        assert one.report.delay_ticks >= 0 and one.counts() and isinstance(
-            one.latency_values(), dict
+        assert (
+            one.report.delay_ticks >= 0 and one.counts() and isinstance(one.latency_values(), dict)
         )
         assert not one.ended()
     assert one.stop()

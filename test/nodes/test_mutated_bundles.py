@@ -159,9 +159,11 @@ def change_arrays(folder: Path, name: str, rng: random.Random) -> str:
 
 def change_size(folder: Path, name: str, rng: random.Random) -> str:
     """Claim an array of an absurd size in reference.npz."""
-    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (%d,), }" % 10 ** rng.choice(
-        (11, 15, 30)
-    )
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (%d,), }" % 10 ** rng.choice((
+        11,
+        15,
+        30,
+    ))
     header = header.ljust(118) + b"\n"
     data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
     with zipfile.ZipFile(folder / name, "w") as archive:

@@ -11,7 +11,7 @@ from std_msgs.msg import String  # noqa: E402
 from arfm_ros.nodes.arbiter.own_description import OwnDescription  # noqa: E402
 from arfm_ros.nodes.arbiter.params import ArbiterParams  # noqa: E402
 from arfm_ros.nodes.arbiter.robot import DrivenRobot  # noqa: E402
-from arfm_ros.robots.description import load_robot  # noqa: E402
+from arfm_ros.robots.files.load import load_robot  # noqa: E402
 
 PARAMS = ArbiterParams(robot="ur5e", plain_grippers=True)
 URDF = load_robot("ur5e").description

@@ -18,7 +18,7 @@ from arfm_ros.core.values.spec import Axis  # noqa: E402
 from arfm_ros.engines import load_bundle  # noqa: E402
 from arfm_ros.nodes.policy.bundle import spaces_of  # noqa: E402
 from arfm_ros.nodes.ros.convert import trajectory_to_chunk  # noqa: E402
-from arfm_ros.robots.description import load_robot  # noqa: E402
+from arfm_ros.robots.files.load import load_robot  # noqa: E402
 
 SPACES = (
     {"group": "arm", "space": "joint_velocity", "dt_s": 0.05},

@@ -9,7 +9,7 @@ from sensor_msgs.msg import JointState  # noqa: E402
 from arfm_ros.core.errors import SpecError  # noqa: E402
 from arfm_ros.nodes.arbiter.inputs import Moment  # noqa: E402
 from arfm_ros.nodes.arbiter.robot_states import RobotStates  # noqa: E402
-from arfm_ros.robots.description import load_robot  # noqa: E402
+from arfm_ros.robots.files.load import load_robot  # noqa: E402
 
 MS = 1_000_000
 T0 = 1_000_000 * MS

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from arfm_ros.control.embodiment import Embodiment, default, read_urdf
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.spec import Rtc
 from arfm_ros.core.values.spec_reading import Plain
@@ -33,6 +32,7 @@ from arfm_ros.learn.model.network import FlowPolicy, ModelConfig
 from arfm_ros.learn.objectives.flow_loss import FlowConfig
 from arfm_ros.learn.objectives.return_conditioned import ReturnConditioned
 from arfm_ros.learn.signals.rl_signal import make_signal
+from arfm_ros.robots.embodiment import Embodiment, default, read_urdf
 from arfm_ros.robots.robot import Robot
 
 STARTED_FROM = "started_from"  # in the provenance

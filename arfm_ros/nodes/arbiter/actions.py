@@ -9,10 +9,10 @@ from rclpy.node import Node
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.nodes.ros import topics
-from arfm_ros.robots.controllers.controller import Topic
+from arfm_ros.robots.commands.controller import Topic
+from arfm_ros.robots.commands.messages import INTERFACES, message_of
+from arfm_ros.robots.commands.values import Value
 from arfm_ros.robots.controllers.goals import GoalLane
-from arfm_ros.robots.controllers.messages import INTERFACES, message_of
-from arfm_ros.robots.controllers.values import Value
 
 
 def is_action(topic: Topic) -> bool:
@@ -59,5 +59,3 @@ class GoalSender:
             self._lane.finished(number)
             return
         handle.get_result_async().add_done_callback(lambda _: self._lane.finished(number))
-
-

@@ -16,9 +16,9 @@ from arfm_ros.nodes.arbiter.inputs import Moment
 from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.ros.convert import ns_to_time
 from arfm_ros.nodes.ros.verdict import Verdict, verdict_to_diagnostics
-from arfm_ros.robots.controllers.controller import Ahead, Topic
-from arfm_ros.robots.controllers.messages import INTERFACES, message_of
-from arfm_ros.robots.controllers.whole import WholeRobot
+from arfm_ros.robots.commands.controller import Ahead, Topic
+from arfm_ros.robots.commands.messages import INTERFACES, message_of
+from arfm_ros.robots.commands.whole import WholeRobot
 
 AUTHORITY_PERIOD_NS = 1_000_000_000
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from arfm_ros.nodes.arbiter.actions import is_action
 from arfm_ros.nodes.ros.topics import COMMAND, JOINT_STATES, Topic
-from arfm_ros.robots.controllers.messages import INTERFACES
-from arfm_ros.robots.controllers.whole import WholeRobot
+from arfm_ros.robots.commands.messages import INTERFACES
+from arfm_ros.robots.commands.whole import WholeRobot
 from arfm_ros.robots.robot import Robot
 
 

@@ -12,8 +12,8 @@ from rclpy.node import Node
 from rclpy.task import Future
 
 from arfm_ros.nodes.ros.topics import interface
-from arfm_ros.robots.controllers.controller import Topic
-from arfm_ros.robots.controllers.messages import INTERFACES
+from arfm_ros.robots.commands.controller import Topic
+from arfm_ros.robots.commands.messages import INTERFACES
 from arfm_ros.robots.robot import RobotAxis
 
 LOOK_S = 0.05

@@ -19,10 +19,10 @@ from rclpy.node import Node
 
 from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.sim.params import has_stock_topics
-from arfm_ros.robots.controllers.controller import Topic
-from arfm_ros.robots.controllers.messages import INTERFACES
-from arfm_ros.robots.controllers.registry import make_controller
-from arfm_ros.robots.controllers.values import (
+from arfm_ros.robots.commands.controller import Topic
+from arfm_ros.robots.commands.messages import INTERFACES
+from arfm_ros.robots.commands.registry import make_controller
+from arfm_ros.robots.commands.values import (
     GripperGoal,
     JointTarget,
     ParallelGripperGoal,

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.safety.decision import Decision
-from arfm_ros.robots.controllers import preflight
-from arfm_ros.robots.controllers.controller import Ahead, Outgoing, Tools, Topic, command_topic
-from arfm_ros.robots.controllers.graph import Finding, Graph
-from arfm_ros.robots.controllers.registry import Kind, register
-from arfm_ros.robots.controllers.values import PoseTarget
+from arfm_ros.robots.commands import preflight
+from arfm_ros.robots.commands.controller import Ahead, Outgoing, Tools, Topic, command_topic
+from arfm_ros.robots.commands.graph import Finding, Graph
+from arfm_ros.robots.commands.registry import Kind, register
+from arfm_ros.robots.commands.values import PoseTarget
 from arfm_ros.robots.robot import Group
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from arfm_ros.core.safety.decision import Decision
-from arfm_ros.robots.controllers import preflight
-from arfm_ros.robots.controllers.controller import (
+from arfm_ros.robots.commands import preflight
+from arfm_ros.robots.commands.controller import (
     Ahead,
     Numbers,
     Outgoing,
@@ -17,10 +17,10 @@ from arfm_ros.robots.controllers.controller import (
     Topic,
     command_topic,
 )
-from arfm_ros.robots.controllers.graph import Finding, Graph
+from arfm_ros.robots.commands.graph import Finding, Graph
+from arfm_ros.robots.commands.registry import Kind, register
+from arfm_ros.robots.commands.values import Values
 from arfm_ros.robots.controllers.opening import ChangedOpening
-from arfm_ros.robots.controllers.registry import Kind, register
-from arfm_ros.robots.controllers.values import Values
 from arfm_ros.robots.robot import Group
 
 NS = 1_000_000_000

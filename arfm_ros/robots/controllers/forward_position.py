@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from arfm_ros.core.safety.decision import Decision
-from arfm_ros.robots.controllers import preflight
-from arfm_ros.robots.controllers.controller import (
+from arfm_ros.robots.commands import preflight
+from arfm_ros.robots.commands.controller import (
     Ahead,
     Numbers,
     Outgoing,
@@ -18,9 +18,9 @@ from arfm_ros.robots.controllers.controller import (
     Topic,
     command_topic,
 )
-from arfm_ros.robots.controllers.graph import Finding, Graph
-from arfm_ros.robots.controllers.registry import Kind, register
-from arfm_ros.robots.controllers.values import Values
+from arfm_ros.robots.commands.graph import Finding, Graph
+from arfm_ros.robots.commands.registry import Kind, register
+from arfm_ros.robots.commands.values import Values
 from arfm_ros.robots.robot import Group
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arfm_ros.robots.controllers.values import Value
+from arfm_ros.robots.commands.values import Value
 
 
 class GoalLane:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from arfm_ros.core.safety.decision import Decision
-from arfm_ros.robots.controllers import preflight
-from arfm_ros.robots.controllers.controller import (
+from arfm_ros.robots.commands import preflight
+from arfm_ros.robots.commands.controller import (
     Ahead,
     Numbers,
     Outgoing,
@@ -23,10 +23,10 @@ from arfm_ros.robots.controllers.controller import (
     Topic,
     command_topic,
 )
-from arfm_ros.robots.controllers.graph import Finding, Graph
+from arfm_ros.robots.commands.graph import Finding, Graph
+from arfm_ros.robots.commands.registry import Kind, register
+from arfm_ros.robots.commands.values import GripperGoal
 from arfm_ros.robots.controllers.opening import ChangedOpening
-from arfm_ros.robots.controllers.registry import Kind, register
-from arfm_ros.robots.controllers.values import GripperGoal
 from arfm_ros.robots.robot import Group
 
 NS = 1_000_000_000

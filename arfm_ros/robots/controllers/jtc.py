@@ -17,8 +17,8 @@ import numpy as np
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.safety.decision import HUMAN, Decision
-from arfm_ros.robots.controllers import preflight
-from arfm_ros.robots.controllers.controller import (
+from arfm_ros.robots.commands import preflight
+from arfm_ros.robots.commands.controller import (
     Ahead,
     Numbers,
     Outgoing,
@@ -27,9 +27,9 @@ from arfm_ros.robots.controllers.controller import (
     command_topic,
     message_names,
 )
-from arfm_ros.robots.controllers.graph import WARN, Finding, Graph
-from arfm_ros.robots.controllers.registry import Kind, register
-from arfm_ros.robots.controllers.values import F64, Trajectory
+from arfm_ros.robots.commands.graph import WARN, Finding, Graph
+from arfm_ros.robots.commands.registry import Kind, register
+from arfm_ros.robots.commands.values import F64, Trajectory
 from arfm_ros.robots.robot import Group
 
 NS = 1_000_000_000

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from arfm_ros.core.safety.decision import Decision
-from arfm_ros.robots.controllers import preflight
-from arfm_ros.robots.controllers.controller import (
+from arfm_ros.robots.commands import preflight
+from arfm_ros.robots.commands.controller import (
     Ahead,
     Numbers,
     Outgoing,
@@ -22,10 +22,10 @@ from arfm_ros.robots.controllers.controller import (
     command_topic,
     message_names,
 )
-from arfm_ros.robots.controllers.graph import Finding, Graph
+from arfm_ros.robots.commands.graph import Finding, Graph
+from arfm_ros.robots.commands.registry import Kind, register
+from arfm_ros.robots.commands.values import ParallelGripperGoal
 from arfm_ros.robots.controllers.opening import ChangedOpening
-from arfm_ros.robots.controllers.registry import Kind, register
-from arfm_ros.robots.controllers.values import ParallelGripperGoal
 from arfm_ros.robots.robot import Group
 
 NS = 1_000_000_000

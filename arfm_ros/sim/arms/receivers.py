@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.errors import SafetyError
-from arfm_ros.robots.controllers.controller import Numbers, message_names
-from arfm_ros.robots.controllers.values import (
+from arfm_ros.robots.commands.controller import Numbers, message_names
+from arfm_ros.robots.commands.values import (
     GripperGoal,
     JointTarget,
     ParallelGripperGoal,

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from arfm_ros.control import fr3
-from arfm_ros.robots.controllers import values
-from arfm_ros.robots.controllers.graph import ControllerInfo
-from arfm_ros.robots.controllers.messages import INTERFACES, controllers_of, message_of
+from arfm_ros.robots.commands import values
+from arfm_ros.robots.commands.graph import ControllerInfo
+from arfm_ros.robots.commands.messages import INTERFACES, controllers_of, message_of
+from arfm_ros.robots.fr3 import facts as fr3
 
 pytest.importorskip("rclpy")
 STAMP_NS = 12_345_678_901_234_567

@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import fr3_rig
 import pytest
 from controller_rig import arm, axes, gripper
 
-from arfm_ros.control import kinematics
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.robots import controllers
-from arfm_ros.robots.controllers.controller import Tools
-from arfm_ros.robots.controllers.messages import INTERFACES
-from arfm_ros.robots.controllers.registry import Kind, kinds, make_controller, register
-from arfm_ros.robots.controllers.whole import WholeRobot
+from arfm_ros.robots.commands.controller import Tools
+from arfm_ros.robots.commands.messages import INTERFACES
+from arfm_ros.robots.commands.registry import Kind, kinds, make_controller, register
+from arfm_ros.robots.commands.whole import WholeRobot
 from arfm_ros.robots.robot import Group, Robot
 
 ARMS = ("crisp_joint", "crisp_pose", "forward_position", "forward_velocity", "jtc")
 GRIPPERS = ("float64_array", "gripper_command", "parallel_gripper_command")
-TOOLS = Tools(forward=kinematics.forward)
+TOOLS = Tools(forward=fr3_rig.forward)
 
 
 def group_of(kind: str) -> Group:

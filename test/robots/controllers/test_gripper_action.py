@@ -21,10 +21,10 @@ from rclpy.action import ActionClient
 
 from arfm_ros.core.safety.decision import Decision
 from arfm_ros.nodes.ros.topics import interface
+from arfm_ros.robots.commands.messages import INTERFACES, message_of
+from arfm_ros.robots.commands.registry import make_controller
+from arfm_ros.robots.commands.values import F64
 from arfm_ros.robots.controllers.goals import GoalLane
-from arfm_ros.robots.controllers.messages import INTERFACES, message_of
-from arfm_ros.robots.controllers.registry import make_controller
-from arfm_ros.robots.controllers.values import F64
 
 KINDS = {
     "gripper_command": "GripperCommand",

@@ -7,17 +7,17 @@ import pytest
 from controller_rig import MS, gripper
 
 from arfm_ros.core.safety.decision import Decision
-from arfm_ros.robots.controllers.controller import Controller
-from arfm_ros.robots.controllers.goals import GoalLane
-from arfm_ros.robots.controllers.opening import ChangedOpening
-from arfm_ros.robots.controllers.registry import make_controller
-from arfm_ros.robots.controllers.values import (
+from arfm_ros.robots.commands.controller import Controller
+from arfm_ros.robots.commands.registry import make_controller
+from arfm_ros.robots.commands.values import (
     F64,
     GripperGoal,
     ParallelGripperGoal,
     Value,
     Values,
 )
+from arfm_ros.robots.controllers.goals import GoalLane
+from arfm_ros.robots.controllers.opening import ChangedOpening
 
 ACTIONS = ("gripper_command", "parallel_gripper_command")
 ROBOTIQ = {"scale": -1.25, "offset": 1.0}  # 0 open to 0.8 rad closed

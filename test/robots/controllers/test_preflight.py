@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import fr3_rig
 import numpy as np
 import pytest
 from controller_rig import HOME, arm, gripper
 
-from arfm_ros.control import fr3, kinematics
-from arfm_ros.robots.controllers.controller import Tools, message_names
-from arfm_ros.robots.controllers.graph import (
+from arfm_ros.robots.commands.controller import Tools, message_names
+from arfm_ros.robots.commands.graph import (
     FAIL,
     WARN,
     ControllerInfo,
@@ -21,13 +21,14 @@ from arfm_ros.robots.controllers.graph import (
     HeardJoints,
     TopicEnds,
 )
-from arfm_ros.robots.controllers.messages import INTERFACES
-from arfm_ros.robots.controllers.registry import kinds, make_controller
+from arfm_ros.robots.commands.messages import INTERFACES
+from arfm_ros.robots.commands.registry import kinds, make_controller
+from arfm_ros.robots.fr3 import facts as fr3
 from arfm_ros.robots.robot import Group
 
 US = "/arbiter_node"
 JTC = "joint_trajectory_controller/JointTrajectoryController"
-TOOLS = Tools(forward=kinematics.forward)
+TOOLS = Tools(forward=fr3_rig.forward)
 
 
 def group_of(kind: str) -> Group:
