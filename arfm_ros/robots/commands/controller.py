@@ -22,10 +22,10 @@ COMMAND = "command"  # the role of the topic that every kind has
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic, or an action, that a controller listens to; `kind` is a key of `INTERFACES`."""
+    """A topic, or an action, that a controller listens to."""
 
     name: str
-    kind: str
+    interface: str  # package/msg/Type or package/action/Type
     role: str = COMMAND  # key of the group's `command_topics`
     reliable: bool = True
     depth: int = 1
@@ -88,7 +88,7 @@ def message_names(group: Group) -> tuple[str, ...]:
     return tuple(axis.message_name for axis in group.axes)
 
 
-def command_topic(group: Group, default: str, kind: str) -> Topic:
+def command_topic(group: Group, default: str, interface: str) -> Topic:
     """Return the command topic of a group whose controller has no other.
 
     Raises `ConfigError` when the group names a role that the controller does not have.
@@ -99,4 +99,4 @@ def command_topic(group: Group, default: str, kind: str) -> Topic:
             f"command_topics of group '{group.name}' has '{unknown[0]}', "
             f"controller {group.controller.kind} has one role: {COMMAND}"
         )
-    return Topic(group.command_topics.get(COMMAND, default), kind)
+    return Topic(group.command_topics.get(COMMAND, default), interface)

@@ -14,7 +14,6 @@ from arfm_ros.robots.commands.graph import (
     Graph,
     HeardJoints,
 )
-from arfm_ros.robots.commands.messages import INTERFACES
 from arfm_ros.robots.robot import Group
 
 RATE_MIN_HZ, RATE_GOOD_HZ = 20.0, 90.0
@@ -108,7 +107,7 @@ def _joints(found: ControllerInfo | None) -> tuple[str, ...] | None:
 
 
 def _subscriber(topic: Topic, name: str, end: Endpoint) -> Iterator[Finding]:
-    needed = INTERFACES[topic.kind]
+    needed = topic.interface
     if end.type_name != needed:
         text = f"{end.node} wants {end.type_name} on {name}, it would get {needed}"
         yield Finding(FAIL, text, "the group's controller or its command_topics")

@@ -22,6 +22,7 @@ from arfm_ros.robots.commands.controller import (
     message_names,
 )
 from arfm_ros.robots.commands.graph import Finding, Graph
+from arfm_ros.robots.commands.messages import JOINT_STATE
 from arfm_ros.robots.commands.registry import Kind, register
 from arfm_ros.robots.commands.values import JointTarget
 from arfm_ros.robots.fr3.gains import PUBLISHED, JointGains
@@ -56,7 +57,7 @@ class CrispJoint:
 
     def topics(self, group: Group) -> tuple[Topic, ...]:
         """Return the topic of joint targets."""
-        return (command_topic(group, "target_joint", "JointState"),)
+        return (command_topic(group, "target_joint", JOINT_STATE),)
 
     def commands(self, decision: Decision, now_ns: int, ahead: Ahead) -> Sequence[Outgoing]:
         """Return the joint target of this tick."""

@@ -19,6 +19,7 @@ from arfm_ros.robots.commands.controller import (
     command_topic,
 )
 from arfm_ros.robots.commands.graph import Finding, Graph
+from arfm_ros.robots.commands.messages import FLOAT64_ARRAY
 from arfm_ros.robots.commands.registry import Kind, register
 from arfm_ros.robots.commands.values import Values
 from arfm_ros.robots.robot import Group
@@ -40,7 +41,7 @@ class ForwardPosition:
 
     def topics(self, group: Group) -> tuple[Topic, ...]:
         """Return the topic of positions."""
-        return (command_topic(group, f"{self._name}/commands", "Float64MultiArray"),)
+        return (command_topic(group, f"{self._name}/commands", FLOAT64_ARRAY),)
 
     def commands(self, decision: Decision, now_ns: int, ahead: Ahead) -> Sequence[Outgoing]:
         """Return the positions of this tick."""

@@ -25,6 +25,7 @@ from arfm_ros.robots.commands.controller import (
     command_topic,
 )
 from arfm_ros.robots.commands.graph import FAIL, WARN, Finding, Graph
+from arfm_ros.robots.commands.messages import FLOAT64_ARRAY
 from arfm_ros.robots.commands.registry import Kind, register
 from arfm_ros.robots.commands.values import F64, Values
 from arfm_ros.robots.robot import Group
@@ -59,7 +60,7 @@ class ForwardVelocity:
 
     def topics(self, group: Group) -> tuple[Topic, ...]:
         """Return the topic of velocities."""
-        return (command_topic(group, f"{self._options.name}/commands", "Float64MultiArray"),)
+        return (command_topic(group, f"{self._options.name}/commands", FLOAT64_ARRAY),)
 
     def commands(self, decision: Decision, now_ns: int, ahead: Ahead) -> Sequence[Outgoing]:
         """Return the velocities of this tick; when going idle zeros, once."""

@@ -28,6 +28,7 @@ from arfm_ros.robots.commands.controller import (
     message_names,
 )
 from arfm_ros.robots.commands.graph import WARN, Finding, Graph
+from arfm_ros.robots.commands.messages import JOINT_TRAJECTORY
 from arfm_ros.robots.commands.registry import Kind, register
 from arfm_ros.robots.commands.values import F64, Trajectory
 from arfm_ros.robots.robot import Group
@@ -77,7 +78,7 @@ class JointTrajectoryController:
     def topics(self, group: Group) -> tuple[Topic, ...]:
         """Return the topic of trajectories."""
         name = f"{self._options.name}/joint_trajectory"
-        return (command_topic(group, name, "JointTrajectory"),)
+        return (command_topic(group, name, JOINT_TRAJECTORY),)
 
     def commands(self, decision: Decision, now_ns: int, ahead: Ahead) -> Sequence[Outgoing]:
         """Return a trajectory when one is due; with fewer than two points the last one holds."""
