@@ -54,7 +54,7 @@ def _bundle(args: argparse.Namespace) -> int:
     from arfm_ros.bench import table
     from arfm_ros.bench.bundle import Choice, bench_bundle
     from arfm_ros.bringup import find_bundle
-    from arfm_ros.up.report import save
+    from arfm_ros.up.watch.report import save
 
     if args.data:
         raise ConfigError(f"{args.data[0]}: one bundle at a time; episodes are for bench train")
@@ -72,7 +72,7 @@ def _train(args: argparse.Namespace) -> int:
     from arfm_ros.learn.loop.session import Plan
     from arfm_ros.learn.loop.train import TrainConfig
     from arfm_ros.up.bench import at_least, at_most, show_lines
-    from arfm_ros.up.report import save
+    from arfm_ros.up.watch.report import save
 
     if not args.seconds > 0:
         raise ConfigError(f"--seconds {args.seconds:g}: needs more than 0")
@@ -114,7 +114,9 @@ def _demonstrations(out: Path) -> tuple[Path, ...]:
 def _stack(args: argparse.Namespace) -> int:
     """Run lift and reach headless."""
     from arfm_ros.bringup import Setup
-    from arfm_ros.up import bench, report, session
+    from arfm_ros.up import bench
+    from arfm_ros.up.stack import run as session
+    from arfm_ros.up.watch import report
 
     parity = bench.parity_of(args.policy)
     runs = {}
@@ -143,8 +145,8 @@ def _discovery(args: argparse.Namespace) -> int:
     from arfm_ros.bringup import Setup
     from arfm_ros.up.bench import at_most, show_lines
     from arfm_ros.up.discovery import busy_loops, measure
-    from arfm_ros.up.report import save
-    from arfm_ros.up.session import own_domain
+    from arfm_ros.up.stack.run import own_domain
+    from arfm_ros.up.watch.report import save
 
     with own_domain(Setup(sim=True)):
         costs = measure(args.seconds, busy_loops())
@@ -166,7 +168,7 @@ def _seams(args: argparse.Namespace) -> int:
     """Send one stream of chunks to a joint_trajectory_controller in several ways."""
     from arfm_ros.bench import seams
     from arfm_ros.bench.table import show_seams
-    from arfm_ros.up.report import save
+    from arfm_ros.up.watch.report import save
 
     if not args.seconds >= seams.SECONDS_MIN:
         raise ConfigError(f"--seconds {args.seconds:g}: needs at least {seams.SECONDS_MIN:g}")

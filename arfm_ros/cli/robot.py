@@ -48,7 +48,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from arfm_ros.cli._robot_table import show_robot
+    from arfm_ros.cli.parts.robot_table import show_robot
     from arfm_ros.robots.files.examine import examine
     from arfm_ros.robots.files.load import find_robot, load_robot
 
@@ -59,7 +59,7 @@ def _check(args: argparse.Namespace) -> int:
 
 def _show_preflight(robot: Robot, wait_s: float) -> int:
     """Print what the preflight found; 1 if something must not be engaged."""
-    from arfm_ros.cli._preflight import preflight
+    from arfm_ros.cli.parts.preflight import preflight
     from arfm_ros.robots.commands.graph import FAIL
 
     found = preflight(robot, wait_s)
@@ -77,7 +77,7 @@ def _show_preflight(robot: Robot, wait_s: float) -> int:
 
 
 def _new(args: argparse.Namespace) -> int:
-    from arfm_ros.cli._robot_graph import hear
+    from arfm_ros.cli.parts.robot_graph import hear
     from arfm_ros.robots.files.draft import draft, write_new
     from arfm_ros.robots.files.urdf import find_description
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from arfm_ros.cli._recorded import add_robot, camera, recorded_robot
-from arfm_ros.cli._words import rebuild
+from arfm_ros.cli.parts.recorded import add_robot, camera, recorded_robot
+from arfm_ros.cli.parts.words import rebuild
 
 if TYPE_CHECKING:
     from arfm_ros.learn.loop.train import TrainConfig

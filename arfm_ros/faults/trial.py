@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass
 from random import Random
 
-from arfm_ros.faults.course import Marks, stopped_before
-from arfm_ros.faults.expected import Bench, Kind
-from arfm_ros.faults.judge import Row, judge
+from arfm_ros.faults.judging.course import Marks, stopped_before
+from arfm_ros.faults.judging.expected import Bench, Kind
+from arfm_ros.faults.judging.judge import Row, judge
+from arfm_ros.faults.judging.record import Reader, Record
 from arfm_ros.faults.operating import Operator
-from arfm_ros.faults.record import Reader, Record
 from arfm_ros.faults.stack import Broken, Stack
 
 WAIT_S = (0.0, 1.5)  # at a random time of the motion

@@ -20,7 +20,7 @@ from arfm_ros.episodes.read.topic_map import read_topic_map
 from arfm_ros.episodes.read.topics import topics_of
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.windows import EpisodeArrays, Wanted, action_chunk, read_windows
-from arfm_ros.episodes.writer import EpisodeWriter
+from arfm_ros.episodes.write.writer import EpisodeWriter
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.learn.data.frames import FramesConfig, open_frames
 from arfm_ros.learn.loop.session import start
