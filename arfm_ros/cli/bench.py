@@ -68,10 +68,10 @@ def _bundle(args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace) -> int:
     """Take training steps of plain flow matching and ARFM in turn."""
-    from arfm_ros.learn.loop.bench import BUSY_TARGET, RATIO_TARGET, measure_steps
-    from arfm_ros.learn.loop.session import Plan
+    from arfm_ros.learn.loop.begin import Plan
+    from arfm_ros.learn.loop.costs import BUSY_TARGET, RATIO_TARGET, measure_steps
     from arfm_ros.learn.loop.train import TrainConfig
-    from arfm_ros.up.bench import at_least, at_most, show_lines
+    from arfm_ros.up.targets import at_least, at_most, show_lines
     from arfm_ros.up.watch.report import save
 
     if not args.seconds > 0:
@@ -114,7 +114,7 @@ def _demonstrations(out: Path) -> tuple[Path, ...]:
 def _stack(args: argparse.Namespace) -> int:
     """Run lift and reach headless."""
     from arfm_ros.bringup import Setup
-    from arfm_ros.up import bench
+    from arfm_ros.up import targets as bench
     from arfm_ros.up.stack import run as session
     from arfm_ros.up.watch import report
 
@@ -143,9 +143,9 @@ def _stack(args: argparse.Namespace) -> int:
 def _discovery(args: argparse.Namespace) -> int:
     """Look for living processes that are taken for dead while every core computes."""
     from arfm_ros.bringup import Setup
-    from arfm_ros.up.bench import at_most, show_lines
     from arfm_ros.up.discovery import busy_loops, measure
     from arfm_ros.up.stack.run import own_domain
+    from arfm_ros.up.targets import at_most, show_lines
     from arfm_ros.up.watch.report import save
 
     with own_domain(Setup(sim=True)):

@@ -137,7 +137,7 @@ def _add_objective(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load the episodes, train, leave checkpoint.pt in the run folder."""
-    from arfm_ros.learn.loop import session
+    from arfm_ros.learn.loop import begin as session
 
     _check_eyes(args)
     args.out.mkdir(parents=True, exist_ok=True)

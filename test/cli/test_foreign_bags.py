@@ -23,7 +23,7 @@ from arfm_ros.episodes.windows import EpisodeArrays, Wanted, action_chunk, read_
 from arfm_ros.episodes.write.writer import EpisodeWriter
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.learn.data.frames import FramesConfig, open_frames
-from arfm_ros.learn.loop.session import start
+from arfm_ros.learn.loop.begin import start
 from arfm_ros.robots.actions.policy import policy_actions
 from arfm_ros.robots.files.load import load_robot
 from arfm_ros.robots.kinematics.arm import Kinematics

@@ -173,7 +173,7 @@ def test_answers_that_do_not_fit_are_named(server: PolicyServer, interface: Path
     server.infer = actions
     assert ask(policy).horizon == 10
     with pytest.raises(EngineError, match="takes no prefix"):
-        ask(policy, prefix=ask(policy))
+        ask(policy, follows=ask(policy))
     policy.close()
 
 

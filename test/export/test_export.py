@@ -20,8 +20,8 @@ from arfm_ros.export.bundle import export_bundle
 from arfm_ros.export.card import write_card
 from arfm_ros.export.timing import measure, torch_chunk
 from arfm_ros.learn.data.frames import open_frames
+from arfm_ros.learn.loop.begin import frames_config
 from arfm_ros.learn.loop.checkpoint import build_policy, load_checkpoint, stage
-from arfm_ros.learn.loop.session import frames_config
 from arfm_ros.learn.model.from_bundle import bundle_checkpoint
 
 

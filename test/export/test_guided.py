@@ -145,7 +145,7 @@ def test_a_bundle_without_guided_step_works_and_takes_no_prefix(
     chunk = plain.sample(context, noise(plain, 0))
     np.testing.assert_array_equal(chunk.actions, policy.sample(context, noise(policy, 0)).actions)
     with pytest.raises(EngineError, match="rtc mode 'none'"):
-        plain.sample(context, noise(plain, 0), prefix=chunk)
+        plain.sample(context, noise(plain, 0), follows=chunk)
     assert replay(plain, load_reference(bundle)).max_guided_error == 0.0
 
 

@@ -24,8 +24,8 @@ from arfm_ros.export.bundle import export_bundle
 from arfm_ros.learn.data.frames import FramesConfig, load_frames
 from arfm_ros.learn.data.recorded import embodiment_of, look_at
 from arfm_ros.learn.data.targets import keyframes
+from arfm_ros.learn.loop.begin import start
 from arfm_ros.learn.loop.checkpoint import load_checkpoint
-from arfm_ros.learn.loop.session import start
 from arfm_ros.learn.model.network import ModelConfig
 from arfm_ros.robots.embodiment import Embodiment, default, read_urdf
 from arfm_ros.wire import messages

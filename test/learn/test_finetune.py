@@ -12,8 +12,8 @@ from learn_rig import exported, plan, silent, write_episode
 
 from arfm_ros.cli.__main__ import main
 from arfm_ros.engines import load_policy
+from arfm_ros.learn.loop.begin import prepare, start
 from arfm_ros.learn.loop.checkpoint import Checkpoint, load_checkpoint
-from arfm_ros.learn.loop.session import prepare, start
 from arfm_ros.learn.objectives.flow_loss import FlowConfig
 from arfm_ros.study.rollouts import TorchPolicy
 

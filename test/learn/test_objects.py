@@ -19,8 +19,8 @@ from arfm_ros.evaluate.collect import CollectOptions, Collector
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.learn.data import frames as learn_frames
 from arfm_ros.learn.data.dataset import fit_spec
+from arfm_ros.learn.loop.begin import Plan, start
 from arfm_ros.learn.loop.checkpoint import load_checkpoint
-from arfm_ros.learn.loop.session import Plan, start
 from arfm_ros.learn.loop.train import TrainConfig
 from arfm_ros.learn.model.network import ModelConfig
 from arfm_ros.robots.fr3 import facts as fr3

@@ -15,7 +15,7 @@ from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.task_state import TaskState, read_task_state
 from arfm_ros.episodes.windows import EpisodeArrays
 from arfm_ros.learn.data.frames import Frames, load_frames, open_frames
-from arfm_ros.learn.loop.session import frames_config
+from arfm_ros.learn.loop.begin import frames_config
 from arfm_ros.learn.signals.rewards import TERMS, human_steps, returns_to_go, step_rewards
 from arfm_ros.learn.signals.rl_signal import (
     Reward,

@@ -18,9 +18,9 @@ from arfm_ros.core.errors import ConfigError, EpisodeError
 from arfm_ros.learn.data.augment import AugmentConfig, draw_changes, recolour, shift_images
 from arfm_ros.learn.data.dataset import Sampler, Share, split_episodes
 from arfm_ros.learn.data.frames import Frames, find_episodes, load_frames
+from arfm_ros.learn.loop.begin import start
 from arfm_ros.learn.loop.checkpoint import load_checkpoint
 from arfm_ros.learn.loop.replicas import Part, Replicas
-from arfm_ros.learn.loop.session import start
 from arfm_ros.learn.loop.train import TrainConfig
 from arfm_ros.learn.model.network import FlowPolicy
 

@@ -20,8 +20,8 @@ import torch
 from learn_rig import plan, silent
 
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.learn.loop.begin import start
 from arfm_ros.learn.loop.checkpoint import NAME, load_checkpoint, save_checkpoint
-from arfm_ros.learn.loop.session import start
 from arfm_ros.learn.loop.train import Trainer
 
 data, frames = learn_rig.data, learn_rig.frames  # the fixtures
@@ -61,7 +61,7 @@ def test_signals_belong_again_to_who_had_them_before(data: Path, tmp_path: Path)
 
 def _stop_after(planned: object, data: Path, steps: int) -> None:
     """Take some steps of a planned run and save, as a signal would make it."""
-    from arfm_ros.learn.loop import session
+    from arfm_ros.learn.loop import begin as session
 
     def halt(trainer: Trainer, run: object) -> object:
         for _ in range(steps):
@@ -134,7 +134,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from learn_rig import plan, silent
-from arfm_ros.learn.loop.session import start
+from arfm_ros.learn.loop.begin import start
 data, out = map(Path, sys.argv[1:])
 start(replace(plan(data, out, steps=40, save_every_s=0.0), resume=True))
 """

@@ -16,7 +16,7 @@ from arfm_ros.episodes.write.writer import EpisodeWriter
 from arfm_ros.learn.data.augment import AugmentConfig
 from arfm_ros.learn.data.dataset import Sampler, fit_spec, make_sampler
 from arfm_ros.learn.data.frames import Frames, load_frames
-from arfm_ros.learn.loop.session import Plan, frames_config
+from arfm_ros.learn.loop.begin import Plan, frames_config
 from arfm_ros.learn.loop.train import TrainConfig
 from arfm_ros.learn.model.network import ModelConfig
 from arfm_ros.robots.embodiment import default
@@ -146,7 +146,7 @@ def _picture(goal: float, rng: np.random.Generator) -> np.ndarray:
 def exported(factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Train for a few steps and export, once a session; returns (run folder, bundle)."""
     from arfm_ros.export.bundle import export_bundle
-    from arfm_ros.learn.loop.session import start
+    from arfm_ros.learn.loop.begin import start
 
     root = factory.getbasetemp() / "rig"
     run, bundle = root / "run", root / "bundle"

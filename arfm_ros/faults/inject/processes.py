@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from arfm_ros.faults.judging.expected import (
     ANY,
     SAFE,
-    Bench,
     Expected,
+    Ground,
     Injection,
     Kind,
     ends_chunk,
@@ -32,15 +32,15 @@ def ended(node: str, number: int) -> Injection:
     """Return the injection of a signal that ends `node`, which is started again afterwards."""
 
     @contextmanager
-    def inject(bench: Bench) -> Generator[float, None, None]:
-        at_s = bench.stack.signal(node, number) / NS
+    def inject(ground: Ground) -> Generator[float, None, None]:
+        at_s = ground.stack.signal(node, number) / NS
         try:
             yield at_s
         finally:
-            bench.stack.wait_end(node, END_S)
+            ground.stack.wait_end(node, END_S)
             if node == ARBITER:
-                bench.operator.forget()
-            bench.stack.restart(node)
+                ground.operator.forget()
+            ground.stack.restart(node)
 
     return inject
 
@@ -49,16 +49,16 @@ def stopped(node: str, span_s: tuple[float, float]) -> Injection:
     """Return the injection of a pause of `node` by SIGSTOP and SIGCONT."""
 
     @contextmanager
-    def inject(bench: Bench) -> Generator[float, None, None]:
-        begin_ns = bench.stack.signal(node, signal.SIGSTOP)
-        time.sleep(bench.rng.uniform(*span_s))  # the pause is the fault
-        bench.stack.signal(node, signal.SIGCONT)
+    def inject(ground: Ground) -> Generator[float, None, None]:
+        begin_ns = ground.stack.signal(node, signal.SIGSTOP)
+        time.sleep(ground.rng.uniform(*span_s))  # the pause is the fault
+        ground.stack.signal(node, signal.SIGCONT)
         yield begin_ns / NS
 
     return inject
 
 
-def starved(bench: Bench) -> Generator[float, None, None]:
+def starved(ground: Ground) -> Generator[float, None, None]:
     """Compute on every core twice over."""
     count = 2 * (os.cpu_count() or 1)
     loops = [subprocess.Popen([sys.executable, "-c", LOOP]) for _ in range(count)]
@@ -74,19 +74,19 @@ def clock_stepped(span_s: tuple[float, float]) -> Injection:
     """Return the injection of a step of the ROS time of every node, and back at its end."""
 
     @contextmanager
-    def inject(bench: Bench) -> Generator[float, None, None]:
-        step_s = bench.rng.uniform(*span_s)
-        bench.stack.relay.order(clock_step=step_s)
+    def inject(ground: Ground) -> Generator[float, None, None]:
+        step_s = ground.rng.uniform(*span_s)
+        ground.stack.relay.order(clock_step=step_s)
         try:
             yield time.monotonic()
         finally:
-            bench.stack.relay.order(clock_step=-step_s)
+            ground.stack.relay.order(clock_step=-step_s)
 
     return inject
 
 
 @contextmanager
-def nothing(bench: Bench) -> Generator[float, None, None]:
+def nothing(ground: Ground) -> Generator[float, None, None]:
     """Break nothing: what the stack does anyway, to compare with."""
     yield time.monotonic()
 

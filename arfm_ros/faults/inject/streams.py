@@ -14,7 +14,7 @@ from arfm_ros.faults.judging.expected import (
     HUMAN_AGE_S,
     SAFE,
     STATE_GAP_S,
-    Bench,
+    Ground,
     Injection,
     Kind,
     ends_chunk,
@@ -28,20 +28,20 @@ STALE = "joint state is stale|lack"
 
 def relayed(names: Sequence[str], fault: str) -> Injection:
     """Return the injection of `fault` into one of the streams `names`, drawn anew each time."""
-    return lambda bench: _altered(bench, (bench.rng.choice(names),), fault)
+    return lambda ground: _altered(ground, (ground.rng.choice(names),), fault)
 
 
 def everywhere(fault: str) -> Injection:
     """Return the injection of `fault` into all streams at once, as a bad network does."""
-    return lambda bench: _altered(bench, tuple(STREAMS), fault)
+    return lambda ground: _altered(ground, tuple(STREAMS), fault)
 
 
 @contextmanager
-def _altered(bench: Bench, names: Sequence[str], fault: str) -> Generator[float, None, None]:
-    relay = bench.stack.relay
+def _altered(ground: Ground, names: Sequence[str], fault: str) -> Generator[float, None, None]:
+    relay = ground.stack.relay
     relay.forget_answers()
     for name in names:
-        relay.order(stream=name, fault=fault, seed=bench.rng.randrange(2**31))
+        relay.order(stream=name, fault=fault, seed=ground.rng.randrange(2**31))
     answer = relay.answer()
     try:
         yield answer["at_ns"] / NS if answer else time.monotonic()

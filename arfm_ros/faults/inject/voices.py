@@ -16,8 +16,8 @@ from std_srvs.srv import SetBool, Trigger
 from arfm_ros.faults.inject.wiring import STREAMS
 from arfm_ros.faults.judging.expected import (
     SAFE,
-    Bench,
     Expected,
+    Ground,
     Kind,
     ends_chunk,
     stops,
@@ -49,10 +49,10 @@ def repeating(hertz: float, what: Callable[[], None]) -> Generator[None, None, N
 
 @contextmanager
 def speaker(
-    bench: Bench, row: topics.Topic, qos: QoSProfile | int = 10
+    ground: Ground, row: topics.Topic, qos: QoSProfile | int = 10
 ) -> Generator[Any, None, None]:
     """Give a publisher of foreign defaults beside those that there are."""
-    node = bench.operator.node
+    node = ground.operator.node
     publisher = node.create_publisher(topics.interface(row.type_name), row.name, qos)
     try:
         yield publisher
@@ -61,47 +61,47 @@ def speaker(
 
 
 @contextmanager
-def second_commander(bench: Bench) -> Generator[float, None, None]:
+def second_commander(ground: Ground) -> Generator[float, None, None]:
     """Command the arm beside the arbiter."""
     message = topics.interface(topics.TARGET_JOINT.type_name)()
     message.header.frame_id = INTRUDER
-    message.position = array("d", bench.operator.position)
+    message.position = array("d", ground.operator.position)
     message.velocity = array("d", [0.0] * 7)
-    with speaker(bench, topics.TARGET_JOINT) as publisher:
-        bench.operator.wait(lambda: publisher.get_subscription_count() >= 2, FOUND_S)
+    with speaker(ground, topics.TARGET_JOINT) as publisher:
+        ground.operator.wait(lambda: publisher.get_subscription_count() >= 2, FOUND_S)
         begin_s = time.monotonic()
         with repeating(100.0, lambda: publisher.publish(message)):
             yield begin_s
 
 
 @contextmanager
-def second_policy(bench: Bench) -> Generator[float, None, None]:
+def second_policy(ground: Ground) -> Generator[float, None, None]:
     """Send the policy's own chunks a second time, from another node."""
     row = STREAMS["chunk"].row
-    with speaker(bench, row) as publisher:
-        bench.operator.wait(lambda: publisher.get_subscription_count() >= 2, FOUND_S)
+    with speaker(ground, row) as publisher:
+        ground.operator.wait(lambda: publisher.get_subscription_count() >= 2, FOUND_S)
         begin_s = time.monotonic()
 
         def copy() -> None:
-            if bench.operator.chunk is not None:
-                publisher.publish(bench.operator.chunk)
+            if ground.operator.chunk is not None:
+                publisher.publish(ground.operator.chunk)
 
         with repeating(10.0, copy):
             yield begin_s
 
 
 @contextmanager
-def second_robot(bench: Bench) -> Generator[float, None, None]:
+def second_robot(ground: Ground) -> Generator[float, None, None]:
     """Publish joint states of an arm that stands still, beside the true ones."""
     kind = topics.interface(topics.JOINT_STATES.type_name)
-    names = bench.operator.names
-    position = array("d", bench.operator.position)
-    with speaker(bench, topics.JOINT_STATES) as publisher:
+    names = ground.operator.names
+    position = array("d", ground.operator.position)
+    with speaker(ground, topics.JOINT_STATES) as publisher:
         begin_s = time.monotonic()
 
         def tell() -> None:
             message = kind(name=names, position=position)
-            message.header.stamp = bench.operator.node.get_clock().now().to_msg()
+            message.header.stamp = ground.operator.node.get_clock().now().to_msg()
             publisher.publish(message)
 
         with repeating(100.0, tell):
@@ -120,26 +120,26 @@ def press(publisher: Any) -> Generator[float, None, None]:
 
 
 @contextmanager
-def estop_volatile(bench: Bench) -> Generator[float, None, None]:
+def estop_volatile(ground: Ground) -> Generator[float, None, None]:
     """Press an e-stop that publishes with rclpy's defaults."""
-    with speaker(bench, topics.ESTOP) as publisher:
+    with speaker(ground, topics.ESTOP) as publisher:
         # the witness has two readers and the arbiter three
-        bench.operator.wait(lambda: publisher.get_subscription_count() >= 3, FOUND_S)
+        ground.operator.wait(lambda: publisher.get_subscription_count() >= 3, FOUND_S)
         with press(publisher) as at_s:
             yield at_s
 
 
 @contextmanager
-def estop_latched(bench: Bench) -> Generator[float, None, None]:
+def estop_latched(ground: Ground) -> Generator[float, None, None]:
     """Press an e-stop that nobody has discovered yet, and which keeps its last value."""
     qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    with speaker(bench, topics.ESTOP, qos) as publisher:
+    with speaker(ground, topics.ESTOP, qos) as publisher:
         with press(publisher) as at_s:
             yield at_s
 
 
 @contextmanager
-def estop_flapping(bench: Bench) -> Generator[float, None, None]:
+def estop_flapping(ground: Ground) -> Generator[float, None, None]:
     """Press and release twenty times a second."""
     pressed = [False]
 
@@ -147,8 +147,8 @@ def estop_flapping(bench: Bench) -> Generator[float, None, None]:
         pressed[0] = not pressed[0]
         publisher.publish(Bool(data=pressed[0]))
 
-    with speaker(bench, topics.ESTOP) as publisher:
-        bench.operator.wait(lambda: publisher.get_subscription_count() >= 3, FOUND_S)
+    with speaker(ground, topics.ESTOP) as publisher:
+        ground.operator.wait(lambda: publisher.get_subscription_count() >= 3, FOUND_S)
         begin_s = time.monotonic()
         with repeating(20.0, flap):
             yield begin_s
@@ -157,21 +157,21 @@ def estop_flapping(bench: Bench) -> Generator[float, None, None]:
 
 
 @contextmanager
-def heartbeat_lost(bench: Bench) -> Generator[float, None, None]:
+def heartbeat_lost(ground: Ground) -> Generator[float, None, None]:
     """Let the e-stop's device fall silent."""
-    bench.operator.beat(False)
+    ground.operator.beat(False)
     try:
         yield time.monotonic()
     finally:
-        bench.operator.beat(True)
+        ground.operator.beat(True)
 
 
 def flood(row: topics.Service, request: Any) -> Any:
     """Return the injection of a service called 200 times a second."""
 
     @contextmanager
-    def inject(bench: Bench) -> Generator[float, None, None]:
-        client = bench.operator.clients[row]
+    def inject(ground: Ground) -> Generator[float, None, None]:
+        client = ground.operator.clients[row]
         with repeating(FLOOD_HZ, lambda: client.call_async(request)):
             yield time.monotonic()
 
@@ -179,16 +179,16 @@ def flood(row: topics.Service, request: Any) -> Any:
 
 
 @contextmanager
-def instruction_flood(bench: Bench) -> Generator[float, None, None]:
+def instruction_flood(ground: Ground) -> Generator[float, None, None]:
     """Change the instruction 200 times a second."""
     words = ("reach the red cube", "lift the red cube", "")
 
     def say() -> None:
-        bench.operator.instruct(words[bench.rng.randrange(len(words))])
+        ground.operator.instruct(words[ground.rng.randrange(len(words))])
 
     with repeating(FLOOD_HZ, say):
         yield time.monotonic()
-    bench.operator.instruct(bench.operator.instruction)
+    ground.operator.instruct(ground.operator.instruction)
 
 
 def kinds() -> Iterable[Kind]:

@@ -61,7 +61,7 @@ def ends_chunk(after_s: float = 0.0, reason: str = "", recovers_s: float = 6.0) 
 
 
 @dataclass(slots=True)
-class Bench:
+class Ground:
     """What an injection has at hand; `stack` and `operator` are of this package."""
 
     stack: Any
@@ -69,7 +69,7 @@ class Bench:
     rng: Random
 
 
-Injection = Callable[[Bench], AbstractContextManager[float]]
+Injection = Callable[[Ground], AbstractContextManager[float]]
 
 
 @dataclass(frozen=True, slots=True)

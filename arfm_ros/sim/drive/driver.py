@@ -158,11 +158,11 @@ class PolicyDriver:
         """Return the positions of all axes [A]."""
         return self._world.measured()
 
-    def _infer(self, prefix: ActionChunk | None) -> ActionChunk:
+    def _infer(self, follows: ActionChunk | None) -> ActionChunk:
         if self._policy is None:
             raise EngineError("an observation is due and nobody handed its chunk over: call take")
         context = self._policy.encode(self.observe())
-        return self._policy.sample(context, self.noise(), prefix, self.config.steps)
+        return self._policy.sample(context, self.noise(), follows, self.config.steps)
 
     def close(self) -> None:
         """Free the GL context of the cameras."""

@@ -16,7 +16,7 @@ from foreign_rig import Foreigners  # noqa: E402
 
 from arfm_ros.nodes.ros import topics  # noqa: E402
 from arfm_ros.nodes.ros.diagnostics import Diagnostics, Health  # noqa: E402
-from arfm_ros.nodes.ros.hearing import REMEMBERED, Once, unheard  # noqa: E402
+from arfm_ros.nodes.ros.hearing import REMEMBERED, Once, lost_publishers  # noqa: E402
 from arfm_ros.nodes.ros.topics import Topic  # noqa: E402
 
 ROWS = [row for row in vars(topics).values() if isinstance(row, Topic)]
@@ -137,5 +137,5 @@ def test_a_publisher_that_cannot_be_heard_is_an_error_with_its_name_and_policy(
     (text, level) = list(said.items())[-1]
     assert level == b"\x02"
     assert "volatile" in text.lower() and "needs std_msgs/msg/String" in text
-    assert unheard(client.node) and diagnostics is not None
+    assert lost_publishers(client.node) and diagnostics is not None
     listener.destroy_node()

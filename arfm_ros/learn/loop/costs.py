@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from arfm_ros.core.values.statistics import median_interval
+from arfm_ros.learn.loop.begin import Plan, prepare
 from arfm_ros.learn.loop.checkpoint import machine
-from arfm_ros.learn.loop.session import Plan, prepare
 from arfm_ros.learn.loop.train import Trainer
 from arfm_ros.learn.objectives.arfm import Arfm
 from arfm_ros.learn.objectives.plain_fm import PlainFm
