@@ -140,7 +140,7 @@ def _simulated_arbiter(robot: str) -> dict[str, object]:
     """The simulated controller's gains are known, and nobody stands beside it: full speed."""
     if robot not in {FRANKA, "fr3", "fr3_two_arms"}:
         return {"speed": 1.0, "plain_grippers": find_spec("control_msgs") is None}
-    from arfm_ros.control.crisp_gains import TUNED  # numpy: not for those who only want help
+    from arfm_ros.robots.fr3.gains import TUNED  # numpy: not for those who only want help
 
     return {
         "speed": 1.0,

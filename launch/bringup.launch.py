@@ -5,7 +5,7 @@ ros2 launch arfm_ros bringup.launch.py robot:=ur5e [sim:=true] [task:=reach] [po
 
 from launch import LaunchDescription
 
-from arfm_ros.up.launched import description
+from arfm_ros.up.stack.launched import description
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from arfm_ros.control import fr3
-from arfm_ros.control.limits import ACTION_NAMES
 from arfm_ros.core.safety.limits import F64
 from arfm_ros.core.values.data import ActionChunk
+from arfm_ros.robots.fr3 import facts as fr3
+from arfm_ros.robots.fr3.limits import ACTION_NAMES
 
 MS = 1_000_000
 NS = 1_000_000_000

@@ -9,16 +9,16 @@ from typing import Protocol
 import numpy as np
 
 from arfm_ros.bench.chunk_stream import BEGIN_NS
-from arfm_ros.control import fr3
-from arfm_ros.control.limits import ACTION_NAMES, fr3_limits
 from arfm_ros.core.chunks.player import NS, monotone_slopes
 from arfm_ros.core.safety.arbiter import Arbiter
 from arfm_ros.core.safety.decision import ArbiterConfig
 from arfm_ros.core.safety.limits import F64
 from arfm_ros.core.values.data import ActionChunk
-from arfm_ros.robots.controllers.registry import make_controller
-from arfm_ros.robots.controllers.values import Trajectory
-from arfm_ros.robots.controllers.whole import ahead_of, part_of
+from arfm_ros.robots.commands.registry import make_controller
+from arfm_ros.robots.commands.values import Trajectory
+from arfm_ros.robots.commands.whole import ahead_of, part_of
+from arfm_ros.robots.fr3 import facts as fr3
+from arfm_ros.robots.fr3.limits import ACTION_NAMES, fr3_limits
 from arfm_ros.robots.robot import ControllerChoice, Group, RobotAxis
 from arfm_ros.sim.controllers.jtc import JtcMessage
 from arfm_ros.sim.controllers.jtc_segment import Point

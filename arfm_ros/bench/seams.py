@@ -16,9 +16,9 @@ from arfm_ros.bench.encodings import (
     PointPerStep,
     Trimmed,
 )
-from arfm_ros.control import fr3
 from arfm_ros.core.chunks.seams import QUANTILE
 from arfm_ros.core.safety.limits import F64
+from arfm_ros.robots.fr3 import facts as fr3
 from arfm_ros.sim.controllers.jtc import JtcConfig, JtcCore
 
 UPDATE_NS = 2_000_000  # 500 Hz

@@ -54,7 +54,7 @@ def _bundle(args: argparse.Namespace) -> int:
     from arfm_ros.bench import table
     from arfm_ros.bench.bundle import Choice, bench_bundle
     from arfm_ros.bringup import find_bundle
-    from arfm_ros.up.report import save
+    from arfm_ros.up.watch.report import save
 
     if args.data:
         raise ConfigError(f"{args.data[0]}: one bundle at a time; episodes are for bench train")
@@ -68,11 +68,11 @@ def _bundle(args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace) -> int:
     """Take training steps of plain flow matching and ARFM in turn."""
-    from arfm_ros.learn.loop.bench import BUSY_TARGET, RATIO_TARGET, measure_steps
-    from arfm_ros.learn.loop.session import Plan
+    from arfm_ros.learn.loop.begin import Plan
+    from arfm_ros.learn.loop.costs import BUSY_TARGET, RATIO_TARGET, measure_steps
     from arfm_ros.learn.loop.train import TrainConfig
-    from arfm_ros.up.bench import at_least, at_most, show_lines
-    from arfm_ros.up.report import save
+    from arfm_ros.up.targets import at_least, at_most, show_lines
+    from arfm_ros.up.watch.report import save
 
     if not args.seconds > 0:
         raise ConfigError(f"--seconds {args.seconds:g}: needs more than 0")
@@ -114,7 +114,9 @@ def _demonstrations(out: Path) -> tuple[Path, ...]:
 def _stack(args: argparse.Namespace) -> int:
     """Run lift and reach headless."""
     from arfm_ros.bringup import Setup
-    from arfm_ros.up import bench, report, session
+    from arfm_ros.up import targets as bench
+    from arfm_ros.up.stack import run as session
+    from arfm_ros.up.watch import report
 
     parity = bench.parity_of(args.policy)
     runs = {}
@@ -141,10 +143,10 @@ def _stack(args: argparse.Namespace) -> int:
 def _discovery(args: argparse.Namespace) -> int:
     """Look for living processes that are taken for dead while every core computes."""
     from arfm_ros.bringup import Setup
-    from arfm_ros.up.bench import at_most, show_lines
     from arfm_ros.up.discovery import busy_loops, measure
-    from arfm_ros.up.report import save
-    from arfm_ros.up.session import own_domain
+    from arfm_ros.up.stack.run import own_domain
+    from arfm_ros.up.targets import at_most, show_lines
+    from arfm_ros.up.watch.report import save
 
     with own_domain(Setup(sim=True)):
         costs = measure(args.seconds, busy_loops())
@@ -166,7 +168,7 @@ def _seams(args: argparse.Namespace) -> int:
     """Send one stream of chunks to a joint_trajectory_controller in several ways."""
     from arfm_ros.bench import seams
     from arfm_ros.bench.table import show_seams
-    from arfm_ros.up.report import save
+    from arfm_ros.up.watch.report import save
 
     if not args.seconds >= seams.SECONDS_MIN:
         raise ConfigError(f"--seconds {args.seconds:g}: needs at least {seams.SECONDS_MIN:g}")

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from arfm_ros.cli._access import add_access, granted
+from arfm_ros.cli.parts.access import add_access, granted
 
 if TYPE_CHECKING:
     from arfm_ros.engines import Bundle

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from arfm_ros.cli._words import rebuild
+from arfm_ros.cli.parts.words import rebuild
 
 HELP = "record scripted demonstrations in the simulator"
 EXTRAS = ("sim",)

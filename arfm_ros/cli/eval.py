@@ -74,7 +74,7 @@ def check_outputs(report: Path | None, plot: Path | None) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print tables, write JSON and plot as asked."""
     from arfm_ros.bringup import find_bundle
-    from arfm_ros.cli._tables import show_comparisons, show_success
+    from arfm_ros.cli.parts.tables import show_comparisons, show_success
     from arfm_ros.engines import load_bundle
     from arfm_ros.evaluate.sweep import Plan, pairs, report, run_sweep
     from arfm_ros.evaluate.sweep_plot import draw

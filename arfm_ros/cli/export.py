@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from arfm_ros.cli._access import add_access, granted
+from arfm_ros.cli.parts.access import add_access, granted
 
 HELP = "export a training run as a policy bundle; build its engine for a GPU"
 EXTRAS = ("train",)  # for a run; what else other sources need, see `arfm`

@@ -35,8 +35,8 @@ def run(args: argparse.Namespace) -> int:
     if args.core:
         return _core(args)
     from arfm_ros.faults import report, run
-    from arfm_ros.faults.kinds import chosen
-    from arfm_ros.up.report import save
+    from arfm_ros.faults.inject.kinds import chosen
+    from arfm_ros.up.watch.report import save
 
     kinds = chosen(args.only)
     if args.list:
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 def _core(args: argparse.Namespace) -> int:
     """Fuzz the arbiter's core."""
     from arfm_ros.faults.fuzz import fuzz
-    from arfm_ros.up.report import save
+    from arfm_ros.up.watch.report import save
 
     result = fuzz(args.core, args.seed)
     print(result.text())

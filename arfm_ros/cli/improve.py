@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from arfm_ros.cli._words import rebuild
+from arfm_ros.cli.parts.words import rebuild
 from arfm_ros.cli.train import KNOBS, UNSET_IS_0, add_training, train_config
 
 HELP = "let a policy drive, post-train it on that, keep the new one if it is not worse"

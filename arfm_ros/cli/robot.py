@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from arfm_ros.robots.description import load_robot, robot_names
+    from arfm_ros.robots.files.load import load_robot, robot_names
 
     for name in robot_names():
         robot = load_robot(name)
@@ -48,9 +48,9 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from arfm_ros.cli._robot_table import show_robot
-    from arfm_ros.robots.description import find_robot, load_robot
-    from arfm_ros.robots.examine import examine
+    from arfm_ros.cli.parts.robot_table import show_robot
+    from arfm_ros.robots.files.examine import examine
+    from arfm_ros.robots.files.load import find_robot, load_robot
 
     robot = load_robot(args.robot)
     show_robot(examine(robot, find_robot(args.robot).parent))
@@ -59,8 +59,8 @@ def _check(args: argparse.Namespace) -> int:
 
 def _show_preflight(robot: Robot, wait_s: float) -> int:
     """Print what the preflight found; 1 if something must not be engaged."""
-    from arfm_ros.cli._preflight import preflight
-    from arfm_ros.robots.controllers.graph import FAIL
+    from arfm_ros.cli.parts.preflight import preflight
+    from arfm_ros.robots.commands.graph import FAIL
 
     found = preflight(robot, wait_s)
     if found is None:
@@ -77,9 +77,9 @@ def _show_preflight(robot: Robot, wait_s: float) -> int:
 
 
 def _new(args: argparse.Namespace) -> int:
-    from arfm_ros.cli._robot_graph import hear
-    from arfm_ros.robots.draft import draft, write_new
-    from arfm_ros.robots.urdf import find_description
+    from arfm_ros.cli.parts.robot_graph import hear
+    from arfm_ros.robots.files.draft import draft, write_new
+    from arfm_ros.robots.files.urdf import find_description
 
     heard = hear(args.wait, find_description(args.urdf)[0] if args.urdf else "")
     text = draft(args.name, heard, f"{args.name}.urdf")

@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     """Draw the episode and print what is in it."""
     from arfm_ros.episodes.audit import audit
     from arfm_ros.episodes.folders import newest_episode
-    from arfm_ros.episodes.picture import render
+    from arfm_ros.episodes.show.picture import render
 
     folder = newest_episode(args.episode)
     out = render(folder, args.out or Path(f"{folder.name}.png"))

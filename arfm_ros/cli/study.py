@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from arfm_ros.cli._words import rebuild
+from arfm_ros.cli.parts.words import rebuild
 
 HELP = "compare post-training objectives in the simulator, with many training seeds"
 EXTRAS = ("sim", "train", "show")

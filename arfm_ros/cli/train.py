@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from arfm_ros.cli._recorded import add_robot, camera, recorded_robot
-from arfm_ros.cli._words import rebuild
+from arfm_ros.cli.parts.recorded import add_robot, camera, recorded_robot
+from arfm_ros.cli.parts.words import rebuild
 
 if TYPE_CHECKING:
     from arfm_ros.learn.loop.train import TrainConfig
@@ -147,7 +147,7 @@ def _add_objective(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load the episodes, train, leave checkpoint.pt in the run folder."""
-    from arfm_ros.learn.loop import session
+    from arfm_ros.learn.loop import begin as session
 
     _check_eyes(args)
     args.out.mkdir(parents=True, exist_ok=True)

@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
         time_limit=args.time_limit,
         view=args.view,
     )
-    from arfm_ros.up import report, session
+    from arfm_ros.up.stack import run as session
+    from arfm_ros.up.watch import report
 
     outcome = session.run(setup, session.process_begin_s())
     if args.json:

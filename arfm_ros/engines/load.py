@@ -19,7 +19,7 @@ from arfm_ros.engines.runtimes.tensorrt_engine import open_tensorrt
 from arfm_ros.engines.server.remote import RemotePolicy, open_remote
 from arfm_ros.engines.store import find_build
 
-TORCH = "arfm_ros.export.torch_engine"  # by name only: what runs on a robot imports no torch
+TORCH = "arfm_ros.export.torch_engine"  # by name only, as test_layers has it: no torch on a robot
 DEFAULT = ("default",)
 OWN_PROVIDERS = {"onnx": ("cpu",), "torch": ("cuda",)}
 

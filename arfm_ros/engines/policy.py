@@ -78,16 +78,16 @@ class EnginePolicy:
         self,
         context: Context,
         noise: F32,
-        prefix: ActionChunk | None = None,
+        follows: ActionChunk | None = None,
         steps: int | None = None,
         deadline_ns: int | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> ActionChunk:
         """Make a chunk of `noise` [H, A] in `steps` (default: the spec's) steps, fewer when late.
 
-        `prefix` is what `core.rtc.left_over` left of the previous chunk at this observation.
+        `follows` is what `core.rtc.left_over` left of the previous chunk at this observation.
         `deadline_ns` is of the injected clock. Raises `EngineError` for a non-finite output,
-        noise of another shape, or a `prefix`, if the bundle has no real-time chunking, and
+        noise of another shape, or something to follow, if the bundle has no real-time chunking, and
         `Cancelled` before the step at which `cancelled()` says yes.
         """
         spec = self.spec
@@ -96,30 +96,30 @@ class EnginePolicy:
         count = spec.steps if steps is None else steps
         begin_ns = self._clock()
         hurry = None if deadline_ns is None else _deadline(self._clock, begin_ns, deadline_ns)
-        if prefix is None:
+        if follows is None:
             field = self.velocity(context)
         else:
-            field = self._following_on(context, prefix, count)
+            field = self._following_on(context, follows, count)
             hurry = field.watch(hurry) if isinstance(field, GuidedField) else hurry
         solver = make_solver(spec.sampler, count, noise)
         result = solve(solver, field, noise, out_of_time=hurry, cancelled=cancelled)
         actions = spec.unnormalise_actions(result.sample, context.state)
         info = self._info(context, begin_ns, result.steps)
-        if prefix is not None:
-            info = replace(info, guided=True, prefix_length=prefix.info.prefix_length)
+        if follows is not None:
+            info = replace(info, guided=True, prefix_length=follows.info.prefix_length)
         return ActionChunk(actions, context.stamp_ns, spec.dt_ns, spec.action_names, info=info)
 
     def hang_up(self) -> None:
         """Do nothing: `cancelled` ends a chunk within a step."""
 
-    def _following_on(self, context: Context, prefix: ActionChunk, steps: int) -> Velocity:
-        """Return the velocity of a chunk that follows on from `prefix`."""
-        if prefix.stamp_ns != context.stamp_ns:
+    def _following_on(self, context: Context, follows: ActionChunk, steps: int) -> Velocity:
+        """Return the velocity of a chunk that follows on from another."""
+        if follows.stamp_ns != context.stamp_ns:
             raise EngineError(
-                f"prefix is of {prefix.stamp_ns} ns, observation of {context.stamp_ns} ns: "
+                f"what it follows is of {follows.stamp_ns} ns, observation of {context.stamp_ns} ns: "
                 "move it there with core.rtc.left_over"
             )
-        given = guidance(prefix, self.spec, context.state)
+        given = guidance(follows, self.spec, context.state)
         exact = partial(self.guided_velocity, context)
         with_previous = exact(given)  # a policy without it says so before it computes
         if self.spec.rtc.mode == "prefix":

@@ -101,9 +101,7 @@ def _folders(bundle: Path, engine: str) -> Iterator[Path]:
         yield manifest.parent
 
 
-def _misfit(
-    build: Build, bundle: Bundle, version: str, precision: str, gpu: Gpu | None
-) -> str:
+def _misfit(build: Build, bundle: Bundle, version: str, precision: str, gpu: Gpu | None) -> str:
     """Say why a build cannot run here; empty where it can."""
     target = build.target
     if build.bundle_sha256 != bundle.sha256:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from arfm_ros.episodes.ledger import Span
 from arfm_ros.episodes.reader import EpisodeReader, stamp_ns
+from arfm_ros.episodes.write.ledger import Span
 
 IRREGULAR = 1.5  # a gap of so many median periods has lost at least one frame
 

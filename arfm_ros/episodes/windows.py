@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.control.objects import object_state
 from arfm_ros.core.errors import ConfigError, EpisodeError
 from arfm_ros.episodes.read.axes import AxisSeries, pick, read_axes
 from arfm_ros.episodes.read.commands import read_commands
@@ -18,6 +17,7 @@ from arfm_ros.episodes.reader import EpisodeReader, stamp_ns
 from arfm_ros.episodes.series import decode_image, image_topic, resized, texts
 from arfm_ros.episodes.task_state import TaskState, read_task_state
 from arfm_ros.episodes.words import instruction_of, success_of
+from arfm_ros.robots.objects import object_state
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]

@@ -21,9 +21,7 @@ def instruction_of(reader: EpisodeReader, topics: Topics) -> str:
     return said[-1][1] if said else topics.instruction
 
 
-def success_of(
-    reader: EpisodeReader, label: Mapping[str, object], topics: Topics
-) -> bool | None:
+def success_of(reader: EpisodeReader, label: Mapping[str, object], topics: Topics) -> bool | None:
     """Tell whether an episode succeeded: its label, else its topic, else the map; None: unknown.
 
     Raises `EpisodeError` for a topic that says something else than yes or no.

@@ -36,8 +36,8 @@ from arfm_ros.export.reference import make_reference, save_reference
 from arfm_ros.export.timing import measure
 from arfm_ros.learn.data.dataset import split_episodes
 from arfm_ros.learn.data.frames import Frames, open_frames
+from arfm_ros.learn.loop.begin import frames_config
 from arfm_ros.learn.loop.checkpoint import Checkpoint, build_policy, load_checkpoint, stage
-from arfm_ros.learn.loop.session import frames_config
 from arfm_ros.learn.loop.validate import pick_rows
 from arfm_ros.learn.model.from_bundle import sizes_to_json
 

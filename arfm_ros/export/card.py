@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from arfm_ros.control.embodiment import OPENING
 from arfm_ros.engines.bundle import PARITY, POLICY
+from arfm_ros.robots.embodiment import OPENING
 
 CARD = "README.md"
 EVALUATIONS = "evaluations.json"

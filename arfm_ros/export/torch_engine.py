@@ -91,8 +91,9 @@ def choose_device(devices: Sequence[str]) -> tuple[torch.device, tuple[str, ...]
     missing = f"torch {torch.__version__} finds no GPU with CUDA"
     if "cpu" in devices:
         return torch.device("cpu"), (missing,)
-    raise EngineError(f"{missing}: use the engine onnx, or say that torch may run on the cpu "
-        "(--providers cpu)")
+    raise EngineError(
+        f"{missing}: use the engine onnx, or say that torch may run on the cpu (--providers cpu)"
+    )
 
 
 def modules(

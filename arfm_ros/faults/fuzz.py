@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from arfm_ros.control import fr3
-from arfm_ros.control.crisp_gains import TUNED
-from arfm_ros.control.limits import fr3_limits
 from arfm_ros.core.errors import SafetyError
 from arfm_ros.core.safety.arbiter import Arbiter
 from arfm_ros.core.safety.decision import IDLE, ArbiterConfig, Decision
 from arfm_ros.core.safety.limits import F64
 from arfm_ros.core.values.data import ActionChunk
+from arfm_ros.robots.fr3 import facts as fr3
+from arfm_ros.robots.fr3.gains import TUNED
+from arfm_ros.robots.fr3.limits import fr3_limits
 
 MS, NS = 1_000_000, 1_000_000_000
 LIMITS = fr3_limits(controller=TUNED)
@@ -52,9 +52,11 @@ class FuzzResult:
         broken = ", ".join(f"{n} {kind}" for kind, n in self.over.items()) or "0 violations"
         shares = ", ".join(f"{k} {n / self.ticks:.2f}" for k, n in self.authorities.most_common())
         times = f"tick p50 {self.p50_us:.0f} µs, p99 {self.p99_us:.0f} µs of the processor"
-        return "\n".join(
-            [f"{self.ticks} ticks, seed {self.seed}: {broken}; {times}", shares, *self.violations]
-        )
+        return "\n".join([
+            f"{self.ticks} ticks, seed {self.seed}: {broken}; {times}",
+            shares,
+            *self.violations,
+        ])
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields for JSON."""
@@ -139,9 +141,7 @@ class Fuzz:
         return np.asarray(self.measured + k * (near - self.measured))
 
     def _send(self, actions: F64, age_ns: int, dt_ns: int = DT_NS) -> None:
-        chunk = ActionChunk(
-            actions.astype(np.float32), self.now_ns - age_ns, dt_ns, LIMITS.names
-        )
+        chunk = ActionChunk(actions.astype(np.float32), self.now_ns - age_ns, dt_ns, LIMITS.names)
         self.arbiter.on_chunk(chunk, self.now_ns)
 
     def _chunk(self) -> None:

@@ -8,7 +8,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from arfm_ros.faults.judge import Row
+from arfm_ros.faults.judging.judge import Row
 
 COLUMNS = ("fault", "n", "reaction", "stop ms", "rest ms", "cmd v", "cmd a", "arm v", "arm a")
 

@@ -12,14 +12,14 @@ from random import Random
 from typing import Any
 
 from arfm_ros.bringup import Setup
-from arfm_ros.faults.expected import Kind
-from arfm_ros.faults.judge import Row
+from arfm_ros.faults.judging.expected import Kind
+from arfm_ros.faults.judging.judge import Row
+from arfm_ros.faults.judging.record import Reader
 from arfm_ros.faults.operating import Operator
-from arfm_ros.faults.record import Reader
 from arfm_ros.faults.stack import Broken, Stack
 from arfm_ros.faults.trial import Scene
-from arfm_ros.up.session import own_domain
 from arfm_ros.up.shared_memory import remove_orphans
+from arfm_ros.up.stack.run import own_domain
 
 Tell = Callable[[Row], None]
 TRIES = 2

@@ -17,8 +17,8 @@ from typing import Any
 
 from arfm_ros.bringup import NodeProcess, Setup, environment, stack
 from arfm_ros.core.errors import ArfmError
-from arfm_ros.faults.wiring import remaps
-from arfm_ros.up.process import Child, stop_all
+from arfm_ros.faults.inject.wiring import remaps
+from arfm_ros.up.stack.process import Child, stop_all
 
 POLICY = "fr3_tabletop"
 ANSWER_S = 2.0
@@ -105,7 +105,7 @@ class Stack:
         self.record = folder / "witness.bin"
         self.record.unlink(missing_ok=True)
         self._folder, self._nodes = folder, nodes(VARIANTS[variant])
-        self.relay = Companion("relay", *(("clock",) if variant == "clock" else ()))
+        self.relay = Companion("inject.relay", *(("clock",) if variant == "clock" else ()))
         self._witness = Companion("witness", str(self.record))
         self._children = {name: Child(node, folder) for name, node in self._nodes.items()}
 

@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass
 from random import Random
 
-from arfm_ros.faults.course import Marks, stopped_before
-from arfm_ros.faults.expected import Bench, Kind
-from arfm_ros.faults.judge import Row, judge
+from arfm_ros.faults.judging.course import Marks, stopped_before
+from arfm_ros.faults.judging.expected import Ground, Kind
+from arfm_ros.faults.judging.judge import Row, judge
+from arfm_ros.faults.judging.record import Reader, Record
 from arfm_ros.faults.operating import Operator
-from arfm_ros.faults.record import Reader, Record
 from arfm_ros.faults.stack import Broken, Stack
 
 WAIT_S = (0.0, 1.5)  # at a random time of the motion
@@ -41,7 +41,7 @@ class Scene:
         raise Broken(f"the arm is stopped again and again: {'; '.join(before)}")
 
     def _inject(self, kind: Kind, rng: Random) -> tuple[Record, Marks]:
-        with kind.inject(Bench(self.stack, self.operator, rng)) as seen_s:
+        with kind.inject(Ground(self.stack, self.operator, rng)) as seen_s:
             self._pass(seen_s + kind.lasts_s - time.monotonic())
         marks = self._recover(kind, seen_s, time.monotonic())
         self._pass(SETTLED_S)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import rclpy
 from rclpy.node import Node
 
-from arfm_ros.faults.wiring import ESTOP, WITNESSED
+from arfm_ros.faults.inject.wiring import ESTOP, WITNESSED
 from arfm_ros.nodes.ros import spin, topics
 from arfm_ros.nodes.ros.real_time import raise_process_priority
 

@@ -26,7 +26,7 @@ from arfm_ros.improve.plan import ACTIVE, BUNDLE, EPISODES, RESULTS, TRAIN, Plan
 from arfm_ros.improve.survey import counts, survey
 from arfm_ros.improve.verdict import judge
 from arfm_ros.learn.data.frames import find_episodes
-from arfm_ros.learn.loop import session
+from arfm_ros.learn.loop import begin as session
 from arfm_ros.learn.loop.checkpoint import NAME as CHECKPOINT
 from arfm_ros.sim.drive.driver import DriverConfig
 from arfm_ros.sim.record.batch import Batch, note_command, record_batch

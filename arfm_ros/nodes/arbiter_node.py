@@ -20,7 +20,6 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from trajectory_msgs.msg import JointTrajectory
 
-from arfm_ros.control import fr3
 from arfm_ros.core.errors import SpecError
 from arfm_ros.core.safety.arbiter import Arbiter
 from arfm_ros.core.safety.decision import Decision
@@ -65,8 +64,7 @@ class ArbiterNode(Node):
         self._arbiter = Arbiter(self._config)
         self._outputs = ArbiterOutputs(self, self._driven.whole, self._names)
         self._states = RobotStates(self._driven.robot, params.gripper_age_max)
-        fr3_arm = self._driven.robot.groups[0].names == fr3.JOINT_NAMES
-        self._pose = PoseCheck(params.pose_tolerance if fr3_arm else 0.0)
+        self._pose = PoseCheck(params.pose_tolerance, self._driven.robot)
         self._description = OwnDescription(self._config.limits, self._adopt)
         self._senders = SoleSenders(self)
         self._latency = StageLatency()
@@ -120,6 +118,7 @@ class ArbiterNode(Node):
     def _adopt(self, description: str) -> Limits:
         """Go by the robot's own description from now on."""
         self._driven = DrivenRobot(self._params.robot_value(description), self._measured)
+        self._pose.follow(self._driven.robot)
         self._retune(self._params)
         return self._config.limits
 
@@ -207,9 +206,7 @@ class ArbiterNode(Node):
             played, cut = self._arbiter.player.chunk, self._arbiter.cut_short
         if reason or played is None:
             return Verdict(stamp_ns, False, reason, self._chunks)
-        return Verdict(
-            stamp_ns, True, cut, self._chunks, now.ros(played.stamp_ns), played.dt_ns
-        )
+        return Verdict(stamp_ns, True, cut, self._chunks, now.ros(played.stamp_ns), played.dt_ns)
 
     def _on_human_engaged(self, message: Bool, refusal: str) -> None:
         engaged = message.data and not refusal

@@ -26,7 +26,7 @@ from arfm_ros.nodes.ros.real_time import make_way
 from arfm_ros.nodes.ros.robot_topics import rows
 from arfm_ros.nodes.ros.spin import run
 from arfm_ros.nodes.ros.topics import Topic
-from arfm_ros.robots.description import load_robot
+from arfm_ros.robots.files.load import load_robot
 
 IN_FLIGHT_S = 0.1  # what was published before `stop` may still be on its way for so long
 CLOSE_TIMEOUT_S = 60.0

@@ -30,7 +30,7 @@ from arfm_ros.nodes.sim.cameras import CameraFeed, CameraSettings, Snapshot
 from arfm_ros.nodes.sim.inputs import inputs_of
 from arfm_ros.nodes.sim.outputs import ClockOutput, outputs_of, to_stamp
 from arfm_ros.nodes.sim.params import SimParams, cameras_of
-from arfm_ros.robots.description import load_robot
+from arfm_ros.robots.files.load import load_robot
 from arfm_ros.sim.controllers.crisp import CONTROLLERS
 from arfm_ros.sim.pace import ClockOffset, Divider, Pace
 from arfm_ros.sim.tasks import tasks_of

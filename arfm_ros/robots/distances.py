@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.robots.model import Model
+from arfm_ros.robots.kinematics.model import Model
 
 F64 = NDArray[np.float64]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,30 @@ class Clamps:
     velocity: F64
     acceleration: F64
     together: F64 | None = None  # [A, A] of axes that move at once, see `Limits`
+
+
+class Gains(Protocol):
+    """What is known of a controller: what its torque can brake and accelerate."""
+
+    def speed_max(self) -> F64:
+        """Return the speeds [N]."""
+
+    def acceleration_max(self) -> F64:
+        """Return the accelerations [N]."""
+
+    def together(self) -> F64:
+        """Return W [N, N] of speeds at once: W v^2 <= 1."""
+
+
+def clamps_of(size: int, parts: Iterable[tuple[slice, Gains]]) -> Clamps:
+    """Return what controllers of parts of a command [size] can follow; the rest is free."""
+    together = np.zeros((size, size))
+    clamps = Clamps(np.full(size, np.inf), np.full(size, np.inf), together)
+    for own, gains in parts:
+        clamps.velocity[own] = gains.speed_max()
+        clamps.acceleration[own] = gains.acceleration_max()
+        together[own, own] = gains.together()
+    return clamps
 
 
 def limits(

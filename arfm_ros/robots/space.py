@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.safety.space import ANYWHERE, Space, boxes
-from arfm_ros.robots.kinematics import Kinematics
+from arfm_ros.robots.kinematics.arm import Kinematics
 from arfm_ros.robots.robot import Robot
 
 F64 = NDArray[np.float64]

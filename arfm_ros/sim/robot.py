@@ -10,16 +10,16 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.control import fr3
-from arfm_ros.control.crisp_gains import TUNED, TUNED_TORQUE
-from arfm_ros.control.impedance import (
+from arfm_ros.core.errors import SafetyError
+from arfm_ros.robots.commands.values import JointTarget, PoseTarget
+from arfm_ros.robots.fr3 import facts as fr3
+from arfm_ros.robots.fr3.gains import TUNED, TUNED_TORQUE
+from arfm_ros.sim.controllers.impedance import (
     CartesianImpedance,
     JointImpedance,
     TorqueSaturation,
     rotation_from_quaternion,
 )
-from arfm_ros.core.errors import SafetyError
-from arfm_ros.robots.controllers.values import JointTarget, PoseTarget
 
 F64 = NDArray[np.float64]
 PERIOD_S = 0.001

@@ -15,10 +15,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.control import fr3
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.robots.controllers.values import Value
-from arfm_ros.robots.description import load_robot
+from arfm_ros.robots.commands.values import Value
+from arfm_ros.robots.files.load import load_robot
+from arfm_ros.robots.fr3 import facts as fr3
 from arfm_ros.robots.robot import Robot
 from arfm_ros.sim.arms.arm import Arm, arms_of, fr3_arm
 from arfm_ros.sim.arms.arms import Arms

@@ -17,8 +17,8 @@ import numpy as np
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.data.dataset import AugmentConfig
 from arfm_ros.learn.data.frames import load_frames
+from arfm_ros.learn.loop.begin import Plan, frames_config, start
 from arfm_ros.learn.loop.checkpoint import NAME, Checkpoint, load_checkpoint
-from arfm_ros.learn.loop.session import Plan, frames_config, start
 from arfm_ros.learn.loop.train import TrainConfig
 from arfm_ros.learn.model.network import ModelConfig
 from arfm_ros.learn.objectives.flow_loss import FlowConfig

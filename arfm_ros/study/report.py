@@ -58,9 +58,7 @@ def _table(
 ) -> tuple[list[str], dict[str, Estimate]]:
     tasks = next(iter(study.variants.values()))[-1].measured
     rows = [row.name for row in study.rows]
-    others = {
-        name: successes(cells, name, variant, noise) for name in AGAINST if name in rows
-    }
+    others = {name: successes(cells, name, variant, noise) for name in AGAINST if name in rows}
     head = ("row", "seeds", *tasks, "mean", *(f"minus {other}" for other in others))
     lines = [_line(head), _line(["---"] * len(head))]
     means: dict[str, Estimate] = {}

@@ -45,9 +45,11 @@ class TorchPolicy:
         words = np.stack([tokenize(o.instruction, *size) for o in observations])
         position = torch.from_numpy(spec.state_norm.normalise(state))
         images = {
-            camera.name: to_float(torch.from_numpy(np.stack([
-                fit_image(o.images[camera.name], camera) for o in observations
-            ])))
+            camera.name: to_float(
+                torch.from_numpy(
+                    np.stack([fit_image(o.images[camera.name], camera) for o in observations])
+                )
+            )
             for camera in spec.cameras
         }
         context, _ = self._model.encode(images, position, torch.from_numpy(words))

@@ -45,9 +45,7 @@ def graph(
         for values in (inputs, outputs)
     ]
     tensors = [
-        numpy_helper.from_array(
-            np.zeros(shape, np.int64 if name == "ids" else np.float32), name
-        )
+        numpy_helper.from_array(np.zeros(shape, np.int64 if name == "ids" else np.float32), name)
         for name, shape in weights.items()
     ]
     opsets = [helper.make_opsetid(*o) for o in (("", 23), ("own", 1), ("com.microsoft", 1))]

@@ -15,8 +15,8 @@ from arfm_ros.bench.chunk_stream import BEGIN_NS, NS, ChunkStream
 from arfm_ros.bench.encodings import Ours, fr3_arm
 from arfm_ros.bench.seams import ENCODINGS, OURS, UPDATE_NS, Row, drive, measure, met
 from arfm_ros.cli import bench
-from arfm_ros.control import fr3
-from arfm_ros.control.limits import fr3_limits
+from arfm_ros.robots.fr3 import facts as fr3
+from arfm_ros.robots.fr3.limits import fr3_limits
 from arfm_ros.sim.controllers.jtc import JtcConfig, JtcCore
 
 SECONDS = 6.0

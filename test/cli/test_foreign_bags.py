@@ -13,7 +13,6 @@ from foreign_bag_rig import ARM, BEGIN_NS, TOPICS, knuckle, wanted, write_bag
 from learn_rig import SMALL, plan, silent
 
 from arfm_ros.cli import train as verb
-from arfm_ros.control.policy_actions import policy_actions
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.data import Observation
 from arfm_ros.engines import load_policy
@@ -21,12 +20,13 @@ from arfm_ros.episodes.read.topic_map import read_topic_map
 from arfm_ros.episodes.read.topics import topics_of
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.windows import EpisodeArrays, Wanted, action_chunk, read_windows
-from arfm_ros.episodes.writer import EpisodeWriter
+from arfm_ros.episodes.write.writer import EpisodeWriter
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.learn.data.frames import FramesConfig, open_frames
-from arfm_ros.learn.loop.session import start
-from arfm_ros.robots.description import load_robot
-from arfm_ros.robots.kinematics import Kinematics
+from arfm_ros.learn.loop.begin import start
+from arfm_ros.robots.actions.policy import policy_actions
+from arfm_ros.robots.files.load import load_robot
+from arfm_ros.robots.kinematics.arm import Kinematics
 from arfm_ros.wire import messages
 
 UR5E, TWO = load_robot("ur5e"), load_robot("fr3_two_arms")

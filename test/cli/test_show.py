@@ -9,9 +9,9 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from arfm_ros.cli.__main__ import main
-from arfm_ros.episodes import story as stories
-from arfm_ros.episodes.story import read_story
-from arfm_ros.episodes.writer import EpisodeWriter
+from arfm_ros.episodes.show import story as stories
+from arfm_ros.episodes.show.story import read_story
+from arfm_ros.episodes.write.writer import EpisodeWriter
 from arfm_ros.wire import messages
 
 T0 = 1_700_000_000_000_000_000

@@ -101,9 +101,7 @@ def test_another_configuration_has_a_file_of_its_own(tmp_path: Path) -> None:
 
 def test_a_finished_sweep_runs_nothing_again(tmp_path: Path) -> None:
     bundle = find_bundle("")
-    short = plan(
-        bundles=(bundle,), tasks=("reach",), seeds=range(7, 8), workers=1, out=tmp_path
-    )
+    short = plan(bundles=(bundle,), tasks=("reach",), seeds=range(7, 8), workers=1, out=tmp_path)
     first = run_sweep(short)
     (kept,) = tmp_path.glob("reach_*.jsonl")
     before = kept.read_text()

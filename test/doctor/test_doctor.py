@@ -27,9 +27,7 @@ def test_a_bundle_that_is_not_there_fails_and_is_named(tmp_path: Path) -> None:
     assert "nowhere" in policy.found
 
 
-def test_json_holds_the_same_findings(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_json_holds_the_same_findings(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     status = main(["doctor", "--json", "--out", str(tmp_path)])
     findings = json.loads(capsys.readouterr().out)
     assert status == int(any(finding["level"] == FAIL for finding in findings))

@@ -17,12 +17,12 @@ import onnxruntime
 import pytest
 from learn_rig import DT_NS, exported
 
-from arfm_ros.control import fr3
 from arfm_ros.core.errors import BundleError, EngineError, SpecError
 from arfm_ros.core.values.data import Context, Observation
 from arfm_ros.engines import EnginePolicy, load_bundle, load_policy
 from arfm_ros.engines.bundle import file_sha256
 from arfm_ros.engines.gate.replay import load_reference
+from arfm_ros.robots.fr3 import facts as fr3
 
 ROBOT = (*fr3.JOINT_NAMES, fr3.GRIPPER_NAME)
 CAMERAS = ("scene", "wrist", "spare")

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from arfm_ros.core.errors import EpisodeError
 from arfm_ros.wire import messages
-from arfm_ros.episodes.writer import EpisodeWriter
+from arfm_ros.episodes.write.writer import EpisodeWriter
 folder, last = Path(sys.argv[1]), int(sys.argv[2])
 writer = EpisodeWriter(folder)
 rng = np.random.default_rng(0)

@@ -7,7 +7,7 @@ from episode_rig import SAMPLES, T0
 
 from arfm_ros.core.errors import EpisodeError
 from arfm_ros.episodes.reader import EpisodeReader
-from arfm_ros.episodes.tape import Tape, Taped
+from arfm_ros.episodes.write.tape import Tape, Taped
 
 
 def test_the_tape_writes_everything_in_order(tmp_path: Path) -> None:

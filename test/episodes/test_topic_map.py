@@ -19,8 +19,8 @@ from arfm_ros.episodes.read.topics import OWN, Source, Topics, topics_of
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.windows import Wanted, read_windows
 from arfm_ros.episodes.words import success_of
-from arfm_ros.episodes.writer import EpisodeWriter
-from arfm_ros.robots.description import load_robot
+from arfm_ros.episodes.write.writer import EpisodeWriter
+from arfm_ros.robots.files.load import load_robot
 from arfm_ros.wire import messages
 from arfm_ros.wire.definitions import STORE
 

@@ -9,7 +9,7 @@ import pytest
 
 from arfm_ros.core.errors import EpisodeError
 from arfm_ros.episodes.windows import EpisodeArrays, action_chunk, read_episode
-from arfm_ros.episodes.writer import EpisodeWriter
+from arfm_ros.episodes.write.writer import EpisodeWriter
 from arfm_ros.wire import messages
 
 T0 = 1_700_000_000_000_000_000

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from arfm_ros.control.limits import fr3_limits
 from arfm_ros.core.values.data import ActionChunk
 from arfm_ros.core.values.normalize import Affine
 from arfm_ros.core.values.spec import Axis, PolicySpec
+from arfm_ros.robots.fr3.limits import fr3_limits
 from arfm_ros.sim.drive.noise import ActionNoise
 
 LIMITS = fr3_limits()

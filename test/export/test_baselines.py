@@ -19,9 +19,9 @@ from arfm_ros.export.graphs.onnx import example_inputs, export_graphs
 from arfm_ros.learn.data.augment import AugmentConfig
 from arfm_ros.learn.data.dataset import Sampler, Share
 from arfm_ros.learn.data.frames import Frames
+from arfm_ros.learn.loop.begin import start
 from arfm_ros.learn.loop.checkpoint import build_policy, load_checkpoint
 from arfm_ros.learn.loop.replicas import Part, Replicas
-from arfm_ros.learn.loop.session import start
 from arfm_ros.learn.loop.train import TrainConfig, Trainer
 from arfm_ros.learn.model.network import FlowPolicy, to_float
 from arfm_ros.learn.objectives.arfm import Arfm

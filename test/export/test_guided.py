@@ -143,11 +143,9 @@ def test_a_bundle_without_guided_step_works_and_takes_no_prefix(
     plain = load_policy(unguided(bundle, tmp_path / "copy"), threads=1)
     context = plain.encode(plain.spec.example(0))
     chunk = plain.sample(context, noise(plain, 0))
-    np.testing.assert_array_equal(
-        chunk.actions, policy.sample(context, noise(policy, 0)).actions
-    )
+    np.testing.assert_array_equal(chunk.actions, policy.sample(context, noise(policy, 0)).actions)
     with pytest.raises(EngineError, match="rtc mode 'none'"):
-        plain.sample(context, noise(plain, 0), prefix=chunk)
+        plain.sample(context, noise(plain, 0), follows=chunk)
     assert replay(plain, load_reference(bundle)).max_guided_error == 0.0
 
 

@@ -18,8 +18,8 @@ from arfm_ros.engines import EnginePolicy, load_policy
 from arfm_ros.engines.gate.replay import LIMITS, load_reference, replay
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.export.reference import prefix_velocity
+from arfm_ros.learn.loop.begin import start
 from arfm_ros.learn.loop.checkpoint import build_policy, load_checkpoint
-from arfm_ros.learn.loop.session import start
 from arfm_ros.learn.model.network import EncodedContext, FlowPolicy
 from arfm_ros.learn.objectives.flow_loss import RETURN, FlowConfig, draw_frozen, flow_loss, stray
 

@@ -6,13 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from arfm_ros.control import fr3
-from arfm_ros.faults import bounds, run, timing
-from arfm_ros.faults.course import Marks
-from arfm_ros.faults.expected import ANY, Expected, Kind, stops
-from arfm_ros.faults.judge import judge
-from arfm_ros.faults.kinds import all_kinds, chosen
-from arfm_ros.faults.record import Motion, Record, Word
+from arfm_ros.faults import run
+from arfm_ros.faults.inject import timing
+from arfm_ros.faults.inject.kinds import all_kinds, chosen
+from arfm_ros.faults.judging import bounds
+from arfm_ros.faults.judging.course import Marks
+from arfm_ros.faults.judging.expected import ANY, Expected, Kind, stops
+from arfm_ros.faults.judging.judge import judge
+from arfm_ros.faults.judging.record import Motion, Record, Word
+from arfm_ros.robots.fr3 import facts as fr3
 
 HOME = np.array(fr3.HOME)
 TICK_S = 0.01

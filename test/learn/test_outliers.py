@@ -12,7 +12,7 @@ from learn_rig import CONFIG, plan
 from arfm_ros.learn.data.dataset import fit_spec
 from arfm_ros.learn.data.frames import Frames
 from arfm_ros.learn.data.outliers import within
-from arfm_ros.learn.loop.session import start
+from arfm_ros.learn.loop.begin import start
 
 data, frames = learn_rig.data, learn_rig.frames  # fixtures
 

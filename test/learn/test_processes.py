@@ -21,8 +21,8 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.data.augment import AugmentConfig
 from arfm_ros.learn.data.dataset import Share
 from arfm_ros.learn.data.frames import Frames, load_frames
+from arfm_ros.learn.loop.begin import start
 from arfm_ros.learn.loop.checkpoint import NAME, load_checkpoint
-from arfm_ros.learn.loop.session import start
 from arfm_ros.learn.objectives.arfm import Arfm
 
 data, frames = learn_rig.data, learn_rig.frames  # the fixtures
@@ -32,7 +32,7 @@ from dataclasses import replace
 from pathlib import Path
 from learn_rig import plan
 from arfm_ros.learn.objectives.arfm import Arfm
-from arfm_ros.learn.loop.session import start
+from arfm_ros.learn.loop.begin import start
 data, out, steps = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 options = {"steps": steps, "objective": Arfm(alpha_min=1.0), "save_every_s": 0.0}
 start(replace(plan(data, out, **options), resume="resume" in sys.argv))

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from learn_rig import DT_NS, SMALL, write_episode, write_episodes
 
-from arfm_ros.control.embodiment import default
 from arfm_ros.core.errors import ConfigError, EpisodeError
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.task_state import TaskState, read_task_state
 from arfm_ros.episodes.windows import EpisodeArrays
 from arfm_ros.learn.data.frames import Frames, load_frames, open_frames
-from arfm_ros.learn.loop.session import frames_config
+from arfm_ros.learn.loop.begin import frames_config
 from arfm_ros.learn.signals.rewards import TERMS, human_steps, returns_to_go, step_rewards
 from arfm_ros.learn.signals.rl_signal import (
     Reward,
@@ -26,6 +25,7 @@ from arfm_ros.learn.signals.rl_signal import (
     parse_reward,
     weighted_returns,
 )
+from arfm_ros.robots.embodiment import default
 
 FR3 = default()
 

@@ -11,9 +11,9 @@ import pytest
 from learn_rig import plan, silent
 from rich.console import Console
 
+from arfm_ros.learn.loop.begin import start
 from arfm_ros.learn.loop.log import line
 from arfm_ros.learn.loop.progress import Bar
-from arfm_ros.learn.loop.session import start
 from arfm_ros.learn.objectives.arfm import Arfm
 from arfm_ros.learn.signals.rl_signal import SignalConfig, parse_reward
 

@@ -17,7 +17,7 @@ from arfm_ros.learn.data.augment import AugmentConfig
 from arfm_ros.learn.data.dataset import WHOLE, Batch, Sampler, Share
 from arfm_ros.learn.data.frames import Frames
 from arfm_ros.learn.data.loader import Direct, Prefetch
-from arfm_ros.learn.loop.bench import FEWEST, StepCosts, measure_steps
+from arfm_ros.learn.loop.costs import FEWEST, StepCosts, measure_steps
 from arfm_ros.learn.loop.train import TrainConfig, Trainer
 from arfm_ros.learn.model.network import FlowPolicy
 

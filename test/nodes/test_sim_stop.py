@@ -15,8 +15,8 @@ pytest.importorskip("mujoco")
 from sensor_msgs.msg import JointState  # noqa: E402
 from sim_rig import SimClient, start  # noqa: E402
 
-from arfm_ros.control import fr3  # noqa: E402
 from arfm_ros.nodes.ros import topics  # noqa: E402
+from arfm_ros.robots.fr3 import facts as fr3  # noqa: E402
 
 PERIOD_S = 0.02
 

@@ -12,16 +12,16 @@ import pytest
 from numpy.typing import NDArray
 
 from arfm_ros.core.errors import ConfigError, SafetyError
-from arfm_ros.robots.actions import (
+from arfm_ros.robots.actions.joint import span
+from arfm_ros.robots.actions.spaces import (
     ActionSpace,
     read_actions,
     read_space,
     write_actions,
     write_space,
 )
-from arfm_ros.robots.description import load_robot
-from arfm_ros.robots.joint_actions import span
-from arfm_ros.robots.kinematics import Kinematics
+from arfm_ros.robots.files.load import load_robot
+from arfm_ros.robots.kinematics.arm import Kinematics
 from arfm_ros.robots.poses import euler_xyz, from_euler_xyz, from_rotation_vectors
 
 pytest.importorskip("pinocchio")

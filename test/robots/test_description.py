@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from arfm_ros.control import fr3
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.robots.description import findings, load_robot, read_robot, robot_names
+from arfm_ros.robots.files.load import findings, load_robot, read_robot, robot_names
+from arfm_ros.robots.files.writing import write_robot
+from arfm_ros.robots.fr3 import facts as fr3
 from arfm_ros.robots.robot import Robot
-from arfm_ros.robots.writing import write_robot
 
 FOLDER = Path(__file__).parent / "made_up_arm"
 ARM = str(FOLDER / "arm.yaml")

@@ -11,8 +11,8 @@ import pytest
 from arfm_ros.cli.__main__ import main
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.installed import share
-from arfm_ros.robots.description import load_robot, read_robot, robot_names
-from arfm_ros.robots.draft import Heard, draft, write_new
+from arfm_ros.robots.files.draft import Heard, draft, write_new
+from arfm_ros.robots.files.load import load_robot, read_robot, robot_names
 from arfm_ros.robots.robot import Robot
 
 FOREIGN = Path(__file__).with_name("foreign_robot.py")

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from learn_rig import spec
 
-from arfm_ros.control.policy_actions import policy_actions
 from arfm_ros.core.errors import SpecError
 from arfm_ros.core.values.normalize import Affine
 from arfm_ros.core.values.spec import Axis, PolicySpec
-from arfm_ros.robots.actions import read_actions
-from arfm_ros.robots.description import load_robot
-from arfm_ros.robots.kinematics import Kinematics
+from arfm_ros.robots.actions.policy import policy_actions
+from arfm_ros.robots.actions.spaces import read_actions
+from arfm_ros.robots.files.load import load_robot
+from arfm_ros.robots.kinematics.arm import Kinematics
 
 FR3 = load_robot("fr3")
 KINEMATICS = Kinematics(FR3, "arm")

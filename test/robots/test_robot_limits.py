@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arfm_ros.control import fr3
-from arfm_ros.control.crisp_gains import PUBLISHED, TUNED, JointGains
-from arfm_ros.control.limits import fr3_limits
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.safety.limits import Limits
-from arfm_ros.robots.description import load_robot
+from arfm_ros.robots.files.load import load_robot
+from arfm_ros.robots.fr3 import facts as fr3
+from arfm_ros.robots.fr3.gains import PUBLISHED, TUNED, JointGains
+from arfm_ros.robots.fr3.limits import fr3_limits
 from arfm_ros.robots.limits import Clamps, limits
 
 ARM = str(Path(__file__).parent / "made_up_arm" / "arm.yaml")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from arfm_ros.cli.__main__ import main
-from arfm_ros.robots.actions import SPACES
-from arfm_ros.robots.description import ROBOT_KEYS, load_robot, read_robot, robot_names
-from arfm_ros.robots.examine import examine
-from arfm_ros.robots.reading import GROUP_KEYS, JOINT_KEYS
+from arfm_ros.robots.actions.spaces import SPACES
+from arfm_ros.robots.files.examine import examine
+from arfm_ros.robots.files.load import ROBOT_KEYS, load_robot, read_robot, robot_names
+from arfm_ros.robots.files.reading import GROUP_KEYS, JOINT_KEYS
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).parent / "made_up_arm"

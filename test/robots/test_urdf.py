@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.robots.urdf import Mimic, find_description, missing_meshes, read_urdf, resolve
+from arfm_ros.robots.files.urdf import Mimic, find_description, missing_meshes, read_urdf, resolve
 
 ARM = Path(__file__).parent / "made_up_arm" / "arm.urdf"
 

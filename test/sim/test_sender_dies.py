@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from arfm_ros.control import fr3
-from arfm_ros.control.crisp_gains import DISPLACEMENT_MAX_RAD, PUBLISHED, TUNED, JointGains
-from arfm_ros.control.impedance import JointImpedance
-from arfm_ros.control.limits import fr3_limits
+from arfm_ros.robots.fr3 import facts as fr3
+from arfm_ros.robots.fr3.gains import DISPLACEMENT_MAX_RAD, PUBLISHED, TUNED, JointGains
+from arfm_ros.robots.fr3.limits import fr3_limits
+from arfm_ros.sim.controllers.impedance import JointImpedance
 from arfm_ros.sim.world import World
 
 LOW, HIGH = np.array(fr3.POSITION_MIN_RAD), np.array(fr3.POSITION_MAX_RAD)

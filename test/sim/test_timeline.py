@@ -7,7 +7,7 @@ from threading import Event, Thread
 import numpy as np
 import pytest
 
-from arfm_ros.control import fr3
+from arfm_ros.robots.fr3 import facts as fr3
 from arfm_ros.sim.pace import Pace
 from arfm_ros.sim.timeline import Instant, Timeline
 from arfm_ros.sim.world import World

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from arfm_ros.up.bench import Line, judge
+from arfm_ros.up.targets import Line, judge
 
 GOOD: dict[str, Any] = {
     "success_rate": 0.97,

@@ -54,9 +54,7 @@ def frames_received(profile: Path | None) -> int:
     rclpy.init(context=context)
     node = rclpy.create_node("ear", context=context)
     qos = QoSProfile(depth=FRAMES, reliability=ReliabilityPolicy.BEST_EFFORT)
-    node.create_subscription(
-        Image, "image_raw", lambda m: received.add(m.header.frame_id), qos
-    )
+    node.create_subscription(Image, "image_raw", lambda m: received.add(m.header.frame_id), qos)
     executor = rclpy.executors.SingleThreadedExecutor(context=context)
     executor.add_node(node)
     process = subprocess.Popen([sys.executable, "-c", PUBLISHER], env=env)

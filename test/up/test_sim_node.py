@@ -12,8 +12,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from sim_rig import ALL, SimClient, reset, seconds, start
 
-from arfm_ros.control import fr3
 from arfm_ros.nodes.ros import topics
+from arfm_ros.robots.fr3 import facts as fr3
 from arfm_ros.up.domain import reserve_domain
 from arfm_ros.wire.cdr import header_stamp_ns as stamp_of
 

@@ -18,8 +18,8 @@ import pytest
 
 from arfm_ros.bringup import NODES, RANGE_VARIABLE, NodeProcess, Setup, environment
 from arfm_ros.up import domain
-from arfm_ros.up.frames import FrameCount, count_bags
-from arfm_ros.up.readings import CommandStep, EpisodeResult, MotionWatch, Readings, StreamGap
+from arfm_ros.up.watch.frames import FrameCount, count_bags
+from arfm_ros.up.watch.readings import CommandStep, EpisodeResult, MotionWatch, Readings, StreamGap
 
 pytest.importorskip("rclpy")
 
@@ -27,9 +27,9 @@ from client_rig import Client  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
 from arfm_ros.nodes.ros import topics  # noqa: E402
-from arfm_ros.up.observer import Observer  # noqa: E402
-from arfm_ros.up.session import own_domain  # noqa: E402
-from arfm_ros.up.supervisor import NodeDied, Supervisor, Watched  # noqa: E402
+from arfm_ros.up.stack.run import own_domain  # noqa: E402
+from arfm_ros.up.stack.supervisor import NodeDied, Supervisor, Watched  # noqa: E402
+from arfm_ros.up.watch.observer import Observer  # noqa: E402
 
 
 def recorder_and_arbiter(out: Path) -> tuple[NodeProcess, ...]:
@@ -121,7 +121,7 @@ def test_a_child_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None:
     parent = (
         "import os, subprocess, sys\n"
         "os.environ['ARFM_SUPERVISOR_PID'] = str(os.getpid())\n"
-        "command = [sys.executable, '-m', 'arfm_ros.up.child', 'sleeper']\n"
+        "command = [sys.executable, '-m', 'arfm_ros.up.stack.child', 'sleeper']\n"
         "subprocess.Popen(command, start_new_session=True).wait()\n"
     )
     paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])

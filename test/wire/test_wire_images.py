@@ -13,7 +13,7 @@ import pytest
 from arfm_ros.core.errors import EpisodeError, SpecError
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.series import decode_image
-from arfm_ros.episodes.writer import EpisodeWriter
+from arfm_ros.episodes.write.writer import EpisodeWriter
 from arfm_ros.wire.definitions import STORE
 from arfm_ros.wire.images import COMPRESSED_IMAGE, ENCODINGS, IMAGE, Encoding, decode
 

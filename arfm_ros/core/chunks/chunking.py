@@ -97,9 +97,7 @@ class Chunking:
         waits = self.trouble and self.in_force and previous is not None
         return not waits or previous is None or not previous.stamp_ns <= stamp_ns < previous.end_ns
 
-    def prefix(
-        self, stamp_ns: int, instruction: str, period_ns: int = 0
-    ) -> ActionChunk | None:
+    def prefix(self, stamp_ns: int, instruction: str, period_ns: int = 0) -> ActionChunk | None:
         """Return what binds the chunk of an observation, None if nothing does.
 
         What is executed before the next chunk, `period_ns` later, can replace it binds as well as

@@ -155,9 +155,10 @@ class Limiter:
 
     def at_rest(self, part: slice = ALL) -> bool:
         """Whether the command of these axes stands still, and so does what is sent."""
-        return not (np.abs(self.velocity[part]) > 1e-6).any() and not (
-            np.abs(self._sent[1][part]) > 1e-6
-        ).any()
+        return (
+            not (np.abs(self.velocity[part]) > 1e-6).any()
+            and not (np.abs(self._sent[1][part]) > 1e-6).any()
+        )
 
     def copy(self) -> Limiter:
         """Return a limiter that goes on from here by itself."""

@@ -98,7 +98,7 @@ class Policy(Protocol):
         self,
         context: Context,
         noise: F32,
-        prefix: ActionChunk | None = None,
+        follows: ActionChunk | None = None,
         steps: int | None = None,
         deadline_ns: int | None = None,
         cancelled: Callable[[], bool] | None = None,

@@ -22,7 +22,7 @@ __all__ = ["GuidedReference", "Reference", "load_reference", "replay"]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Tolerances:
     """The largest differences that pass; normalised units but for the joints."""
 
     step: float  # also of a guided step
@@ -33,9 +33,9 @@ class Limits:
 
 # fp16 and bf16: 3 to 9 times what docs/engines.md measured, for networks that are deeper
 LIMITS = {
-    "fp32": Limits(step=1e-5, chunk=1e-5, joint_rad=1e-5, cosine=0.99999),
-    "fp16": Limits(step=2e-2, chunk=5e-3, joint_rad=1e-3, cosine=0.9999),
-    "bf16": Limits(step=3e-1, chunk=5e-2, joint_rad=1e-2, cosine=0.999),
+    "fp32": Tolerances(step=1e-5, chunk=1e-5, joint_rad=1e-5, cosine=0.99999),
+    "fp16": Tolerances(step=2e-2, chunk=5e-3, joint_rad=1e-3, cosine=0.9999),
+    "bf16": Tolerances(step=3e-1, chunk=5e-2, joint_rad=1e-2, cosine=0.999),
 }
 
 
@@ -51,7 +51,7 @@ class Parity:
     worst_joint: str  # of the actions in rad
     worst_joint_error_rad: float
     observations: int
-    limits: Limits
+    limits: Tolerances
     step_errors: tuple[float, ...]  # for each step the largest over the observations
     max_guided_error: float = 0.0  # as max_step_error, over max |v|; 0 without step_rtc
 

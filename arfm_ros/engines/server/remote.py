@@ -142,7 +142,7 @@ class RemotePolicy:
         self,
         context: Context,
         noise: F32,
-        prefix: ActionChunk | None = None,
+        follows: ActionChunk | None = None,
         steps: int | None = None,
         deadline_ns: int | None = None,
         cancelled: Callable[[], bool] | None = None,
@@ -151,9 +151,9 @@ class RemotePolicy:
 
         `cancelled()` is asked once, before the server is; when it says yes, `Cancelled` is raised.
         Raises `EngineError` for no answer until `deadline_ns` or the server's timeout, actions of
-        another shape or that are not finite, and for a `prefix`, which the protocol has not.
+        another shape or that are not finite, and for `follows`, which the protocol has not.
         """
-        if prefix is not None:
+        if follows is not None:
             raise EngineError(f"policy '{self.spec.name}' is on a server, which takes no prefix")
         if cancelled is not None and cancelled():
             raise Cancelled("cancelled before the server was asked")

@@ -72,6 +72,8 @@ def _told(axis: AxisSeries, measured: AxisSeries | None, stamps: I64) -> NDArray
     if stamps is axis.stamp_ns:
         return axis.value
     told = axis.at(stamps)
-    return told if measured is None else np.where(
-        stamps < axis.stamp_ns[0], measured.at(stamps), told
+    return (
+        told
+        if measured is None
+        else np.where(stamps < axis.stamp_ns[0], measured.at(stamps), told)
     )

@@ -16,7 +16,7 @@ import yaml
 from arfm_ros.core.errors import ConfigError, SpecError
 from arfm_ros.core.values import strict
 from arfm_ros.episodes.read.topics import Call, Source, Topics, calls_of, topics_of
-from arfm_ros.robots.reading import checked
+from arfm_ros.robots.files.reading import checked
 from arfm_ros.robots.robot import Robot
 
 KEYS = (

@@ -108,9 +108,7 @@ def export_guided_step(model: FlowPolicy, folder: Path) -> None:
     finish(guided_graph(model, context, shape), folder / STEP_RTC)
 
 
-def guided_graph(
-    model: nn.Module, context: Any, shape: tuple[int, int, int]
-) -> onnx.ModelProto:
+def guided_graph(model: nn.Module, context: Any, shape: tuple[int, int, int]) -> onnx.ModelProto:
     """Trace the guided step of a `model` with velocity(x of `shape`, t, context) -> v.
 
     `context` is a NamedTuple of example tensors; the graph's inputs have the names of its fields.

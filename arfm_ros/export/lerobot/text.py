@@ -13,9 +13,7 @@ from arfm_ros.engines.inputs import TOKENIZER
 SAMPLE = "lift the red cube"
 
 
-def read_language(
-    folder: Path, step: Mapping[str, Any], template: str
-) -> tuple[Language, str]:
+def read_language(folder: Path, step: Mapping[str, Any], template: str) -> tuple[Language, str]:
     """Return how text becomes tokens, and the content of tokenizer.json.
 
     The tokenizer is the one in `folder`, else the one that the checkpoint's `step` names. Raises

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from arfm_ros.control.objects import AXES, object_of
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.data import F32
 from arfm_ros.core.values.normalize import Affine, fit_affine
@@ -25,6 +24,7 @@ from arfm_ros.learn.data.augment import (
 )
 from arfm_ros.learn.data.frames import Frames, FramesConfig
 from arfm_ros.learn.model.network import to_float
+from arfm_ros.robots.objects import AXES, object_of
 
 Sliced = TypeVar("Sliced", NDArray[np.int64], F32, Tensor)
 

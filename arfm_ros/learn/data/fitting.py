@@ -17,9 +17,7 @@ from arfm_ros.learn.data.outliers import within
 from arfm_ros.learn.loop.group import Group
 
 
-def load_together(
-    data: Sequence[Path], cache: Path, config: FramesConfig, group: Group
-) -> Frames:
+def load_together(data: Sequence[Path], cache: Path, config: FramesConfig, group: Group) -> Frames:
     """Let one process read the episodes; the others find them in the cache."""
     if group.leads:
         load_frames(data, cache, config)

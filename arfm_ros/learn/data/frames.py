@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from arfm_ros.control.embodiment import Embodiment, default, gripper_columns
 from arfm_ros.core.errors import EpisodeError
 from arfm_ros.core.values.data import F32, U8
 from arfm_ros.core.values.text import tokenize
@@ -28,6 +27,7 @@ from arfm_ros.episodes.windows import EpisodeArrays, Wanted, read_windows
 from arfm_ros.learn.data.spaces import Spaces, written
 from arfm_ros.learn.data.targets import chunks_of, keyframes
 from arfm_ros.learn.signals.rewards import TERMS, human_steps, returns_to_go
+from arfm_ros.robots.embodiment import Embodiment, default, gripper_columns
 
 VERSION = 2
 COLUMNS = ("state", "chunk", "keyframe", "episode", "returns", "human")

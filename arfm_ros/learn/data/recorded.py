@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from arfm_ros.control.embodiment import OPENING, Embodiment, default
-from arfm_ros.control.objects import check_arm
 from arfm_ros.core.errors import ConfigError, EpisodeError
 from arfm_ros.core.values.spec import Axis
 from arfm_ros.episodes.read.axes import AxisSeries, read_axes
@@ -19,6 +17,8 @@ from arfm_ros.episodes.read.topics import OWN, Topics
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.series import cameras_of
 from arfm_ros.learn.data.frames import FramesConfig, find_episodes
+from arfm_ros.robots.embodiment import OPENING, Embodiment, default
+from arfm_ros.robots.objects import check_arm
 
 
 @dataclass(frozen=True, slots=True)

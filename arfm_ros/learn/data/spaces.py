@@ -12,7 +12,7 @@ import numpy as np
 from arfm_ros.core.values.data import F32
 from arfm_ros.core.values.spec import Axis
 from arfm_ros.core.values.spec_reading import Plain
-from arfm_ros.robots.actions import RobotActions, read_actions
+from arfm_ros.robots.actions.spaces import RobotActions, read_actions
 from arfm_ros.robots.robot import Robot
 
 UNITS = {"velocity": "rad/s", "width": "m", "x": "m", "y": "m", "z": "m"}  # by the last word
@@ -27,7 +27,7 @@ class Spaces:
 
     def read(self) -> RobotActions:
         """Make the actions; raises `ConfigError` naming what the robot does not have."""
-        from arfm_ros.robots.kinematics import Kinematics  # needed by poses alone
+        from arfm_ros.robots.kinematics.arm import Kinematics  # needed by poses alone
 
         return read_actions(self.maps, self.robot, lambda group: Kinematics(self.robot, group))
 
@@ -81,4 +81,3 @@ def written(spaces: Spaces, paths: F32, state: F32) -> F32:
     actions, width = spaces.read(), len(spaces.robot.names)
     rows = [actions.from_joints(path, q[:width]) for path, q in zip(paths, np.float64(state))]
     return np.stack(rows).astype(np.float32)
-

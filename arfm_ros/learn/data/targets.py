@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.control.embodiment import Embodiment, gripper_columns
 from arfm_ros.core.values.data import F32
 from arfm_ros.episodes.windows import EpisodeArrays, action_chunk
+from arfm_ros.robots.embodiment import Embodiment, gripper_columns
 
 
 def chunks_of(arrays: EpisodeArrays, keep: NDArray[np.int64], horizon: int, dt_ns: int) -> F32:

@@ -66,9 +66,7 @@ class Replicas:
         if group.size > 1:
             self._passes = [DistributedDataParallel(self._passes[0], broadcast_buffers=False)]
         self._group, self._scaler = group, scaler
-        self._pool = ThreadPoolExecutor(
-            threads, initializer=torch.set_num_threads, initargs=(1,)
-        )
+        self._pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
 
     @property
     def shares(self) -> list[Share]:

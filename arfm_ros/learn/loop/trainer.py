@@ -56,9 +56,7 @@ def _steps(trainer: Trainer, writer: _Writer | None, stop: threading.Event) -> b
     stopped = 0.0
     while not trainer.done and not stopped:
         info = trainer.step()
-        trainer.elapsed_s, stopped = trainer.group.largest(
-            trainer.elapsed_s, float(stop.is_set())
-        )
+        trainer.elapsed_s, stopped = trainer.group.largest(trainer.elapsed_s, float(stop.is_set()))
         if writer is not None:
             writer.took(info)
     return bool(stopped)

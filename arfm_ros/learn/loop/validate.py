@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from arfm_ros.control.embodiment import arm_columns, gripper_columns
 from arfm_ros.learn.data.dataset import Sampler
 from arfm_ros.learn.model.network import FlowPolicy, sample
 from arfm_ros.learn.objectives.flow_loss import FlowConfig, flow_loss
+from arfm_ros.robots.embodiment import arm_columns, gripper_columns
 
 CHECKED_ACTION = 7  # of the chunk: 0.4 s ahead at 50 ms
 

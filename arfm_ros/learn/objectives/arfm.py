@@ -168,9 +168,7 @@ def best_alpha(
     return float(candidates[int(torch.argmin(sigma_l**2 * variance - lam * weights @ returns))])
 
 
-def softmax_weights(
-    signal: Tensor, alpha: float | Tensor, task: Tensor | None = None
-) -> Tensor:
+def softmax_weights(signal: Tensor, alpha: float | Tensor, task: Tensor | None = None) -> Tensor:
     """Compute w_i = softmax_i(alpha R*_i) of a batch [B], in log form; of alphas [C, 1]: [C, B].
 
     Given the tasks [B], a softmax for each, times the share of the batch that the task has.

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.control.embodiment import Embodiment, arm_columns
 from arfm_ros.core.safety.decision import HUMAN
 from arfm_ros.core.values.data import F32
 from arfm_ros.episodes.task_state import TaskState
 from arfm_ros.episodes.windows import EpisodeArrays
+from arfm_ros.robots.embodiment import Embodiment, arm_columns
 
 F64 = NDArray[np.float64]
 TERMS = (

@@ -9,15 +9,14 @@ from rclpy.node import Node
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.nodes.ros import topics
-from arfm_ros.robots.controllers.controller import Topic
-from arfm_ros.robots.controllers.goals import GoalLane
-from arfm_ros.robots.controllers.messages import INTERFACES, message_of
-from arfm_ros.robots.controllers.values import Value
+from arfm_ros.robots.commands.controller import Topic
+from arfm_ros.robots.commands.goals import GoalLane
+from arfm_ros.robots.commands.values import Value
 
 
 def is_action(topic: Topic) -> bool:
     """Tell whether a controller listens by an action."""
-    return "/action/" in INTERFACES[topic.kind]
+    return "/action/" in topic.interface
 
 
 class GoalSender:
@@ -25,10 +24,10 @@ class GoalSender:
 
     def __init__(self, node: Node, topic: Topic, preempts: bool = True) -> None:
         try:
-            kind = topics.interface(INTERFACES[topic.kind])
+            kind = topics.interface(topic.interface)
         except ImportError as error:
             raise ConfigError(
-                f"{topic.name} needs {INTERFACES[topic.kind]}: install control_msgs, or choose "
+                f"{topic.name} needs {topic.interface}: install that package, or choose "
                 "float64_array as the gripper's controller in the robot's YAML"
             ) from error
         self._client, self._lane = ActionClient(node, kind, topic.name), GoalLane(preempts)
@@ -49,7 +48,7 @@ class GoalSender:
         if due is None:
             return
         number, value = due
-        goal = message_of(value, ros_ns, topics.interface)
+        goal = value.message(ros_ns, topics.interface)
         answer = self._client.send_goal_async(goal)
         answer.add_done_callback(lambda done: self._accepted(done, number))
 
@@ -59,5 +58,3 @@ class GoalSender:
             self._lane.finished(number)
             return
         handle.get_result_async().add_done_callback(lambda _: self._lane.finished(number))
-
-

@@ -32,9 +32,7 @@ class Told:
 class ArbiterHealth:
     """Make the node's health of the arbiter's state."""
 
-    def __init__(
-        self, names: Sequence[str], latency: StageLatency, deadlines: Deadlines
-    ) -> None:
+    def __init__(self, names: Sequence[str], latency: StageLatency, deadlines: Deadlines) -> None:
         self._names, self._latency, self._deadlines = names, latency, deadlines
         self._seen = (0, time.monotonic_ns(), 0)  # ticks, time, rejections at the last call
 

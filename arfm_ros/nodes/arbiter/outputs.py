@@ -16,9 +16,8 @@ from arfm_ros.nodes.arbiter.inputs import Moment
 from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.ros.convert import ns_to_time
 from arfm_ros.nodes.ros.verdict import Verdict, verdict_to_diagnostics
-from arfm_ros.robots.controllers.controller import Ahead, Topic
-from arfm_ros.robots.controllers.messages import INTERFACES, message_of
-from arfm_ros.robots.controllers.whole import WholeRobot
+from arfm_ros.robots.commands.controller import Ahead, Topic
+from arfm_ros.robots.commands.whole import WholeRobot
 
 AUTHORITY_PERIOD_NS = 1_000_000_000
 
@@ -45,7 +44,7 @@ class ArbiterOutputs:
             if goals is not None:
                 goals.offer(out.value)
                 continue
-            message = message_of(out.value, now.ros_ns, topics.interface)
+            message = out.value.message(now.ros_ns, topics.interface)
             self._commands[out.topic].publish(message)
         for goals in self._goals.values():
             if decision.command is None:
@@ -86,7 +85,7 @@ class ArbiterOutputs:
 
 def _publisher(node: Node, topic: Topic) -> Any:
     qos = topics.Qos(reliable=topic.reliable, depth=topic.depth)
-    return topics.publisher(node, topics.Topic(topic.name, INTERFACES[topic.kind], qos, qos))
+    return topics.publisher(node, topics.Topic(topic.name, topic.interface, qos, qos))
 
 
 def _doubles(values: Any) -> array[float]:

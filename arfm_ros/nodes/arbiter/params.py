@@ -8,7 +8,7 @@ from arfm_ros.core.safety.decision import ArbiterConfig
 from arfm_ros.core.safety.watch import WatchConfig
 from arfm_ros.nodes.arbiter.robot import DrivenRobot, with_controller, with_plain_grippers
 from arfm_ros.nodes.ros.params import knob
-from arfm_ros.robots.description import load_robot
+from arfm_ros.robots.files.load import load_robot
 from arfm_ros.robots.robot import Robot
 
 NS = 1_000_000_000

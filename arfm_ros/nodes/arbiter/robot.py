@@ -9,19 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from arfm_ros.control import fr3
-from arfm_ros.control.crisp_gains import JointGains
-from arfm_ros.control.space import fr3_space
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.safety.decision import Lane
 from arfm_ros.core.safety.limits import F64, Limits
 from arfm_ros.core.safety.space import Space
 from arfm_ros.nodes.arbiter.actions import is_action
 from arfm_ros.robots import limits as robot_limits
-from arfm_ros.robots.controllers.controller import COMMAND, Tools
-from arfm_ros.robots.controllers.registry import make_controller
-from arfm_ros.robots.controllers.whole import WholeRobot, columns
-from arfm_ros.robots.limits import Clamps
+from arfm_ros.robots.commands.controller import COMMAND, Tools
+from arfm_ros.robots.commands.registry import make_controller
+from arfm_ros.robots.commands.whole import WholeRobot, columns
+from arfm_ros.robots.fr3 import frames
+from arfm_ros.robots.fr3.gains import JointGains
+from arfm_ros.robots.fr3.space import fr3_space
+from arfm_ros.robots.kinematics.chain import Chain
+from arfm_ros.robots.limits import Clamps, clamps_of
 from arfm_ros.robots.robot import ControllerChoice, Group, Robot
 
 CRISP_JOINT = "crisp_joint"
@@ -75,7 +76,7 @@ class DrivenRobot:
 
     def __init__(self, robot: Robot, measured: Measured) -> None:
         self.robot, self._columns = robot, columns(robot)
-        self._measured = measured
+        self._measured, self._franka = measured, frames.is_arm(robot)
         self.whole = WholeRobot(robot, {g.name: self._tools(g) for g in robot.groups})
         self.gains: dict[str, JointGains] = {
             name: controller.gains
@@ -105,7 +106,7 @@ class DrivenRobot:
 
     def space(self, room: tuple[float, ...], keep_out: tuple[float, ...], near: float) -> Space:
         """Return where the robot may be."""
-        if self.robot.groups[0].names == fr3.JOINT_NAMES:
+        if self._franka:
             return fr3_space(room, keep_out, near)
         from arfm_ros.robots.space import arms_space  # pinocchio: only where it is asked for
 
@@ -114,15 +115,8 @@ class DrivenRobot:
     def _clamps(self) -> Clamps | None:
         if not self.gains:
             return None
-        size = len(self.robot.names)
-        clamps = Clamps(np.full(size, np.inf), np.full(size, np.inf), np.zeros((size, size)))
-        assert clamps.together is not None
-        for name, gains in self.gains.items():
-            own = self._columns[name]
-            clamps.velocity[own] = gains.speed_max()
-            clamps.acceleration[own] = gains.acceleration_max()
-            clamps.together[own, own] = gains.together()
-        return clamps
+        parts = ((self._columns[name], gains) for name, gains in self.gains.items())
+        return clamps_of(len(self.robot.names), parts)
 
     def _tools(self, group: Group) -> Tools:
         kind, own = group.controller.kind, self._columns[group.name]
@@ -133,17 +127,15 @@ class DrivenRobot:
 
         if kind == "crisp_pose":
             return Tools(forward=self._forward(group), measured=part)
-        if kind == CRISP_JOINT and group.names != fr3.JOINT_NAMES:
+        if kind == CRISP_JOINT and not (group is self.robot.groups[0] and self._franka):
             return Tools(measured=part, heavy=partial(_heavy, self.robot, group.name))
         return Tools(measured=part)
 
     def _forward(self, group: Group) -> Callable[[F64], tuple[F64, F64]]:
-        from arfm_ros.robots.kinematics import Kinematics
-
-        kinematics = Kinematics(self.robot, group.name)
+        chain = Chain(self.robot, group.name)
 
         def forward(q: F64) -> tuple[F64, F64]:
-            pose = kinematics.forward(q)
+            pose = chain.forward(q)
             return pose.position, pose.quaternion
 
         return forward
@@ -151,7 +143,7 @@ class DrivenRobot:
 
 def _heavy(robot: Robot, group: str) -> tuple[F64, F64]:
     """Return the largest inertia [A, A] and the torques [A] of an arm."""
-    from arfm_ros.robots.inertia import inertia_max, torque_max
+    from arfm_ros.robots.kinematics.inertia import inertia_max, torque_max
 
     if not robot.description:
         raise ConfigError(f"robot '{robot.name}' has no description: its inertia is not known")

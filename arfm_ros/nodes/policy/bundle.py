@@ -8,7 +8,6 @@ from concurrent.futures import Future
 
 import numpy as np
 
-from arfm_ros.control.policy_actions import PolicyActions, policy_actions
 from arfm_ros.core.chunks.rtc import left_over
 from arfm_ros.core.errors import ArfmError, BundleError, SpecError
 from arfm_ros.core.values.data import Policy
@@ -23,6 +22,7 @@ from arfm_ros.nodes.policy.params import PolicyParams
 from arfm_ros.nodes.policy.values import Loaded
 from arfm_ros.nodes.ros.background import in_background, one_line
 from arfm_ros.nodes.ros.real_time import make_way
+from arfm_ros.robots.actions.policy import PolicyActions, policy_actions
 from arfm_ros.robots.robot import Robot
 
 REPEATS = 3
@@ -66,7 +66,9 @@ def spaces_of(spec: PolicySpec, robot: Robot) -> PolicyActions | None:
     """
     if not spec.actions:
         return None
-    from arfm_ros.robots.kinematics import Kinematics  # pinocchio: only where poses are asked for
+    from arfm_ros.robots.kinematics.arm import (
+        Kinematics,  # pinocchio: only where poses are asked for
+    )
 
     try:
         return policy_actions(spec, robot, lambda group: Kinematics(robot, group))

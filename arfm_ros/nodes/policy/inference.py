@@ -64,9 +64,9 @@ class Inference:
         context = self._context(loaded, pacing, observation)
         sample_ns = self._ports.now_ns()
         deadline_ns = time.monotonic_ns() + pacing.deadline_ns if pacing.deadline_ns else None
-        prefix = binds(observation.stamp_ns, wish.instruction) if pacing.guide else None
+        follows = binds(observation.stamp_ns, wish.instruction) if pacing.guide else None
         chunk = loaded.policy.sample(
-            context, noise, prefix, pacing.steps or None, deadline_ns, wish.cancelled
+            context, noise, follows, pacing.steps or None, deadline_ns, wish.cancelled
         )
         end_ns = self._ports.now_ns()
         if not np.isfinite(chunk.actions).all():

@@ -178,9 +178,7 @@ class PolicyInputs:
             stamp_ns = synced.stamps_ns[camera.name]
             # not the message: rclpy leaves padding between its fields as memory had it
             picture = seen.images[camera.name].tobytes()
-            troubles.append(
-                self._watch.still_trouble(camera.name, stamp_ns, picture, joints)
-            )
+            troubles.append(self._watch.still_trouble(camera.name, stamp_ns, picture, joints))
         found = [trouble for trouble in troubles if trouble]
         if found:
             raise SpecError("; ".join(found))

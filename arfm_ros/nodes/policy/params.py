@@ -11,7 +11,7 @@ from arfm_ros.nodes.policy.inputs import Wiring, camera_sizes, camera_topics
 from arfm_ros.nodes.policy.values import Pacing
 from arfm_ros.nodes.ros.axis_reader import AxisReader
 from arfm_ros.nodes.ros.params import knob
-from arfm_ros.robots.description import load_robot
+from arfm_ros.robots.files.load import load_robot
 from arfm_ros.robots.robot import Robot
 
 NS = 1_000_000_000
@@ -67,14 +67,20 @@ class PolicyParams:
         False, "ws:// to a policy's server on another machine, next configure", live=True
     )
     limit_tolerance: float = knob(
-        0.05, "share of a range that a measured state may be beyond it, next activate", 0.0, 1.0,
+        0.05,
+        "share of a range that a measured state may be beyond it, next activate",
+        0.0,
+        1.0,
         live=True,
     )
     camera_sizes: tuple[str, ...] = knob(
         (), "pictures' sizes as name=WIDTHxHEIGHT; else as the first, next activate", live=True
     )
     frozen_after_s: float = knob(
-        0.5, "longest that pictures repeat while the arm moves; 0: any, next activate", 0.0, 60.0,
+        0.5,
+        "longest that pictures repeat while the arm moves; 0: any, next activate",
+        0.0,
+        60.0,
         live=True,
     )
     frozen_motion: float = knob(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from arfm_ros.control.policy_actions import PolicyActions
 from arfm_ros.core.chunks.reuse import Sameness
 from arfm_ros.core.values.data import ActionChunk
 from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines import Bundle, EnginePolicy
 from arfm_ros.engines.server.remote import RemotePolicy
+from arfm_ros.robots.actions.policy import PolicyActions
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -222,10 +222,10 @@ class PolicyWorker:
     def _binds(self, stamp_ns: int, instruction: str) -> ActionChunk | None:
         """Give what binds the chunk of an observation, and note whose refusal would undo it."""
         _empty(self._verdicts)
-        prefix, previous = self._prefix(stamp_ns, instruction), self._chunking.previous
-        if prefix is not None and previous is not None:
+        follows, previous = self._prefix(stamp_ns, instruction), self._chunking.previous
+        if follows is not None and previous is not None:
             self._bound_ns = previous.stamp_ns
-        return prefix
+        return follows
 
     def _send(
         self, chunk: ActionChunk, path: ActionChunk, marks: dict[str, int], instruction: str

@@ -19,7 +19,7 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 
-from arfm_ros.episodes.tape import Taped
+from arfm_ros.episodes.write.tape import Taped
 from arfm_ros.nodes.ros.hearing import Once
 from arfm_ros.nodes.ros.topics import Qos, Topic, interface
 

@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from arfm_ros.core.errors import EpisodeError
-from arfm_ros.episodes.ledger import Ledger
-from arfm_ros.episodes.metadata import OfferedQos
-from arfm_ros.episodes.tape import Tape, Taped
+from arfm_ros.episodes.write.ledger import Ledger
+from arfm_ros.episodes.write.metadata import OfferedQos
+from arfm_ros.episodes.write.tape import Tape, Taped
 from arfm_ros.nodes.ros.topics import TASK_STATE, Qos
 from arfm_ros.wire.cdr import header_stamp_ns
 from arfm_ros.wire.definitions import STORE, has_header

@@ -10,7 +10,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
-from arfm_ros.nodes.ros.hearing import unheard
+from arfm_ros.nodes.ros.hearing import lost_publishers
 from arfm_ros.nodes.ros.topics import DIAGNOSTICS, publisher
 
 OK, WARN, ERROR, STALE = 0, 1, 2, 3
@@ -52,7 +52,7 @@ class Diagnostics:
         period_s: float = 1.0,
     ) -> None:
         self._node, self._source = node, source
-        self._unheard: list[str] = []
+        self._lost: list[str] = []
         self._name = f"{node.get_fully_qualified_name().lstrip('/')}: {name}"
         self._publisher = publisher(node, DIAGNOSTICS)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -62,16 +62,16 @@ class Diagnostics:
     def publish(self) -> None:
         """Ask for the health now and publish it."""
         health = self._source()
-        if self._unheard:
-            said = [*self._unheard, *([health.message] if health.level != OK else [])]
+        if self._lost:
+            said = [*self._lost, *([health.message] if health.level != OK else [])]
             health = replace(health, level=ERROR, message="; ".join(said))
         message = DiagnosticArray(status=[status(self._name, health)])
         message.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(message)
 
     def _look(self) -> None:
-        before, self._unheard = self._unheard, unheard(self._node)
-        if self._unheard != before:
+        before, self._lost = self._lost, lost_publishers(self._node)
+        if self._lost != before:
             self.publish()
 
 

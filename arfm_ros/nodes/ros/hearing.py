@@ -96,15 +96,15 @@ class Hearing:
             self._callback(message)
 
 
-def unheard(node: Any) -> list[str]:
+def lost_publishers(node: Any) -> list[str]:
     """List publishers that no reader of `node` hears: the topic, who it is, and what differs."""
     readers: dict[str, list[Any]] = {}
     for reader in node.subscriptions:
         readers.setdefault(reader.topic_name, []).append(reader)
-    return [text for name, those in readers.items() for text in _unheard(node, name, those)]
+    return [text for name, those in readers.items() for text in _lost(node, name, those)]
 
 
-def _unheard(node: Any, name: str, readers: Sequence[Any]) -> Iterator[str]:
+def _lost(node: Any, name: str, readers: Sequence[Any]) -> Iterator[str]:
     wanted = _type_name(readers[0].msg_type)
     for offer in node.get_publishers_info_by_topic(name):
         who = f"{offer.node_namespace.rstrip('/')}/{offer.node_name}"

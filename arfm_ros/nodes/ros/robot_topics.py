@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from arfm_ros.nodes.arbiter.actions import is_action
 from arfm_ros.nodes.ros.topics import COMMAND, JOINT_STATES, Topic
-from arfm_ros.robots.controllers.messages import INTERFACES
-from arfm_ros.robots.controllers.whole import WholeRobot
+from arfm_ros.robots.commands.whole import WholeRobot
 from arfm_ros.robots.robot import Robot
 
 
@@ -14,7 +13,7 @@ def rows(robot: Robot) -> tuple[Topic, ...]:
     states = dict.fromkeys(t for group in robot.groups for t in group.state_topics)
     listened = [topic for those in WholeRobot(robot).topics().values() for topic in those]
     commands = [
-        Topic(topic.name, INTERFACES[topic.kind], COMMAND, COMMAND)
+        Topic(topic.name, topic.interface, COMMAND, COMMAND)
         for topic in listened
         if not is_action(topic)
     ]

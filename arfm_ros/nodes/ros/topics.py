@@ -133,9 +133,7 @@ TELEOP_ENGAGED = Topic("teleop/engaged", "std_msgs/msg/Bool", COMMAND, COMMAND)
 ESTOP = Topic("estop", "std_msgs/msg/Bool", LATCHED, KEPT)
 AUTHORITY = Topic("arbiter/authority", "std_msgs/msg/String", LATCHED, LATCHED)
 ARBITER_COMMAND = Topic("arbiter/command", "sensor_msgs/msg/JointState", STREAM, NEWEST)
-CHUNK_RESULT = Topic(
-    "arbiter/chunk_result", "diagnostic_msgs/msg/DiagnosticArray", STREAM, STREAM
-)
+CHUNK_RESULT = Topic("arbiter/chunk_result", "diagnostic_msgs/msg/DiagnosticArray", STREAM, STREAM)
 ARBITER_ENGAGE = Service("arbiter/engage", "std_srvs/srv/SetBool")
 ARBITER_RESET = Service("arbiter/reset", "std_srvs/srv/Trigger")
 ESTOP_PRESS = Service("estop", "std_srvs/srv/SetBool")

@@ -12,8 +12,8 @@ from rclpy.node import Node
 from rclpy.task import Future
 
 from arfm_ros.nodes.ros.topics import interface
-from arfm_ros.robots.controllers.controller import Topic
-from arfm_ros.robots.controllers.messages import INTERFACES
+from arfm_ros.robots.commands.controller import Topic
+from arfm_ros.robots.controllers.parallel_gripper_command import ACTION as PARALLEL
 from arfm_ros.robots.robot import RobotAxis
 
 LOOK_S = 0.05
@@ -38,8 +38,8 @@ class GripperAction:
         opening: Callable[[], float],
     ) -> None:
         """`take` hands a goal over ('' or why not), `opening` measures."""
-        self._kind, self._axis = interface(INTERFACES[topic.kind]), axis
-        self._parallel = topic.kind == "ParallelGripperCommand"
+        self._kind, self._axis = interface(topic.interface), axis
+        self._parallel = topic.interface == PARALLEL
         self._take, self._opening = take, opening
         self._running: tuple[Any, Future] | None = None
         self._goal, self._last, self._still = 0.0, 0.0, 0

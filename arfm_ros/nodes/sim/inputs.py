@@ -19,15 +19,12 @@ from rclpy.node import Node
 
 from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.sim.params import has_stock_topics
-from arfm_ros.robots.controllers.controller import Topic
-from arfm_ros.robots.controllers.messages import INTERFACES
-from arfm_ros.robots.controllers.registry import make_controller
-from arfm_ros.robots.controllers.values import (
-    GripperGoal,
-    JointTarget,
-    ParallelGripperGoal,
-    Values,
-)
+from arfm_ros.robots.commands.controller import Topic
+from arfm_ros.robots.commands.messages import FLOAT64_ARRAY, JOINT_STATE, JOINT_TRAJECTORY
+from arfm_ros.robots.commands.registry import make_controller
+from arfm_ros.robots.commands.values import JointTarget, Values
+from arfm_ros.robots.controllers import gripper_command, parallel_gripper_command
+from arfm_ros.robots.controllers.gripper_command import GripperGoal
 from arfm_ros.robots.robot import Group
 from arfm_ros.sim.controllers.crisp import CrispController
 from arfm_ros.sim.controllers.jtc import JtcMessage
@@ -35,7 +32,7 @@ from arfm_ros.sim.controllers.jtc_segment import Point
 from arfm_ros.sim.world import World
 
 NS = 1_000_000_000
-ACTIONS = ("GripperCommand", "ParallelGripperCommand")
+ACTIONS = (gripper_command.ACTION, parallel_gripper_command.ACTION)
 REPORT_NS = NS  # a reason is logged again after so long
 
 
@@ -185,16 +182,16 @@ class GroupInputs:
         return (f"commands refused: {self._reason}" if fresh else "", values)
 
     def _listen(self, group: Group, topic: Topic) -> None:
-        if topic.kind in ACTIONS and find_spec("control_msgs") is not None:
+        if topic.interface in ACTIONS and find_spec("control_msgs") is not None:
             self._serve(group, topic)
             return
-        kind, name = topic.kind, topic.name
-        if kind in ACTIONS:  # the forward command controller's way, documented with the simulation
-            kind, name = "Float64MultiArray", f"{name.rpartition('/')[0]}/commands"
-        row = topics.Topic(name, INTERFACES[kind], topics.COMMAND, topics.COMMAND)
+        kind, name = topic.interface, topic.name
+        if "/action/" in kind:  # the forward command controller's way, see the simulation's docs
+            kind, name = FLOAT64_ARRAY, f"{name.rpartition('/')[0]}/commands"
+        row = topics.Topic(name, kind, topics.COMMAND, topics.COMMAND)
 
         def heard(message: Any) -> None:
-            many = kind == "JointState" and one.get_publisher_count() > 1
+            many = kind == JOINT_STATE and one.get_publisher_count() > 1
             why = f"{name} has {one.get_publisher_count()} publishers, needs one" if many else ""
             self._take(group, name, READERS[kind](message, self._skew_ns()), why)
 
@@ -224,7 +221,7 @@ class GroupInputs:
         from arfm_ros.nodes.sim.gripper import GripperAction
 
         def take(request: Any) -> str:
-            return self._take(group, topic.name, READERS[topic.kind](request, 0))
+            return self._take(group, topic.name, READERS[topic.interface](request, 0))
 
         def position() -> float:
             with self._lock:
@@ -247,13 +244,11 @@ def _trajectory(message: Any, skew_ns: int) -> JtcMessage:
 
 
 READERS: dict[str, Callable[[Any, int], Any]] = {
-    "JointState": lambda m, _: JointTarget(
+    JOINT_STATE: lambda m, _: JointTarget(
         tuple(m.name), np.array(m.position), np.array(m.velocity)
     ),
-    "Float64MultiArray": lambda m, _: Values(np.array(m.data)),
-    "JointTrajectory": _trajectory,
-    "GripperCommand": lambda goal, _: GripperGoal(goal.command.position, goal.command.max_effort),
-    "ParallelGripperCommand": lambda goal, _: ParallelGripperGoal(
-        "", goal.command.position[0], 0.0, 0.0
-    ),
+    FLOAT64_ARRAY: lambda m, _: Values(np.array(m.data)),
+    JOINT_TRAJECTORY: _trajectory,
+    gripper_command.ACTION: lambda goal, _: GripperGoal(goal.command.position, 0.0),
+    parallel_gripper_command.ACTION: lambda goal, _: GripperGoal(goal.command.position[0], 0.0),
 }

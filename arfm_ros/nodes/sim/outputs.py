@@ -18,13 +18,13 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
-from arfm_ros.control import fr3
 from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.ros.diagnostics import Health, status
 from arfm_ros.nodes.sim.params import has_stock_topics
+from arfm_ros.robots.files.bodies import read_tree
+from arfm_ros.robots.fr3 import facts as fr3
 from arfm_ros.robots.poses import Pose, from_quaternions
 from arfm_ros.robots.robot import Group
-from arfm_ros.sim.arms.links import read_tree
 from arfm_ros.sim.robot import RobotState
 from arfm_ros.sim.timeline import Send
 from arfm_ros.sim.world import World

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from arfm_ros.control.crisp_gains import PUBLISHED, JointGains
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.safety.decision import Decision
-from arfm_ros.robots.controllers import preflight
-from arfm_ros.robots.controllers.controller import (
+from arfm_ros.robots.commands import preflight
+from arfm_ros.robots.commands.controller import (
     Ahead,
     Numbers,
     Outgoing,
@@ -22,9 +21,11 @@ from arfm_ros.robots.controllers.controller import (
     command_topic,
     message_names,
 )
-from arfm_ros.robots.controllers.graph import Finding, Graph
-from arfm_ros.robots.controllers.registry import Kind, register
-from arfm_ros.robots.controllers.values import JointTarget
+from arfm_ros.robots.commands.graph import Finding, Graph
+from arfm_ros.robots.commands.messages import JOINT_STATE
+from arfm_ros.robots.commands.registry import Kind, register
+from arfm_ros.robots.commands.values import JointTarget
+from arfm_ros.robots.fr3.gains import PUBLISHED, JointGains
 from arfm_ros.robots.robot import Group
 
 
@@ -56,7 +57,7 @@ class CrispJoint:
 
     def topics(self, group: Group) -> tuple[Topic, ...]:
         """Return the topic of joint targets."""
-        return (command_topic(group, "target_joint", "JointState"),)
+        return (command_topic(group, "target_joint", JOINT_STATE),)
 
     def commands(self, decision: Decision, now_ns: int, ahead: Ahead) -> Sequence[Outgoing]:
         """Return the joint target of this tick."""

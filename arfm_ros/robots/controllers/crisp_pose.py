@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.safety.decision import Decision
-from arfm_ros.robots.controllers import preflight
-from arfm_ros.robots.controllers.controller import Ahead, Outgoing, Tools, Topic, command_topic
-from arfm_ros.robots.controllers.graph import Finding, Graph
-from arfm_ros.robots.controllers.registry import Kind, register
-from arfm_ros.robots.controllers.values import PoseTarget
+from arfm_ros.robots.commands import preflight
+from arfm_ros.robots.commands.controller import Ahead, Outgoing, Tools, Topic, command_topic
+from arfm_ros.robots.commands.graph import Finding, Graph
+from arfm_ros.robots.commands.messages import POSE_STAMPED
+from arfm_ros.robots.commands.registry import Kind, register
+from arfm_ros.robots.commands.values import PoseTarget
 from arfm_ros.robots.robot import Group
 
 
@@ -36,7 +37,7 @@ class CrispPose:
 
     def topics(self, group: Group) -> tuple[Topic, ...]:
         """Return the topic of pose targets."""
-        return (command_topic(group, "target_pose", "PoseStamped"),)
+        return (command_topic(group, "target_pose", POSE_STAMPED),)
 
     def commands(self, decision: Decision, now_ns: int, ahead: Ahead) -> Sequence[Outgoing]:
         """Return the pose target of this tick."""

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from arfm_ros.core.safety.decision import Decision
-from arfm_ros.robots.controllers import preflight
-from arfm_ros.robots.controllers.controller import (
+from arfm_ros.robots.commands import preflight
+from arfm_ros.robots.commands.controller import (
     Ahead,
     Numbers,
     Outgoing,
@@ -18,9 +18,10 @@ from arfm_ros.robots.controllers.controller import (
     Topic,
     command_topic,
 )
-from arfm_ros.robots.controllers.graph import Finding, Graph
-from arfm_ros.robots.controllers.registry import Kind, register
-from arfm_ros.robots.controllers.values import Values
+from arfm_ros.robots.commands.graph import Finding, Graph
+from arfm_ros.robots.commands.messages import FLOAT64_ARRAY
+from arfm_ros.robots.commands.registry import Kind, register
+from arfm_ros.robots.commands.values import Values
 from arfm_ros.robots.robot import Group
 
 
@@ -40,7 +41,7 @@ class ForwardPosition:
 
     def topics(self, group: Group) -> tuple[Topic, ...]:
         """Return the topic of positions."""
-        return (command_topic(group, f"{self._name}/commands", "Float64MultiArray"),)
+        return (command_topic(group, f"{self._name}/commands", FLOAT64_ARRAY),)
 
     def commands(self, decision: Decision, now_ns: int, ahead: Ahead) -> Sequence[Outgoing]:
         """Return the positions of this tick."""

@@ -15,8 +15,8 @@ import numpy as np
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.safety.decision import Decision
-from arfm_ros.robots.controllers import preflight
-from arfm_ros.robots.controllers.controller import (
+from arfm_ros.robots.commands import preflight
+from arfm_ros.robots.commands.controller import (
     Ahead,
     Numbers,
     Outgoing,
@@ -24,9 +24,10 @@ from arfm_ros.robots.controllers.controller import (
     Topic,
     command_topic,
 )
-from arfm_ros.robots.controllers.graph import FAIL, WARN, Finding, Graph
-from arfm_ros.robots.controllers.registry import Kind, register
-from arfm_ros.robots.controllers.values import F64, Values
+from arfm_ros.robots.commands.graph import FAIL, WARN, Finding, Graph
+from arfm_ros.robots.commands.messages import FLOAT64_ARRAY
+from arfm_ros.robots.commands.registry import Kind, register
+from arfm_ros.robots.commands.values import F64, Values
 from arfm_ros.robots.robot import Group
 
 OUTLIVES_MAX = 0.1  # rad or m that the last velocity may still move an axis
@@ -59,7 +60,7 @@ class ForwardVelocity:
 
     def topics(self, group: Group) -> tuple[Topic, ...]:
         """Return the topic of velocities."""
-        return (command_topic(group, f"{self._options.name}/commands", "Float64MultiArray"),)
+        return (command_topic(group, f"{self._options.name}/commands", FLOAT64_ARRAY),)
 
     def commands(self, decision: Decision, now_ns: int, ahead: Ahead) -> Sequence[Outgoing]:
         """Return the velocities of this tick; when going idle zeros, once."""

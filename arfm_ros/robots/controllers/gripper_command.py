@@ -8,28 +8,19 @@ width, 0..0.04 m, so scale 25. Robotiq 2F-85: 0 open to 0.8 rad closed, so scale
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from arfm_ros.core.safety.decision import Decision
-from arfm_ros.robots.controllers import preflight
-from arfm_ros.robots.controllers.controller import (
-    Ahead,
-    Numbers,
-    Outgoing,
-    Tools,
-    Topic,
-    command_topic,
-)
-from arfm_ros.robots.controllers.graph import Finding, Graph
-from arfm_ros.robots.controllers.opening import ChangedOpening
-from arfm_ros.robots.controllers.registry import Kind, register
-from arfm_ros.robots.controllers.values import GripperGoal
+from arfm_ros.robots.commands.controller import Tools
+from arfm_ros.robots.commands.messages import Interface
+from arfm_ros.robots.commands.opening import ChangedOpening, GripperController
+from arfm_ros.robots.commands.registry import Kind, register
+from arfm_ros.robots.commands.values import Target
 from arfm_ros.robots.robot import Group
 
-NS = 1_000_000_000
+ACTION = "control_msgs/action/GripperCommand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,35 +33,33 @@ class Options:
     max_effort: float = 0.0  # N or Nm; 0: the driver's own
 
 
-class GripperCommand:
-    """Goals by the newest opening."""
+@dataclass(frozen=True, slots=True)
+class GripperGoal:
+    """A goal; `max_effort` 0: the controller's own."""
 
-    def __init__(self, group: Group, options: Options, tools: Tools) -> None:
-        self._group, self._options, self._numbers = group, options, Numbers(group)
-        self._opening = ChangedOpening(options.change_min, gap_ns=round(options.gap_s * NS))
-        self._topic = self.topics(group)[0]
+    position: float
+    max_effort: float
 
-    def topics(self, group: Group) -> tuple[Topic, ...]:
-        """Return the action."""
-        return (command_topic(group, f"{self._options.name}/gripper_cmd", "GripperCommand"),)
+    def message(self, stamp_ns: int, interface: Interface) -> Any:
+        """Make a goal of the action."""
+        goal = interface(ACTION).Goal()
+        goal.command.position, goal.command.max_effort = self.position, self.max_effort
+        return goal
 
-    def commands(self, decision: Decision, now_ns: int, ahead: Ahead) -> Sequence[Outgoing]:
-        """Return a goal when the opening changed enough."""
-        if decision.command is None:
-            self._opening.forget()
-            return ()
-        opening = self._opening.due(float(decision.command[0]), now_ns)
-        if opening is None:
-            return ()
-        position = float(self._numbers.positions(np.array([opening]))[0])
-        return (Outgoing(self._topic, GripperGoal(position, self._options.max_effort)),)
-
-    def preflight(self, graph: Graph) -> Sequence[Finding]:
-        """Check the graph."""
-        return (
-            *preflight.of_group(self._group, (self._topic,), graph),
-            *preflight.active(self._options.name, graph),
-        )
+    def target(self) -> Target:
+        """Return the position."""
+        return np.array([self.position]), np.zeros(0)
 
 
-register(Kind("gripper_command", Options, GripperCommand, units=("1",), axes_max=1))
+def gripper_command(group: Group, options: Options, tools: Tools) -> GripperController:
+    """Return the controller that sends goals by the newest opening."""
+    topic = (f"{options.name}/gripper_cmd", ACTION)
+    changed = ChangedOpening(options.change_min, gap_s=options.gap_s)
+
+    def goal(position: float) -> GripperGoal:
+        return GripperGoal(position, options.max_effort)
+
+    return GripperController(group, options.name, topic, changed, goal)
+
+
+register(Kind("gripper_command", Options, gripper_command, units=("1",), axes_max=1))

@@ -17,8 +17,8 @@ import numpy as np
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.safety.decision import HUMAN, Decision
-from arfm_ros.robots.controllers import preflight
-from arfm_ros.robots.controllers.controller import (
+from arfm_ros.robots.commands import preflight
+from arfm_ros.robots.commands.controller import (
     Ahead,
     Numbers,
     Outgoing,
@@ -27,9 +27,10 @@ from arfm_ros.robots.controllers.controller import (
     command_topic,
     message_names,
 )
-from arfm_ros.robots.controllers.graph import WARN, Finding, Graph
-from arfm_ros.robots.controllers.registry import Kind, register
-from arfm_ros.robots.controllers.values import F64, Trajectory
+from arfm_ros.robots.commands.graph import WARN, Finding, Graph
+from arfm_ros.robots.commands.messages import JOINT_TRAJECTORY
+from arfm_ros.robots.commands.registry import Kind, register
+from arfm_ros.robots.commands.values import F64, Trajectory
 from arfm_ros.robots.robot import Group
 
 NS = 1_000_000_000
@@ -77,7 +78,7 @@ class JointTrajectoryController:
     def topics(self, group: Group) -> tuple[Topic, ...]:
         """Return the topic of trajectories."""
         name = f"{self._options.name}/joint_trajectory"
-        return (command_topic(group, name, "JointTrajectory"),)
+        return (command_topic(group, name, JOINT_TRAJECTORY),)
 
     def commands(self, decision: Decision, now_ns: int, ahead: Ahead) -> Sequence[Outgoing]:
         """Return a trajectory when one is due; with fewer than two points the last one holds."""

@@ -6,29 +6,20 @@ goal_callback`), and takes speed and effort only where it has interfaces for the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from arfm_ros.core.safety.decision import Decision
-from arfm_ros.robots.controllers import preflight
-from arfm_ros.robots.controllers.controller import (
-    Ahead,
-    Numbers,
-    Outgoing,
-    Tools,
-    Topic,
-    command_topic,
-    message_names,
-)
-from arfm_ros.robots.controllers.graph import Finding, Graph
-from arfm_ros.robots.controllers.opening import ChangedOpening
-from arfm_ros.robots.controllers.registry import Kind, register
-from arfm_ros.robots.controllers.values import ParallelGripperGoal
+from arfm_ros.robots.commands.controller import Tools, message_names
+from arfm_ros.robots.commands.messages import Interface, set_time
+from arfm_ros.robots.commands.opening import ChangedOpening, GripperController
+from arfm_ros.robots.commands.registry import Kind, register
+from arfm_ros.robots.commands.values import Target
 from arfm_ros.robots.robot import Group
 
-NS = 1_000_000_000
+ACTION = "control_msgs/action/ParallelGripperCommand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,40 +33,45 @@ class Options:
     max_effort: float = 0.0  # N or Nm; 0: the controller's own
 
 
-class ParallelGripperCommand:
-    """Goals by the newest opening, with the name of the joint."""
+@dataclass(frozen=True, slots=True)
+class ParallelGripperGoal:
+    """A goal, with the name of the joint; 0: the controller's own."""
 
-    def __init__(self, group: Group, options: Options, tools: Tools) -> None:
-        self._group, self._options, self._numbers = group, options, Numbers(group)
-        self._opening = ChangedOpening(options.change_min, gap_ns=round(options.gap_s * NS))
-        self._topic = self.topics(group)[0]
+    name: str
+    position: float
+    max_velocity: float
+    max_effort: float
 
-    def topics(self, group: Group) -> tuple[Topic, ...]:
-        """Return the action."""
-        name = f"{self._options.name}/gripper_cmd"
-        return (command_topic(group, name, "ParallelGripperCommand"),)
+    def message(self, stamp_ns: int, interface: Interface) -> Any:
+        """Make a goal of the action."""
+        goal = interface(ACTION).Goal()
+        set_time(goal.command.header.stamp, stamp_ns)
+        goal.command.name, goal.command.position = [self.name], array("d", (self.position,))
+        if self.max_velocity > 0.0:
+            goal.command.velocity = array("d", (self.max_velocity,))
+        if self.max_effort > 0.0:
+            goal.command.effort = array("d", (self.max_effort,))
+        return goal
 
-    def commands(self, decision: Decision, now_ns: int, ahead: Ahead) -> Sequence[Outgoing]:
-        """Return a goal when the opening changed enough."""
-        if decision.command is None:
-            self._opening.forget()
-            return ()
-        opening = self._opening.due(float(decision.command[0]), now_ns)
-        if opening is None:
-            return ()
-        position = float(self._numbers.positions(np.array([opening]))[0])
-        name, options = message_names(self._group)[0], self._options
-        goal = ParallelGripperGoal(name, position, options.max_velocity, options.max_effort)
-        return (Outgoing(self._topic, goal),)
+    def target(self) -> Target:
+        """Return the position."""
+        return np.array([self.position]), np.zeros(0)
 
-    def preflight(self, graph: Graph) -> Sequence[Finding]:
-        """Check the graph."""
-        return (
-            *preflight.of_group(self._group, (self._topic,), graph),
-            *preflight.active(self._options.name, graph),
-        )
+
+def parallel_gripper_command(group: Group, options: Options, tools: Tools) -> GripperController:
+    """Return the controller that sends goals by the newest opening."""
+    topic = (f"{options.name}/gripper_cmd", ACTION)
+    changed, (name,) = (
+        ChangedOpening(options.change_min, gap_s=options.gap_s),
+        message_names(group),
+    )
+
+    def goal(position: float) -> ParallelGripperGoal:
+        return ParallelGripperGoal(name, position, options.max_velocity, options.max_effort)
+
+    return GripperController(group, options.name, topic, changed, goal)
 
 
 register(
-    Kind("parallel_gripper_command", Options, ParallelGripperCommand, units=("1",), axes_max=1)
+    Kind("parallel_gripper_command", Options, parallel_gripper_command, units=("1",), axes_max=1)
 )

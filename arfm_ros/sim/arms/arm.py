@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.robots.controllers.whole import columns
+from arfm_ros.robots.commands.whole import columns
 from arfm_ros.robots.robot import Robot
 from arfm_ros.sim.arms.build import body_name
 from arfm_ros.sim.arms.plan import ArmPlan, Plan, base_place

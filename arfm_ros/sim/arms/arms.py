@@ -10,10 +10,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.control.crisp_gains import JointGains
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.robots.controllers.registry import make_controller
-from arfm_ros.robots.controllers.whole import columns
+from arfm_ros.robots.commands.registry import make_controller
+from arfm_ros.robots.commands.whole import columns
+from arfm_ros.robots.fr3.gains import JointGains
 from arfm_ros.robots.robot import Group
 from arfm_ros.sim.arms.build import tool_site
 from arfm_ros.sim.arms.drives import Drive, GripDrive, ServoDrive, TorqueDrive

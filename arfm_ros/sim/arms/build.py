@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.robots.files.bodies import Hinge, Link, Shape
 from arfm_ros.robots.poses import quaternions
-from arfm_ros.sim.arms.links import Hinge, Link, Shape
 from arfm_ros.sim.arms.plan import (
     SERVO,
     ArmPlan,

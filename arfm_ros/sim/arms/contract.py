@@ -9,14 +9,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.control.crisp_gains import TUNED, JointGains
-from arfm_ros.control.limits import fr3_limits
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.safety.decision import Decision
 from arfm_ros.core.safety.limits import Limits
-from arfm_ros.robots.controllers.controller import Ahead, Tools
-from arfm_ros.robots.controllers.whole import WholeRobot, columns
-from arfm_ros.robots.description import load_robot, robot_names
+from arfm_ros.robots.commands.controller import Ahead, Tools
+from arfm_ros.robots.commands.whole import WholeRobot, columns
+from arfm_ros.robots.files.load import load_robot, robot_names
+from arfm_ros.robots.fr3.gains import TUNED, JointGains
+from arfm_ros.robots.fr3.limits import fr3_limits
 from arfm_ros.robots.limits import limits as robot_limits
 from arfm_ros.robots.robot import Robot
 from arfm_ros.sim.arms.arms import gains_of

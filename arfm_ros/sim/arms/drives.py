@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.control.crisp_gains import TUNED_TORQUE, JointGains
+from arfm_ros.robots.fr3.gains import TUNED_TORQUE, JointGains
 from arfm_ros.sim.arms.joints import Joints, largest_inertias
 
 F64 = NDArray[np.float64]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.robots.files.bodies import Hinge, Tree, read_tree
 from arfm_ros.robots.robot import Group, Robot, RobotAxis
-from arfm_ros.sim.arms.links import Hinge, Tree, read_tree
 
 TORQUE = ("crisp_joint",)  # controllers that command torques
 SERVO = ("jtc", "forward_position", "forward_velocity")  # and those in front of stiff servos

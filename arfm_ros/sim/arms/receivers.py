@@ -6,7 +6,6 @@ NaN or has a wrong size is refused with a reason, where a real controller might 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 from typing import Any, Protocol
 
@@ -14,14 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.errors import SafetyError
-from arfm_ros.robots.controllers.controller import Numbers, message_names
-from arfm_ros.robots.controllers.values import (
-    GripperGoal,
-    JointTarget,
-    ParallelGripperGoal,
-    Trajectory,
-    Values,
-)
+from arfm_ros.robots.commands.controller import Numbers, message_names
+from arfm_ros.robots.commands.values import TargetValue, Trajectory, Values
 from arfm_ros.robots.robot import Group
 from arfm_ros.sim.arms.drives import PERIOD_S, Drive, ServoDrive
 from arfm_ros.sim.controllers.jtc import JtcConfig, JtcCore, JtcMessage
@@ -54,17 +47,16 @@ class Receiver(Protocol):
 class TargetReceiver:
     """Controllers that keep the last target: CRISP's, forward position, grippers."""
 
-    def __init__(self, group: Group, drive: Drive, read: Callable[[Any], Any]) -> None:
-        """`read` takes positions and velocities (empty: none) in message numbers of a value."""
-        self._group, self._drive, self._read = group, drive, read
+    def __init__(self, group: Group, drive: Drive) -> None:
+        self._group, self._drive = group, drive
         self._numbers = Numbers(group)
         self._scale = np.array([axis.scale for axis in group.axes])
         self._offset = np.array([axis.offset for axis in group.axes])
         self._velocity: F64 = np.zeros(len(group.axes))
 
-    def take(self, value: Any, now_ns: int) -> str:
+    def take(self, value: TargetValue, now_ns: int) -> str:
         """Go to the target; one without velocities keeps those before it, as CRISP does."""
-        position, velocity = self._read(value)
+        position, velocity = value.target()
         size = len(self._group.axes)
         try:
             goal = finite(f"target of {self._group.name}", position, size)
@@ -185,16 +177,7 @@ def receiver_of(group: Group, drive: Drive) -> Receiver:
         return TrajectoryReceiver(group, drive)
     if isinstance(drive, ServoDrive) and group.controller.kind == "forward_velocity":
         return VelocityReceiver(group, drive)
-    return TargetReceiver(group, drive, _plain)
-
-
-def _plain(value: Any) -> tuple[Any, Any]:
-    """Return positions and velocities of a value in message numbers."""
-    if isinstance(value, JointTarget):
-        return value.position, value.velocity
-    if isinstance(value, (GripperGoal, ParallelGripperGoal)):
-        return (value.position,), ()
-    return value.data, ()
+    return TargetReceiver(group, drive)
 
 
 def _stamped(value: Trajectory, now_ns: int) -> JtcMessage:

@@ -6,24 +6,32 @@ close along the sides of what lies straight on the table.
 
 from __future__ import annotations
 
-from math import atan2, pi
+from math import atan2, cos, pi, sin
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.control import fr3, kinematics
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.robots.inverse import Search, Solution
-from arfm_ros.robots.kinematics import Kinematics
-from arfm_ros.robots.poses import Pose, from_rotation_vectors
+from arfm_ros.robots.files.bodies import read_tree
+from arfm_ros.robots.files.load import load_robot
+from arfm_ros.robots.kinematics.arm import Kinematics
+from arfm_ros.robots.kinematics.chain import Chain
+from arfm_ros.robots.kinematics.inverse import Search, Solution
+from arfm_ros.robots.poses import Pose, from_rotation_vectors, rotation_vectors
 from arfm_ros.robots.robot import Robot
-from arfm_ros.sim.arms.links import read_tree
 
 F64 = NDArray[np.float64]
 TRIES, SEED = 50, 0  # random postures from which the ready one is looked for if need be
 NEAR_M, NEAR_RAD = 1e-3, 1e-2
+DAMPING = 1e-3  # of the FR3's search
 DOWN = np.array([0.0, 0.0, -1.0])
+
+
+def pointing_down(yaw_rad: float) -> F64:
+    """Return the rotation [3, 3] of a tool whose z axis points at the table."""
+    c, s = cos(yaw_rad), sin(yaw_rad)
+    return np.array([[c, s, 0.0], [s, -c, 0.0], [0.0, 0.0, -1.0]])
 
 
 class Solver(Protocol):
@@ -46,15 +54,23 @@ class Solver(Protocol):
 
 
 class Fr3Solver:
-    """The FR3's own kinematics, which its demonstrations were made with."""
+    """The FR3's search, which its demonstrations were made with: near the posture at home."""
+
+    def __init__(self) -> None:
+        robot = load_robot("fr3")
+        self._chain = Chain(robot, "arm")
+        axes = self._chain.axes
+        self._home = np.array([axis.home for axis in axes])
+        self._low = np.array([axis.low + axis.margin for axis in axes])
+        self._high = np.array([axis.high - axis.margin for axis in axes])
 
     def tool(self, q: F64) -> F64:
         """Return the transform [4, 4] of the tool in the scene."""
-        return kinematics.tool_transform(q)
+        return self._chain.forward(q).matrix
 
     def down(self, yaw_rad: float) -> F64:
         """Return the rotation [3, 3] of a tool that points down."""
-        return kinematics.pointing_down(yaw_rad)
+        return pointing_down(yaw_rad)
 
     def yaw(self, rotation: F64) -> float:
         """Return the yaw of a rotation [3, 3]."""
@@ -62,11 +78,30 @@ class Fr3Solver:
 
     def start(self, position_m: F64, rotation: F64) -> F64:
         """Return joint positions at a pose, found from home."""
-        return kinematics.inverse(position_m, rotation, np.asarray(fr3.HOME)).position_rad
+        return self._search(position_m, rotation, self._home, 50)
 
     def follow(self, position_m: F64, rotation: F64, q: F64) -> F64:
         """Return joint positions near `q` that come near a pose."""
-        return kinematics.inverse(position_m, rotation, q, iterations=3).position_rad
+        return self._search(position_m, rotation, q, 3)
+
+    def _search(self, position_m: F64, rotation: F64, seed: F64, iterations: int) -> F64:
+        """Damped least squares with the posture at home in the null space.
+
+        The answer depends on the pose alone, not on the path taken.
+        """
+        q, error = np.asarray(seed, dtype=float).copy(), np.zeros(6)
+        for _ in range(iterations):
+            jacobian, tool = self._chain.jacobian(q), self._chain.forward(q)
+            error[:3] = position_m - tool.position
+            error[3:] = rotation_vectors(rotation @ tool.rotation.T)
+            square = jacobian @ jacobian.T + DAMPING**2 * np.eye(6)
+            pseudo = jacobian.T @ np.linalg.inv(square)
+            posture = 0.3 * (self._home - q)
+            step = pseudo @ error + posture - pseudo @ (jacobian @ posture)
+            q = np.clip(q + np.clip(step, -0.3, 0.3), self._low, self._high)
+            if float(np.abs(step).max()) < 1e-6:
+                break
+        return q
 
 
 class ArmSolver:
@@ -89,7 +124,7 @@ class ArmSolver:
 
     def down(self, yaw_rad: float) -> F64:
         """Return the rotation [3, 3] of a tool that points down."""
-        return kinematics.pointing_down(yaw_rad + self._yaw)
+        return pointing_down(yaw_rad + self._yaw)
 
     def yaw(self, rotation: F64) -> float:
         """Return the yaw of a rotation [3, 3]."""

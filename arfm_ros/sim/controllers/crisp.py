@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from arfm_ros.control import fr3
 from arfm_ros.core.errors import ConfigError, SafetyError
+from arfm_ros.robots.fr3 import facts as fr3
 from arfm_ros.sim.world import World
 
 JOINT = "joint_impedance_controller"

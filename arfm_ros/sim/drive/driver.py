@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.control.objects import object_of, object_state
 from arfm_ros.core.chunks.chunking import Chunking
 from arfm_ros.core.chunks.seams import Tick
 from arfm_ros.core.errors import ConfigError, EngineError
@@ -21,6 +20,7 @@ from arfm_ros.core.safety.decision import POLICY, Decision
 from arfm_ros.core.values.data import F32, U8, ActionChunk, Observation, Policy
 from arfm_ros.core.values.history import Recent
 from arfm_ros.core.values.spec import PolicySpec, Rtc
+from arfm_ros.robots.objects import object_of, object_state
 from arfm_ros.sim.arms.contract import contract_of
 from arfm_ros.sim.drive.noise import ActionNoise
 from arfm_ros.sim.view.render import Renderer
@@ -158,11 +158,11 @@ class PolicyDriver:
         """Return the positions of all axes [A]."""
         return self._world.measured()
 
-    def _infer(self, prefix: ActionChunk | None) -> ActionChunk:
+    def _infer(self, follows: ActionChunk | None) -> ActionChunk:
         if self._policy is None:
             raise EngineError("an observation is due and nobody handed its chunk over: call take")
         context = self._policy.encode(self.observe())
-        return self._policy.sample(context, self.noise(), prefix, self.config.steps)
+        return self._policy.sample(context, self.noise(), follows, self.config.steps)
 
     def close(self) -> None:
         """Free the GL context of the cameras."""

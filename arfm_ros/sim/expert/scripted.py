@@ -14,8 +14,8 @@ from math import atan2, pi
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.control import kinematics
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.robots.poses import from_quaternions
 from arfm_ros.sim.arms.arm import Arm
 from arfm_ros.sim.expert.motion import ToolMotion
 from arfm_ros.sim.expert.quality import Flaws
@@ -43,12 +43,12 @@ class Goal:
 
 def tool_yaw(world: World, arm: Arm) -> float:
     """Return the yaw of an arm's tool, 0 as in the home posture."""
-    return arm.solver.yaw(kinematics.matrix_from_quaternion(world.tool_pose(arm.group)[1]))
+    return arm.solver.yaw(from_quaternions(world.tool_pose(arm.group)[1]))
 
 
 def object_yaw(world: World, name: str) -> float:
     """Return the yaw of an object."""
-    rotation = kinematics.matrix_from_quaternion(world.object_pose(name)[1])
+    rotation = from_quaternions(world.object_pose(name)[1])
     return atan2(rotation[1, 0], rotation[0, 0])
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.engines import load_policy
-from arfm_ros.robots.description import load_robot
+from arfm_ros.robots.files.load import load_robot
 from arfm_ros.sim.arms.arm import Arm
 from arfm_ros.sim.drive.driver import PolicyDriver
 from arfm_ros.sim.expert.quality import Quality, draw_flaws

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.control import fr3
 from arfm_ros.core.errors import EngineError
 from arfm_ros.core.values.data import U8, ActionChunk
-from arfm_ros.episodes.writer import EpisodeWriter
+from arfm_ros.episodes.write.writer import EpisodeWriter
+from arfm_ros.robots.fr3 import facts as fr3
 from arfm_ros.sim.tasks.task import Task
 from arfm_ros.sim.world import World
 from arfm_ros.wire import messages

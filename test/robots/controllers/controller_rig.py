@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from arfm_ros.control import fr3
-from arfm_ros.control.limits import fr3_limits
 from arfm_ros.core.safety.arbiter import Arbiter
 from arfm_ros.core.safety.decision import ArbiterConfig, Decision
 from arfm_ros.core.values.data import ActionChunk
-from arfm_ros.robots.controllers.controller import Controller, Outgoing, Tools
-from arfm_ros.robots.controllers.registry import make_controller
-from arfm_ros.robots.controllers.whole import WholeRobot, ahead_of, part_of
+from arfm_ros.robots.commands.controller import Controller, Outgoing, Tools
+from arfm_ros.robots.commands.registry import make_controller
+from arfm_ros.robots.commands.whole import WholeRobot, ahead_of, part_of
+from arfm_ros.robots.fr3 import facts as fr3
+from arfm_ros.robots.fr3.limits import fr3_limits
 from arfm_ros.robots.robot import ControllerChoice, Group, Robot, RobotAxis
 
 MS = 1_000_000

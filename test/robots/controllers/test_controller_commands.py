@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import fr3_rig
 import numpy as np
 import pytest
 from controller_rig import HOME, LIMITS, MS, Stack, arm, fr3_robot
 
-from arfm_ros.control import fr3, kinematics
-from arfm_ros.control.crisp_gains import PUBLISHED
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.safety.decision import Decision
-from arfm_ros.robots.controllers import values
-from arfm_ros.robots.controllers.controller import Tools
-from arfm_ros.robots.controllers.registry import make_controller
-from arfm_ros.robots.controllers.values import F64
+from arfm_ros.robots.commands import values
+from arfm_ros.robots.commands.controller import Tools
+from arfm_ros.robots.commands.registry import make_controller
+from arfm_ros.robots.commands.values import F64
+from arfm_ros.robots.fr3 import facts as fr3
+from arfm_ros.robots.fr3.gains import PUBLISHED
 
-TOOLS = Tools(forward=kinematics.forward)
+TOOLS = Tools(forward=fr3_rig.forward)
 ARMS = ("crisp_joint", "crisp_pose", "forward_position", "forward_velocity", "jtc")
 
 
@@ -68,7 +69,7 @@ def test_the_velocity_sent_to_crisp_leaves_the_arm_by_the_last_target() -> None:
 def test_crisp_pose_gets_the_tool_pose_of_the_command_in_the_base_of_the_group() -> None:
     (out,) = Stack(arm("crisp_pose"), TOOLS).engage().tick()
     assert isinstance(out.value, values.PoseTarget) and out.value.frame == fr3.BASE_FRAME
-    position, quaternion = kinematics.forward(np.asarray(fr3.HOME))
+    position, quaternion = fr3_rig.forward(np.asarray(fr3.HOME))
     np.testing.assert_allclose(out.value.position, position)
     np.testing.assert_allclose(out.value.quaternion_xyzw, quaternion)
 

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from arfm_ros.control import fr3
-from arfm_ros.robots.controllers import values
-from arfm_ros.robots.controllers.graph import ControllerInfo
-from arfm_ros.robots.controllers.messages import INTERFACES, controllers_of, message_of
+from arfm_ros.robots.commands import values
+from arfm_ros.robots.commands.graph import ControllerInfo
+from arfm_ros.robots.commands.messages import controllers_of
+from arfm_ros.robots.controllers import gripper_command, parallel_gripper_command
+from arfm_ros.robots.controllers.gripper_command import GripperGoal
+from arfm_ros.robots.controllers.parallel_gripper_command import ParallelGripperGoal
+from arfm_ros.robots.fr3 import facts as fr3
 
 pytest.importorskip("rclpy")
 STAMP_NS = 12_345_678_901_234_567
@@ -23,7 +26,7 @@ def random(*shape: int) -> values.F64:
 def made(value: values.Value) -> Any:
     from arfm_ros.nodes.ros.topics import interface
 
-    return message_of(value, STAMP_NS, interface)
+    return value.message(STAMP_NS, interface)
 
 
 def stamped(message: Any) -> bool:
@@ -64,12 +67,12 @@ def test_goals_of_grippers_are_made_of_the_real_types() -> None:
     pytest.importorskip("control_msgs", reason="control_msgs is not installed here")
     from arfm_ros.nodes.ros.topics import interface
 
-    goal = message_of(values.GripperGoal(0.02, 5.0), STAMP_NS, interface)
-    assert type(goal) is interface(INTERFACES["GripperCommand"]).Goal
+    goal = GripperGoal(0.02, 5.0).message(STAMP_NS, interface)
+    assert type(goal) is interface(gripper_command.ACTION).Goal
     assert (goal.command.position, goal.command.max_effort) == (0.02, 5.0)
-    value = values.ParallelGripperGoal("knuckle", 0.4, 0.0, 5.0)
-    parallel = message_of(value, STAMP_NS, interface)
-    assert type(parallel) is interface(INTERFACES["ParallelGripperCommand"]).Goal
+    value = ParallelGripperGoal("knuckle", 0.4, 0.0, 5.0)
+    parallel = value.message(STAMP_NS, interface)
+    assert type(parallel) is interface(parallel_gripper_command.ACTION).Goal
     command = parallel.command
     assert (command.name, list(command.position)) == (["knuckle"], [0.4])
     assert not len(command.velocity) and list(command.effort) == [5.0]

@@ -21,10 +21,9 @@ from rclpy.action import ActionClient
 
 from arfm_ros.core.safety.decision import Decision
 from arfm_ros.nodes.ros.topics import interface
-from arfm_ros.robots.controllers.goals import GoalLane
-from arfm_ros.robots.controllers.messages import INTERFACES, message_of
-from arfm_ros.robots.controllers.registry import make_controller
-from arfm_ros.robots.controllers.values import F64
+from arfm_ros.robots.commands.goals import GoalLane
+from arfm_ros.robots.commands.registry import make_controller
+from arfm_ros.robots.commands.values import F64
 
 KINDS = {
     "gripper_command": "GripperCommand",
@@ -45,7 +44,7 @@ class Sender:
         group = gripper(kind, scale=-1.25, offset=1.0)  # 0 open to 0.8 rad closed
         self._controller, self._lane = make_controller(group), GoalLane(preempts)
         (topic,) = self._controller.topics(group)
-        self.name, self.kind = topic.name, interface(INTERFACES[topic.kind])
+        self.name, self.kind = topic.name, interface(topic.interface)
         self._client = ActionClient(self.node, self.kind, topic.name)
         self.slowest_s, self.reached = 0.0, list[bool]()
 
@@ -63,7 +62,7 @@ class Sender:
         due = self._lane.next(now_ns)
         if due is not None:
             number, value = due
-            future = self._client.send_goal_async(message_of(value, now_ns, interface))
+            future = self._client.send_goal_async(value.message(now_ns, interface))
             future.add_done_callback(lambda done: self._answered(number, done.result()))
         self.slowest_s = max(self.slowest_s, time.monotonic() - begin)
         until = begin + TICK_S

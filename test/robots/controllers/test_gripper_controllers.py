@@ -7,17 +7,13 @@ import pytest
 from controller_rig import MS, gripper
 
 from arfm_ros.core.safety.decision import Decision
-from arfm_ros.robots.controllers.controller import Controller
-from arfm_ros.robots.controllers.goals import GoalLane
-from arfm_ros.robots.controllers.opening import ChangedOpening
-from arfm_ros.robots.controllers.registry import make_controller
-from arfm_ros.robots.controllers.values import (
-    F64,
-    GripperGoal,
-    ParallelGripperGoal,
-    Value,
-    Values,
-)
+from arfm_ros.robots.commands.controller import Controller
+from arfm_ros.robots.commands.goals import GoalLane
+from arfm_ros.robots.commands.opening import ChangedOpening
+from arfm_ros.robots.commands.registry import make_controller
+from arfm_ros.robots.commands.values import F64, Value, Values
+from arfm_ros.robots.controllers.gripper_command import GripperGoal
+from arfm_ros.robots.controllers.parallel_gripper_command import ParallelGripperGoal
 
 ACTIONS = ("gripper_command", "parallel_gripper_command")
 ROBOTIQ = {"scale": -1.25, "offset": 1.0}  # 0 open to 0.8 rad closed
@@ -56,7 +52,7 @@ def test_an_opening_is_sent_in_the_numbers_of_the_gripper(
 
 
 def test_a_number_is_sent_on_change_and_twice_a_second() -> None:
-    opening = ChangedOpening(0.005, refresh_ns=500 * MS)
+    opening = ChangedOpening(0.005, refresh_s=0.5)
     sent = [opening.due(1.0, t * 10 * MS) for t in range(100)]
     assert [i for i, s in enumerate(sent) if s is not None] == [0, 50]
     assert opening.due(0.997, 1000 * MS) is not None  # the refresh

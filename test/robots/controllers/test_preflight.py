@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import fr3_rig
 import numpy as np
 import pytest
 from controller_rig import HOME, arm, gripper
 
-from arfm_ros.control import fr3, kinematics
-from arfm_ros.robots.controllers.controller import Tools, message_names
-from arfm_ros.robots.controllers.graph import (
+from arfm_ros.robots.commands.controller import Tools, message_names
+from arfm_ros.robots.commands.graph import (
     FAIL,
     WARN,
     ControllerInfo,
@@ -21,13 +21,14 @@ from arfm_ros.robots.controllers.graph import (
     HeardJoints,
     TopicEnds,
 )
-from arfm_ros.robots.controllers.messages import INTERFACES
-from arfm_ros.robots.controllers.registry import kinds, make_controller
+from arfm_ros.robots.commands.messages import JOINT_STATE
+from arfm_ros.robots.commands.registry import kinds, make_controller
+from arfm_ros.robots.fr3 import facts as fr3
 from arfm_ros.robots.robot import Group
 
 US = "/arbiter_node"
 JTC = "joint_trajectory_controller/JointTrajectoryController"
-TOOLS = Tools(forward=kinematics.forward)
+TOOLS = Tools(forward=fr3_rig.forward)
 
 
 def group_of(kind: str) -> Group:
@@ -37,7 +38,7 @@ def group_of(kind: str) -> Group:
 def good(group: Group) -> Graph:
     """Return a graph in which all is well for a group."""
     (topic,) = make_controller(group, TOOLS).topics(group)
-    kind = INTERFACES[topic.kind]
+    kind = topic.interface
     ends = TopicEnds((Endpoint(US, kind),), (Endpoint("/controller", kind),))
     names = message_names(group)
     position = tuple(HOME[: len(names)]) if group.kind == "arm" else (0.5,)
@@ -93,7 +94,7 @@ def test_names_of_topics_are_relative_to_our_namespace() -> None:
 
 
 def test_another_publisher_on_the_command_topic() -> None:
-    kind = INTERFACES["JointState"]
+    kind = JOINT_STATE
     two = (Endpoint(US, kind), Endpoint("/teleop", kind))
     only(findings(CRISP, with_ends(good(CRISP), publishers=two)), FAIL, "/teleop", "stop it")
     twice = (Endpoint(US, kind), Endpoint(US, kind))
@@ -108,13 +109,13 @@ def test_a_subscriber_of_another_type() -> None:
 
 
 def test_a_subscriber_that_asks_for_more_than_commands_offer() -> None:
-    late = (Endpoint("/c", INTERFACES["JointState"], latched=True),)
+    late = (Endpoint("/c", JOINT_STATE, latched=True),)
     found = findings(CRISP, with_ends(good(CRISP), subscribers=late))
     only(found, FAIL, "transient local", "volatile")
 
 
 def test_a_best_effort_subscriber_hears_reliable_commands() -> None:
-    easy = (Endpoint("/c", INTERFACES["JointState"], reliable=False),)
+    easy = (Endpoint("/c", JOINT_STATE, reliable=False),)
     assert not findings(CRISP, with_ends(good(CRISP), subscribers=easy))
 
 
@@ -125,7 +126,7 @@ def test_nobody_publishes_joint_states() -> None:
 
 def test_a_publisher_of_joint_states_that_says_nothing() -> None:
     graph = replace(good(CRISP), joints=())
-    silent = TopicEnds((Endpoint("/driver", INTERFACES["JointState"]),))
+    silent = TopicEnds((Endpoint("/driver", JOINT_STATE),))
     graph = replace(graph, topics={**graph.topics, "/joint_states": silent})
     only(findings(CRISP, graph), FAIL, "has a publisher (/driver), but nothing came", "network")
 

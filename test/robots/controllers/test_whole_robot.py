@@ -8,9 +8,9 @@ import numpy as np
 from controller_rig import Stack, arm, axes, fr3_robot, gripper
 
 from arfm_ros.core.safety.decision import Decision
-from arfm_ros.robots.controllers.graph import Graph
-from arfm_ros.robots.controllers.values import F64, Trajectory, Values
-from arfm_ros.robots.controllers.whole import WholeRobot, columns
+from arfm_ros.robots.commands.graph import Graph
+from arfm_ros.robots.commands.values import F64, Trajectory, Values
+from arfm_ros.robots.commands.whole import WholeRobot, columns
 from arfm_ros.robots.robot import Robot
 
 

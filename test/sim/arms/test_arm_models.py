@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.robots.description import load_robot, read_robot
-from arfm_ros.robots.kinematics import Kinematics
+from arfm_ros.robots.files.bodies import read_tree
+from arfm_ros.robots.files.load import load_robot, read_robot
+from arfm_ros.robots.kinematics.arm import Kinematics
 from arfm_ros.robots.poses import Pose, from_quaternions
 from arfm_ros.robots.robot import ControllerChoice, Robot
 from arfm_ros.sim.arms.build import body_name, build_model, joint_name
-from arfm_ros.sim.arms.links import read_tree
 from arfm_ros.sim.arms.plan import plan_of
 from arfm_ros.sim.world import World
 

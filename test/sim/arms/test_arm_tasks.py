@@ -9,7 +9,7 @@ import pytest
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.episodes.windows import read_episode
-from arfm_ros.robots.description import load_robot
+from arfm_ros.robots.files.load import load_robot
 from arfm_ros.sim.expert.scripted import Expert
 from arfm_ros.sim.record.demos import Demonstrator, DemoOptions, drive
 from arfm_ros.sim.tasks import make_task

@@ -15,7 +15,7 @@ from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from arfm_ros.nodes.ros import topics
-from arfm_ros.robots.description import find_robot, load_robot
+from arfm_ros.robots.files.load import find_robot, load_robot
 
 MADE_UP = Path(__file__).parents[2] / "robots" / "made_up_arm" / "arm.yaml"
 MOVED = """    state_topics: [franka/joint_states]

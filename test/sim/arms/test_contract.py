@@ -12,7 +12,7 @@ from arfm_ros.core.values.data import ActionChunk, Context, Observation
 from arfm_ros.core.values.normalize import Affine
 from arfm_ros.core.values.spec import Axis, PolicySpec
 from arfm_ros.evaluate.rollout import Rollouts
-from arfm_ros.robots.description import load_robot
+from arfm_ros.robots.files.load import load_robot
 from arfm_ros.robots.robot import Robot
 from arfm_ros.sim.arms.contract import contract_of, robot_of
 from arfm_ros.sim.drive.driver import DriverConfig, PolicyDriver

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arfm_ros.robots.controllers.values import (
-    GripperGoal,
+from arfm_ros.robots.commands.values import (
     JointTarget,
-    ParallelGripperGoal,
     Trajectory,
     Values,
 )
-from arfm_ros.robots.description import load_robot
+from arfm_ros.robots.controllers.gripper_command import GripperGoal
+from arfm_ros.robots.controllers.parallel_gripper_command import ParallelGripperGoal
+from arfm_ros.robots.files.load import load_robot
 from arfm_ros.robots.robot import ControllerChoice, Robot
 from arfm_ros.sim.controllers.jtc import JtcMessage
 from arfm_ros.sim.controllers.jtc_segment import Point

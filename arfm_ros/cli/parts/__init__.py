@@ -1,0 +1,1 @@
+"""What several verbs share, and their longer halves."""

@@ -1,0 +1,1 @@
+"""Episodes written while messages arrive."""

@@ -1,0 +1,1 @@
+"""Faults, and the relay that alters what it passes on."""

@@ -1,0 +1,1 @@
+"""What a trial has to keep, from what was recorded of it."""

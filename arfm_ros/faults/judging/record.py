@@ -1,0 +1,143 @@
+"""What the witness wrote, as arrays over steady receive time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.serialization import deserialize_message
+
+from arfm_ros.faults.inject import wiring
+from arfm_ros.faults.witness import HEAD
+from arfm_ros.nodes.ros import topics
+from arfm_ros.nodes.ros.convert import time_to_ns
+from arfm_ros.nodes.ros.verdict import diagnostics_to_verdict
+
+F64 = NDArray[np.float64]
+NS = 1e9
+INTRUDER = "intruder"  # frame_id of what a second publisher of the suite sends
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """Joint positions [N, 7] and velocities [N, 7] with their times, in steady s and by stamp."""
+
+    received_s: F64
+    stamp_s: F64
+    position: F64
+    velocity: F64
+
+    def between(self, begin_s: float, end_s: float) -> Motion:
+        """Return what was received in begin..end."""
+        inside = (self.received_s >= begin_s) & (self.received_s <= end_s)
+        return Motion(
+            self.received_s[inside],
+            self.stamp_s[inside],
+            self.position[inside],
+            self.velocity[inside],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """Something that a node said: steady s, which node, its level, message and values."""
+
+    at_s: float
+    text: str
+    node: str = ""
+    level: int = 0
+    values: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Everything of one trial."""
+
+    target: Motion
+    command: Motion
+    arm: Motion
+    intruder_s: Sequence[float]
+    authority: Sequence[Word]
+    results: Sequence[Word]
+    health: Sequence[Word]
+    estop_s: Sequence[float]
+
+
+class Reader:
+    """Read the witness's file as it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._at = path, 0
+
+    def take(self) -> Record:
+        """Return what was written since the last call."""
+        rows: list[list[tuple[float, Any]]] = [[] for _ in wiring.WITNESSED]
+        kinds = [topics.interface(row.type_name) for row in wiring.WITNESSED]
+        data = self._rest()
+        at = 0
+        while at + HEAD.size <= len(data):
+            number, received_ns, length = HEAD.unpack_from(data, at)
+            if at + HEAD.size + length > len(data):
+                break
+            at += HEAD.size
+            message = deserialize_message(data[at : at + length], kinds[number])
+            rows[number].append((received_ns / NS, message))
+            at += length
+        self._at += at
+        return _record(rows)
+
+    def skip(self) -> None:
+        """Forget what was written until now."""
+        self.take()
+
+    def _rest(self) -> bytes:
+        with self._path.open("rb") as file:
+            file.seek(self._at)
+            return file.read()
+
+
+def _record(rows: list[list[tuple[float, Any]]]) -> Record:
+    targets = rows[wiring.TARGET]
+    own = [(at_s, one) for at_s, one in targets if one.header.frame_id != INTRUDER]
+    return Record(
+        target=_motion(own),
+        command=_motion(rows[wiring.COMMAND]),
+        arm=_motion(rows[wiring.ARM]),
+        intruder_s=[at_s for at_s, one in targets if one.header.frame_id == INTRUDER],
+        authority=[Word(at_s, one.data) for at_s, one in rows[wiring.AUTHORITY]],
+        results=[_verdict(at_s, one) for at_s, one in rows[wiring.RESULT]],
+        health=[word for at_s, one in rows[wiring.HEALTH] for word in _words(at_s, one)],
+        estop_s=[at_s for at_s, one in rows[wiring.ESTOP] if one.data],
+    )
+
+
+def _motion(rows: list[tuple[float, Any]]) -> Motion:
+    def values(name: str) -> F64:
+        found = [np.array(getattr(message, name)[:7]) for _, message in rows]
+        return np.array(found, np.float64).reshape(-1, 7)
+
+    received = np.array([at_s for at_s, _ in rows], np.float64)
+    stamps = np.array([time_to_ns(one.header.stamp) for _, one in rows], np.int64)
+    return Motion(received, stamps / NS, values("position"), values("velocity"))
+
+
+def _verdict(at_s: float, message: Any) -> Word:
+    verdict = diagnostics_to_verdict(message)
+    return Word(at_s, verdict.reason if verdict is not None and not verdict.accepted else "")
+
+
+def _words(at_s: float, message: Any) -> list[Word]:
+    return [
+        Word(
+            at_s,
+            status.message,
+            status.name.split(":")[0].rsplit("/", 1)[-1],
+            status.level[0],
+            {pair.key: pair.value for pair in status.values},
+        )
+        for status in message.status
+    ]

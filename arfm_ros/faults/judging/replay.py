@@ -1,0 +1,39 @@
+"""What the arm does of the recorded commands when its controller keeps time.
+
+The simulated robot is a process that a busy machine puts aside: then it makes up for many periods
+under one command, as no robot does. The same controller and physics, fed with the same commands at
+the times of their stamps, say what an arm in time would have done.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from arfm_ros.faults.judging.record import Motion, Record
+from arfm_ros.sim.world import World
+
+STEP_MS = 2
+LATE_S = 0.03  # of the robot's states: then the replay is judged instead
+SETTLES_S = 0.3  # the replay begins at rest, the arm did not
+
+
+def replay(record: Record, end_s: float) -> Motion:
+    """Return the arm's motion from the first command to `end_s`, at times of receipt."""
+    target = record.target
+    delay_s = float(np.percentile(target.received_s - target.stamp_s, 5))
+    due_ms = np.round((target.stamp_s - target.stamp_s[0]) * 1e3).astype(int)
+    begin_s = target.stamp_s[0] + delay_s
+    world, k = World(), 0
+    world.reset(target.position[0])
+    times, positions, velocities = [], [], []
+    for now_ms in range(0, round((end_s - begin_s) * 1e3), STEP_MS):
+        while k < len(due_ms) and due_ms[k] <= now_ms:
+            world.command_joints(target.position[k], target.velocity[k])
+            k += 1
+        world.step(STEP_MS)
+        state = world.robot_state()
+        times.append(begin_s + (now_ms + STEP_MS) / 1e3)
+        positions.append(state.position.copy())
+        velocities.append(state.velocity.copy())
+    at = np.array(times)
+    return Motion(at, at, np.array(positions).reshape(-1, 7), np.array(velocities).reshape(-1, 7))

@@ -1,0 +1,49 @@
+"""When a fault can be observed where that is not the moment of the injection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from arfm_ros.faults.judging.expected import REACTION_S, SAFE, Expected, Kind
+from arfm_ros.faults.judging.record import Record
+
+SPOKEN_S = 0.05  # from sending to noting the time of it
+FROZEN_S, FROZEN_RAD = 0.2, 0.05  # as `core.watch` has it
+
+
+def seen_at(kind: Kind, record: Record, seen_s: float) -> float:
+    """Return when `kind` could be observed at all.
+
+    Nobody hears a publisher before it is discovered, and a machine may put the sender aside: the
+    first message at the witness counts.
+    """
+    heard: dict[str, Sequence[float]] = {
+        "second commander": record.intruder_s,
+        "e-stop volatile": record.estop_s,
+        "e-stop latched": record.estop_s,
+        "e-stop flapping": record.estop_s,
+    }
+    later = [at_s for at_s in heard.get(kind.name, ()) if at_s >= seen_s - SPOKEN_S]
+    return later[0] if later else seen_s
+
+
+def watched(kind: Kind, record: Record, seen_s: float, ended_s: float) -> Expected:
+    """Return the promise of `kind` in the light of what was commanded.
+
+    A frozen joint state can be told from an arm at rest once the command has moved away from it.
+    """
+    if kind.name != "state stuck":
+        return kind.expected
+    command = record.command.between(seen_s, ended_s)
+    if not len(command.received_s):
+        return SAFE
+    moved = np.abs(command.position - command.position[0]).max(axis=1) > FROZEN_RAD
+    away = np.flatnonzero(moved & (command.received_s - seen_s > FROZEN_S))
+    if not len(away):
+        return SAFE
+    stop_s = float(command.received_s[away[0]]) - seen_s + REACTION_S
+    pattern = "repeat to the last bit|does not follow|not move"
+    return replace(kind.expected, stop_s=stop_s, reason=pattern, latched=True)

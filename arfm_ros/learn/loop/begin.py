@@ -1,0 +1,295 @@
+"""Put a training run together: episodes, specification, network, trainer."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.values.spec import Rtc
+from arfm_ros.core.values.spec_reading import Plain
+from arfm_ros.engines.bundle import POLICY
+from arfm_ros.episodes.read.topics import OWN, Topics
+from arfm_ros.learn.data.dataset import Sampler, make_sampler, rows_of, split_episodes
+from arfm_ros.learn.data.fitting import fit_rows, fit_statistics, load_together
+from arfm_ros.learn.data.frames import Frames, FramesConfig
+from arfm_ros.learn.data.recorded import Recorded, check_recorded, embodiment_of, look_at
+from arfm_ros.learn.data.spaces import Spaces, spaces_of
+from arfm_ros.learn.loop.checkpoint import NAME, Checkpoint, load_checkpoint, machine, stage
+from arfm_ros.learn.loop.group import ALONE, Group, join_group
+from arfm_ros.learn.loop.resume import check_same_run
+from arfm_ros.learn.loop.train import TrainConfig, Trainer
+from arfm_ros.learn.loop.trainer import Run, train
+from arfm_ros.learn.model.from_bundle import bundle_checkpoint
+from arfm_ros.learn.model.network import FlowPolicy, ModelConfig
+from arfm_ros.learn.model.warm_start import warm_start
+from arfm_ros.learn.objectives.flow_loss import FlowConfig
+from arfm_ros.learn.objectives.return_conditioned import ReturnConditioned
+from arfm_ros.learn.signals.rl_signal import make_signal
+from arfm_ros.robots.embodiment import Embodiment, default, read_urdf
+from arfm_ros.robots.robot import Robot
+
+STARTED_FROM = "started_from"  # in the provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to train on, how, and where to leave it."""
+
+    data: tuple[Path, ...]
+    out: Path
+    train: TrainConfig
+    statistics: tuple[Path, ...] = ()  # episodes whose spread a new policy's normalisation takes
+    success_only: bool = False
+    authority: tuple[str, ...] = ()
+    init: Path | None = None
+    warm_start: Path | None = None  # a run or bundle, of another robot it may be
+    resume: bool = False
+    new_velocity: bool = False  # `init` gives what it sees, not how it acts
+    model: ModelConfig = field(default_factory=ModelConfig)
+    cache: Path | None = None  # of the frames, for several runs on the same data; else in `out`
+    robot: Robot | None = None  # whose axes a new policy has; None: those that were commanded
+    topics: Topics = OWN  # which topic of the episodes holds what
+    actions: tuple[Mapping[str, Plain], ...] = ()  # spaces of a new policy's actions
+    urdf: Path | None = None  # limits and units of joints where no robot is named
+    dt_ns: int = 50_000_000  # between two actions; `init` has its own
+
+
+def start(plan: Plan, command: str = "", say: Callable[[str], None] = print) -> Checkpoint:
+    """Train as planned and return the last checkpoint, in each of the processes of torchrun.
+
+    Raises `ConfigError` if the run folder already holds a run and `resume` is not set.
+    """
+    if (plan.out / NAME).exists() and not plan.resume:
+        raise ConfigError(f"{plan.out} holds a run: add --resume or choose another --out")
+    group = join_group()
+    try:
+        return train(*prepare(plan, command, say if group.leads else _say_nothing, group))
+    finally:
+        group.leave()
+
+
+def prepare(
+    plan: Plan, command: str, say: Callable[[str], None], group: Group = ALONE
+) -> tuple[Trainer, Run]:
+    """Read the episodes and make the trainer: all that comes before the first step."""
+    torch.manual_seed(plan.train.seed)
+    plan = _resuming(plan, say)
+    begin = _previous(plan)
+    plan = _inheriting(plan, begin)
+    config = _read_as(plan, begin)
+    shape = begin.config if begin else _sized(plan.model, config)
+    if plan.train.objective.conditioned:
+        shape = replace(shape, conditioned=True)
+    cache = plan.cache or plan.out / "cache"
+    frames = load_together(plan.data, cache, config, group)
+    rows, held = split_episodes(frames, plan.train.held_out, plan.train.seed)
+    outlier = plan.train.outlier
+    given = begin.spec if begin else fit_statistics(plan.statistics, cache, config, group, outlier)
+    kept, spec = fit_rows(frames, config, rows, given, outlier)
+    words = {**spec.instructions, **dict(_instructions(frames))}
+    spec = replace(spec, instructions=words, rtc=_rtc(plan.train.flow.delay_max))
+    warm = _read(plan.warm_start) if plan.warm_start and not begin else None
+    model = _network(shape, begin, plan.new_velocity)
+    if warm:
+        say(warm_start(model, warm.average))
+    sampler = make_sampler(frames, kept, spec, plan.train.augment, plan.train.seed)
+    sampler = _aimed(sampler, model, plan.train, say)
+    trainer = Trainer(model, sampler, plan.train, group)
+    provenance = _provenance(plan, frames, command) | {"precision": trainer.precision}
+    if begin and plan.resume:
+        check_same_run(begin.provenance, provenance)
+        trainer.restore(begin)
+        provenance |= {n: v for n, v in begin.provenance.items() if n == STARTED_FROM}
+    elif before := begin or warm:
+        provenance[STARTED_FROM] = stage(before)
+    _introduce(frames, model, say)
+    _name_outliers(len(rows) - len(kept), len(rows), outlier, say)
+    return trainer, Run(plan.out, rows_of(sampler, held), provenance, say)
+
+
+def _resuming(plan: Plan, say: Callable[[str], None]) -> Plan:
+    """Begin where there is nothing to go on from: the run was stopped before it could save."""
+    if not plan.resume or (plan.out / NAME).exists():
+        return plan
+    say(f"{plan.out} holds no checkpoint yet: beginning")
+    return replace(plan, resume=False)
+
+
+def _inheriting(plan: Plan, begin: Checkpoint | None) -> Plan:
+    """Go on training what the network already learned about late chunks."""
+    flow = plan.train.flow
+    knows = begin is not None and begin.spec.rtc.mode == "prefix" and not plan.new_velocity
+    if begin is None or not knows or flow.delay_max:
+        return plan
+    before = begin.provenance.get("options", {}).get("flow", {})
+    plain = FlowConfig()
+    same = {
+        name: before[name]
+        for name in ("delay_share", "delay_bias", "delay_noise")
+        if name in before and getattr(flow, name) == getattr(plain, name)
+    }
+    flow = replace(flow, delay_max=begin.spec.rtc.delay_max, **same)
+    return replace(plan, train=replace(plan.train, flow=flow))
+
+
+def _rtc(delay_max: int) -> Rtc:
+    """What the network learns about late chunks."""
+    return Rtc("prefix", 0, delay_max) if delay_max else Rtc()
+
+
+def _say_nothing(text: str) -> None:
+    """Keep quiet: another process says it."""
+
+
+def _network(shape: ModelConfig, begin: Checkpoint | None, new_velocity: bool) -> FlowPolicy:
+    """Make the network; of averaged weights an input for returns, which they lack, is new."""
+    model = FlowPolicy(shape)
+    if begin is None:
+        return model
+    new = ("returns.", "velocity_net.") if new_velocity else ("returns.",)
+    given = {k: v for k, v in begin.average.items() if not k.startswith(new[1:])}
+    lacking = model.load_state_dict(given, strict=False)
+    wrong = [name for name in lacking.missing_keys if not name.startswith(new)]
+    if wrong or lacking.unexpected_keys:
+        raise ConfigError(
+            f"the checkpoint's weights do not fit the network: {wrong + lacking.unexpected_keys}"
+        )
+    return model
+
+
+def _aimed(
+    sampler: Sampler, model: FlowPolicy, config: TrainConfig, say: Callable[[str], None]
+) -> Sampler:
+    """Give the sampler the rows and the R* that the objective asks for."""
+    objective, rows = config.objective, sampler.rows
+    sampler = rows_of(sampler, objective.rows(sampler.frames, rows))
+    if not objective.needs_signal:
+        return sampler
+    signal = make_signal(sampler.frames, config.signal)
+    for note in signal.notes:
+        say(note)
+    if model.returns is not None and isinstance(objective, ReturnConditioned):
+        model.returns.target.fill_(objective.target(signal.values[rows]))
+    return replace(sampler, signal=signal.values)
+
+
+def _introduce(frames: Frames, model: FlowPolicy, say: Callable[[str], None]) -> None:
+    for episode in frames.skipped:
+        say(f"skipped {episode}")
+    size = sum(p.numel() for p in model.parameters())
+    left = f" ({len(frames.skipped)} more skipped)" if frames.skipped else ""
+    say(
+        f"{len(frames)} observations of {len(frames.tasks)} episodes{left}, "
+        f"{size / 1e6:.2f} M weights"
+    )
+
+
+def _name_outliers(count: int, of: int, limit: float, say: Callable[[str], None]) -> None:
+    if count:
+        say(
+            f"left out {count} of {of} observations: actions further than {limit:g} standard "
+            "deviations from the mean (--outlier, --statistics)"
+        )
+
+
+def _read_as(plan: Plan, begin: Checkpoint | None) -> FramesConfig:
+    """Decide how frames are read: as `begin` needs them, else as the episodes have them."""
+    recorded = look_at(plan.data, plan.topics)
+    if begin is not None:
+        spaces = _spaces(plan, begin.spec.actions)
+        robot = Embodiment.of_policy(begin.spec, len(begin.config.objects))
+        robot = replace(robot, action=robot.state) if spaces else robot
+        config = frames_config(begin.config, robot, begin.spec.dt_ns)
+        folder = plan.out if plan.resume else plan.init
+        who = f"the policy in {folder} (give episodes of its robot, or train without --init)"
+    else:
+        spaces = _spaces(plan, plan.actions)
+        config = frames_config(plan.model, _robot(plan, recorded), plan.dt_ns)
+        named = ", --robot; --topics: commands, next_state, groups" if plan.robot else ""
+        who = f"what is asked for (--camera, --dt{named})"
+    check_recorded(recorded, config, who)
+    chosen = {"success_only": plan.success_only, "authority": plan.authority}
+    return replace(config, topics=plan.topics, spaces=spaces, **chosen)
+
+
+def _spaces(plan: Plan, actions: tuple[Mapping[str, Plain], ...]) -> Spaces | None:
+    """Make the spaces that actions are learned in. Raises `ConfigError` without a robot."""
+    if not actions:
+        return None
+    if plan.robot is None:
+        raise ConfigError("actions in a space need the robot that they move: --robot")
+    return spaces_of(plan.robot, plan.topics.groups, actions)
+
+
+def _robot(plan: Plan, recorded: Recorded | None) -> Embodiment:
+    """Take the robot that is named, else what the episodes tell of theirs."""
+    if plan.robot is not None:
+        return Embodiment.of(plan.robot, plan.topics.groups)
+    return embodiment_of(recorded, read_urdf(plan.urdf) if plan.urdf else {})
+
+
+def _sized(model: ModelConfig, config: FramesConfig) -> ModelConfig:
+    """Fit a network to the state and the actions of a robot."""
+    state = len(config.robot.state) + len(model.objects)
+    actions = config.spaces.axes() if config.spaces else config.robot.action
+    return replace(model, state=state, actions=len(actions))
+
+
+def frames_config(
+    model: ModelConfig, robot: Embodiment | None = None, dt_ns: int = 50_000_000
+) -> FramesConfig:
+    """Return how frames have to be read for a network of this shape on that robot."""
+    return FramesConfig(
+        cameras=model.cameras,
+        robot=robot or default(),
+        dt_ns=dt_ns,
+        horizon=model.horizon,
+        tokens=model.tokens,
+        vocabulary=model.vocabulary,
+        objects=model.objects,
+    )
+
+
+def _previous(plan: Plan) -> Checkpoint | None:
+    if plan.resume:
+        return load_checkpoint(plan.out)
+    return _read(plan.init) if plan.init is not None else None
+
+
+def _read(folder: Path) -> Checkpoint:
+    return bundle_checkpoint(folder) if (folder / POLICY).is_file() else load_checkpoint(folder)
+
+
+def _instructions(frames: Frames) -> list[tuple[str, str]]:
+    return list(zip(frames.tasks, frames.instructions))
+
+
+def _provenance(plan: Plan, frames: Frames, command: str) -> dict[str, Any]:
+    steps = Counter(np.asarray(frames.tasks)[frames.episode].tolist())
+    data = {
+        task: {"episodes": count, "observations": steps[task]}
+        for task, count in sorted(Counter(frames.tasks).items())
+    }
+    made_by = [line for root in plan.data for line in _data_commands(root)]
+    return {
+        "command": command,
+        "data": data,
+        "data_commands": made_by,
+        "data_sha256": frames.key,
+        "options": asdict(plan.train),
+        "machine": machine(),
+    }
+
+
+def _data_commands(root: Path) -> list[str]:
+    """Read how simulated demonstrations were made (`arfm demos` leaves a note)."""
+    notes = root / "demos.json"
+    return [str(line) for line in json.loads(notes.read_text())] if notes.is_file() else []

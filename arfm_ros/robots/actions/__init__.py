@@ -1,0 +1,1 @@
+"""What a policy's actions mean on a robot."""

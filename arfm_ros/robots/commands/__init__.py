@@ -1,0 +1,1 @@
+"""What all kinds of controllers have in common: what is sent, and what is found before."""

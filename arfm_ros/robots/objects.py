@@ -1,0 +1,69 @@
+"""Object poses as numbers of a policy's state, for policies that see no images.
+
+A number is called `<object>_<axis>`. Positions are the object's minus the tool's, along the axes
+of the base; the yaw is the object's own. An object that is not in the scene reads 0 throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.values.data import F32
+from arfm_ros.robots.fr3 import facts as fr3
+from arfm_ros.robots.fr3.frames import chain
+
+F64 = NDArray[np.float64]
+AXES = {"x": "m", "y": "m", "z": "m", "yaw": "rad"}  # axis -> unit
+ABSENT_BELOW_M = -0.5  # the simulator keeps under the floor what an episode does not use
+
+
+def object_of(name: str) -> tuple[str, str]:
+    """Split `cube_yaw` into the object and the axis. Raises `ConfigError` for another form."""
+    what, _, axis = name.rpartition("_")
+    if not what or axis not in AXES:
+        raise ConfigError(
+            f"'{name}' is no number of an object: needs <object>_<axis>, axis {', '.join(AXES)}"
+        )
+    return what, axis
+
+
+def check_arm(state: Sequence[str]) -> None:
+    """Raise `ConfigError` for a state that does not begin with the joints whose tool is known."""
+    if tuple(state[: fr3.DOF]) != fr3.JOINT_NAMES:
+        raise ConfigError(
+            f"objects are seen from the tool of {', '.join(fr3.JOINT_NAMES)}, the state begins "
+            f"with {', '.join(state[: fr3.DOF]) or 'none'}"
+        )
+
+
+def object_state(
+    names: Sequence[str], arm_rad: NDArray[np.floating], poses: Mapping[str, F64]
+) -> F32:
+    """Compute the numbers [T, len(names)] at joint angles [T, 7].
+
+    `poses` maps an object to positions and quaternions xyzw [T, 7] in the base. Raises
+    `ConfigError` that lists the objects there are for one that is not among them.
+    """
+    wanted = [object_of(name) for name in names]
+    unknown = sorted({what for what, _ in wanted} - set(poses))
+    if unknown:
+        have = ", ".join(poses) or "none"
+        raise ConfigError(f"no pose of {', '.join(unknown)}; there are poses of: {have}")
+    tool = chain().forward(np.asarray(arm_rad, np.float64)[:, : fr3.DOF]).position
+    columns = [_axis(poses[what], axis, tool) for what, axis in wanted]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _axis(pose: F64, axis: str, tool: F64) -> F64:
+    present = pose[:, 2] > ABSENT_BELOW_M
+    if axis == "yaw":
+        x, y, z, w = pose[:, 3:].T
+        value = np.arctan2(2 * (x * y + z * w), 1 - 2 * (y * y + z * z))
+    else:
+        at = "xyz".index(axis)
+        value = pose[:, at] - tool[:, at]
+    return np.where(present, value, 0.0)

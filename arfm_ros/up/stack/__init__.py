@@ -1,0 +1,1 @@
+"""The processes of the stack: started, watched, stopped in order."""
