@@ -87,8 +87,8 @@ class EnginePolicy:
 
         `follows` is what `core.rtc.left_over` left of the previous chunk at this observation.
         `deadline_ns` is of the injected clock. Raises `EngineError` for a non-finite output,
-        noise of another shape, or something to follow, if the bundle has no real-time chunking, and
-        `Cancelled` before the step at which `cancelled()` says yes.
+        noise of another shape, or something to follow, if the bundle has no real-time chunking,
+        and `Cancelled` before the step at which `cancelled()` says yes.
         """
         spec = self.spec
         if noise.shape != spec.flow_shape:
@@ -116,8 +116,8 @@ class EnginePolicy:
         """Return the velocity of a chunk that follows on from another."""
         if follows.stamp_ns != context.stamp_ns:
             raise EngineError(
-                f"what it follows is of {follows.stamp_ns} ns, observation of {context.stamp_ns} ns: "
-                "move it there with core.rtc.left_over"
+                f"what it follows is of {follows.stamp_ns} ns, observation of "
+                f"{context.stamp_ns} ns: move it there with core.rtc.left_over"
             )
         given = guidance(follows, self.spec, context.state)
         exact = partial(self.guided_velocity, context)

@@ -10,7 +10,7 @@ import torch
 from learn_rig import SMALL, exported, plan
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.learn.loop.session import prepare
+from arfm_ros.learn.loop.begin import prepare
 from arfm_ros.learn.model.network import FlowPolicy
 from arfm_ros.learn.model.warm_start import warm_start
 
