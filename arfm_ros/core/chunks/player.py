@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from arfm_ros.core.chunks.cubic import along, cubics, rate
 from arfm_ros.core.safety.limits import F64, Target
 from arfm_ros.core.values.data import ActionChunk
 
@@ -43,51 +44,50 @@ class Spline:
     ) -> None:
         self.stamp_ns = stamp_ns
         self.dt_ns = dt_ns
-        self._ramp_ns = ramp_ns
+        self._ramp_ns, self._dt_s = ramp_ns, dt_ns / NS
         self.knots: F64 = np.vstack([start, actions])
-        self.slopes = monotone_slopes(self.knots, dt_ns / NS)
-        backwards = self.knots[::-1]
+        knots = self.knots
+        slopes = monotone_slopes(knots, self._dt_s) * self._dt_s
+        spans = cubics(knots[:-1], knots[1:], slopes[:-1], slopes[1:])
+        self._spans: F64 = spans.swapaxes(0, 1).copy()  # [K - 1, 6, A]
+        self._axes = np.arange(knots.shape[1])
+        backwards = knots[::-1]
         self._low = np.minimum.accumulate(backwards)[::-1]  # [k]: of knots k and later
         self._high = np.maximum.accumulate(backwards)[::-1]
-
-    @property
-    def end_ns(self) -> int:
-        """Time of the last action."""
-        return self.stamp_ns + (len(self.knots) - 1) * self.dt_ns
+        self._way_ns = len(actions) * dt_ns
+        self.end_ns = stamp_ns + self._way_ns  # time of the last action
+        end = knots[-1]
+        self._end = Target(end, np.zeros(end.size), end, end, ended=True)
 
     def ended(self, now_ns: int) -> bool:
         """Tell whether its end has been reached at `now_ns`."""
         # a path shorter than its ramp is at its end before its last action is due
-        way_ns = (len(self.knots) - 1) * self.dt_ns
-        return now_ns >= self.end_ns or self._clock(now_ns)[0] >= way_ns
+        return now_ns >= self.end_ns or self._clock(now_ns)[0] >= self._way_ns
 
     def at(self, now_ns: int, lead: Lead | None = None) -> Target:
         """Position, velocity and hull of the path ahead at `now_ns`; at rest outside its span.
 
         With a `lead` each axis is where the path is that much later.
         """
-        last = len(self.knots) - 1
-        if self.ended(now_ns):
-            end = self.knots[last]
-            return Target(end, np.zeros_like(end), end, end, ended=True)
-        elapsed_ns, rate = self._clock(now_ns)
+        elapsed_ns, pace = self._clock(now_ns)
+        if now_ns >= self.end_ns or elapsed_ns >= self._way_ns:
+            return self._end
         k, into_ns = divmod(elapsed_ns, self.dt_ns)
-        dt = self.dt_ns / NS
-        position, velocity = _hermite(self.knots, self.slopes, k, into_ns / self.dt_ns, dt)
-        if lead is not None:
-            further = elapsed_ns / self.dt_ns + rate * lead(velocity * rate) / dt
-            position, velocity = self._each(np.minimum(further, float(last)))
+        s, dt = into_ns / self.dt_ns, self._dt_s
+        if lead is None:
+            position, velocity = along(self._spans[k], s, dt)
+        else:
+            later = lead(rate(self._spans[k], s, dt) * pace)
+            position, velocity = self._each(elapsed_ns / self.dt_ns + pace * later / dt)
         low = np.minimum(position, self._low[k + 1])
         high = np.maximum(position, self._high[k + 1])
-        return Target(position, velocity * rate, low, high)
+        return Target(position, velocity * pace, low, high)
 
     def _each(self, places: F64) -> tuple[F64, F64]:
         """Position and velocity [A] with each axis at its own place [A], counted in actions."""
-        k = np.minimum(places.astype(np.int64), len(self.knots) - 2)
-        axis, dt = np.arange(places.size), self.dt_ns / NS
-        knots = np.stack([self.knots[k, axis], self.knots[k + 1, axis]])
-        slopes = np.stack([self.slopes[k, axis], self.slopes[k + 1, axis]])
-        return _hermite(knots, slopes, 0, places - k, dt)
+        places = np.minimum(places, float(len(self._spans)))
+        k = np.minimum(places.astype(np.int64), len(self._spans) - 1)
+        return along(self._spans[k, :, self._axes].T, places - k, self._dt_s)
 
     def _clock(self, now_ns: int) -> tuple[int, float]:
         """Time on the path at `now_ns`, and how fast it passes: 0 before the start."""
@@ -101,16 +101,6 @@ class Spline:
         return into_ns**2 // (2 * self._ramp_ns), into_ns / self._ramp_ns
 
 
-def _hermite(knots: F64, slopes: F64, k: int, s: float | F64, dt_s: float) -> tuple[F64, F64]:
-    """Value and time derivative of the cubic between knots k and k + 1 at s in 0..1."""
-    p0, p1, m0, m1 = knots[k], knots[k + 1], slopes[k] * dt_s, slopes[k + 1] * dt_s
-    rise = p1 - p0
-    a, b = m0 + m1 - 2 * rise, 3 * rise - 2 * m0 - m1
-    position = ((a * s + b) * s + m0) * s + p0
-    velocity = ((3 * a * s + 2 * b) * s + m0) / dt_s
-    return position, velocity
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Fade:
     """A difference that dies away: cubic from (offset, rate) at `begin_ns` to rest at 0."""
@@ -119,6 +109,12 @@ class Fade:
     rate: F64  # [A], per second
     begin_ns: int
     duration_ns: int
+    _cubic: F64 = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        zero = np.zeros_like(self.offset)
+        slope = self.rate * (self.duration_ns / NS)
+        object.__setattr__(self, "_cubic", cubics(self.offset, zero, slope, zero))
 
     @property
     def end_ns(self) -> int:
@@ -127,12 +123,10 @@ class Fade:
 
     def at(self, now_ns: int) -> tuple[F64, F64]:
         """Difference [A] and its time derivative [A] at `now_ns`."""
-        zero = np.zeros_like(self.offset)
         if now_ns >= self.end_ns:
-            return zero, zero
+            return (np.zeros(self.offset.size),) * 2
         s = max(now_ns - self.begin_ns, 0) / self.duration_ns
-        knots, slopes = np.stack([self.offset, zero]), np.stack([self.rate, zero])
-        return _hermite(knots, slopes, 0, s, self.duration_ns / NS)
+        return along(self._cubic, s, self.duration_ns / NS)
 
     def add_to(self, target: Target, now_ns: int) -> Target:
         """Shift `target` by what is left of the difference; its hull grows to contain it."""

@@ -93,6 +93,11 @@ class Target:
     ended: bool = False
 
 
+def some(mask: NDArray[np.bool_]) -> bool:
+    """Whether any axis is true; `mask.any()` takes ten times as long for a handful."""
+    return True in mask.tolist()
+
+
 def check_vector(values: F64, limits: Limits, what: str) -> F64:
     """Return `values` as float64 [A]; raise `SafetyError` on a wrong size or non-finite values."""
     array = np.asarray(values, dtype=np.float64)
@@ -100,9 +105,9 @@ def check_vector(values: F64, limits: Limits, what: str) -> F64:
         raise SafetyError(
             f"{what} has shape {array.shape}, needs ({limits.size},): {', '.join(limits.names)}"
         )
-    finite = np.isfinite(array)
-    if not finite.all():
-        raise SafetyError(f"{what} is not finite: {limits.named(~finite)}")
+    broken = ~np.isfinite(array)
+    if some(broken):
+        raise SafetyError(f"{what} is not finite: {limits.named(broken)}")
     return array
 
 

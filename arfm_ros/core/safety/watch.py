@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.chunks.player import LONG_AGO, NS
-from arfm_ros.core.safety.limits import F64, Limits
+from arfm_ros.core.safety.limits import F64, Limits, some
 
 FOLLOWS = 0.1  # an arm that moved less than this part of its command does not move with it
 PARTED = 0.5
@@ -74,13 +74,13 @@ class StateWatch:
         self.stamp_ns = min(stamp_ns, now_ns)  # one of the future would stay fresh for ever
         # the one before may have come late: what the arm moved between their stamps is no jump
         since_ns = max(since_ns, self.stamp_ns - earlier_ns)
-        if not np.array_equal(before[self._checked], position[self._checked]):
+        if some(self._checked & (before != position)):
             self._same_command = None
-        if since_ns > self._config.lost_ns or not np.isfinite(before).all():
+        if since_ns > self._config.lost_ns or some(~np.isfinite(before)):
             return ""
         reach = self._limits.velocity * (since_ns / NS) + self._config.jump_rad
         jumped = self._checked & (np.abs(position - before) > reach)
-        if not jumped.any():
+        if not some(jumped):
             return ""
         return f"joint state jumped: {self._limits.named(jumped)}; reset when it is right"
 
@@ -109,10 +109,12 @@ class StateWatch:
         if self._same_command is None:
             self._same_command, self._same_ns = command, now_ns
             return ""
+        if now_ns - self._same_ns <= self._config.frozen_ns or self.stale:
+            return ""
         asked, left = np.abs(command - self._same_command), np.abs(self.position - command)
         parted = left - np.abs(self.position - self._same_command)
         moved = self._checked & (asked > self._config.frozen_rad) & (parted > PARTED * asked)
-        if now_ns - self._same_ns <= self._config.frozen_ns or not moved.any() or self.stale:
+        if not some(moved):
             return ""
         return (
             f"joint states repeat to the last bit while {self._limits.named(moved)} is commanded "
@@ -120,17 +122,15 @@ class StateWatch:
         )
 
     def _follows(self, now_ns: int, command: F64) -> str:
-        far = np.abs(self.position - command) > self._limits.tracking
+        apart = np.abs(self.position - command)
+        far = apart > self._limits.tracking
         if self._mark is None:
             self._mark = (now_ns, command, self.position)
-        since_ns, from_command, from_position = self._mark
-        asked = np.abs(command - from_command)
-        moved = np.abs(self.position - from_position)
-        parted = np.abs(self.position - command) - np.abs(from_position - from_command)
-        deaf = self._checked & (asked > self._config.follow_rad) & (moved < FOLLOWS * asked)
-        deaf &= parted > PARTED * asked  # a command that comes back to the arm needs no motion
-        late = now_ns - since_ns >= self._config.follow_ns
-        if (late or far.any()) and deaf.any():
+        late = now_ns - self._mark[0] >= self._config.follow_ns
+        if not late and not some(far):
+            return self._tracks(now_ns, apart, far)
+        deaf = self._deaf(command, apart)
+        if some(deaf):
             self.not_following = True
             return (
                 f"the arm does not move with its command ({self._limits.named(deaf)}): commands "
@@ -138,16 +138,28 @@ class StateWatch:
             )
         if late:
             self._mark = None
-        return self._tracks(now_ns, command, far)
+        return self._tracks(now_ns, apart, far)
 
-    def _tracks(self, now_ns: int, command: F64, far: NDArray[np.bool_]) -> str:
+    def _deaf(self, command: F64, apart: F64) -> NDArray[np.bool_]:
+        """Axes [A] that did not move with their command since the mark."""
+        assert self._mark is not None
+        _, from_command, from_position = self._mark
+        asked = np.abs(command - from_command)
+        moved = np.abs(self.position - from_position)
+        parted = apart - np.abs(from_position - from_command)
+        deaf = self._checked & (asked > self._config.follow_rad) & (moved < FOLLOWS * asked)
+        # a command that comes back to the arm needs no motion
+        return np.asarray(deaf & (parted > PARTED * asked))
+
+    def _tracks(self, now_ns: int, apart: F64, far: NDArray[np.bool_]) -> str:
         """Judge the distance: for a moment a controller may be late, twice as far is too far."""
-        self._armed = self._armed or not far.any()
-        if not far.any() or not self._armed:
+        beyond = some(far)
+        self._armed = self._armed or not beyond
+        if not beyond or not self._armed:
             self._far_ns = None
             return ""
         since_ns = self._far_ns = now_ns if self._far_ns is None else self._far_ns
-        much = np.abs(self.position - command) > TOO_FAR * self._limits.tracking
-        if now_ns - since_ns < self._config.late_ns and not much.any():
+        much = apart > TOO_FAR * self._limits.tracking
+        if now_ns - since_ns < self._config.late_ns and not some(much):
             return ""
         return f"arm does not follow its command: {self._limits.named(far)}"

@@ -6,7 +6,7 @@ Source: `crisp_controllers_demos`, `config/fr3/controllers.yaml`, and the defaul
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -34,6 +34,16 @@ class JointGains:
     max_torque_nm: float = 5.0  # nullspace.max_tau
     torque_max_nm: tuple[float, ...] = fr3.TORQUE_MAX_NM  # of the motors
     inertia_max: tuple[tuple[float, ...], ...] = fr3.INERTIA_MAX_KG_M2  # largest |M_ij|
+    # [J], of the law of `field` and `lead`: asked at every tick
+    _field_max: F64 = field(init=False, repr=False, compare=False)
+    _late_s: F64 = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        stiffness, damping = np.array(self.stiffness), np.array(self.damping)
+        object.__setattr__(
+            self, "_field_max", FIELD * DISPLACEMENT_MAX_RAD * stiffness / damping
+        )
+        object.__setattr__(self, "_late_s", damping / stiffness)
 
     def field(self, velocity: F64) -> F64:
         """Return the velocity [J] to send with a target that moves at `velocity` [J] rad/s.
@@ -42,7 +52,7 @@ class JointGains:
         D v / K from the last target. What is not sent makes the arm trail a faster target by
         D (v - sent) / K, which `lead` makes up for.
         """
-        most = FIELD * DISPLACEMENT_MAX_RAD * np.array(self.stiffness) / np.array(self.damping)
+        most = self._field_max
         return np.asarray(np.minimum(np.maximum(velocity, -most), most))
 
     def lead(self, velocity: F64) -> F64:
@@ -50,10 +60,11 @@ class JointGains:
 
         At a steady speed K (q_ref - q) = D (dq - sent): the arm is D (1 - sent / v) / K behind.
         """
-        speed = np.abs(velocity[: len(self.stiffness)])
-        part = 1.0 - self.field(speed) / np.maximum(speed, 1e-6)
+        joints = len(self.stiffness)
+        speed = np.abs(velocity[:joints])
+        part = 1.0 - np.minimum(speed, self._field_max) / np.maximum(speed, 1e-6)
         late = np.zeros(velocity.size)
-        late[: len(self.stiffness)] = np.array(self.damping) / np.array(self.stiffness) * part
+        late[:joints] = self._late_s * part
         return late
 
     def speed_max(self) -> F64:
