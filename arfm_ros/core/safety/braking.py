@@ -1,4 +1,9 @@
-"""How fast an axis may be at the end of a tick, so that it can brake before an end of its way."""
+"""How fast an axis may be at the end of a tick, so that it can brake before an end of its way.
+
+`distance` is enough to brake in from sqrt(h^2 + a (2 distance - v dt)) - h, where h is half of `a`
+times the lengths of this tick and of the longest that may follow. A speed that is permitted where
+the tick ends obeys the same law, with the offset of `Slowdown` in h and this tick alone.
+"""
 
 from __future__ import annotations
 
@@ -9,35 +14,44 @@ from arfm_ros.core.safety.limits import F64, Limits, Slowdown
 RESERVE = 0.9  # part of the deceleration that approaching a target or an end plans with
 FAR = 1e6
 SLOWER = 0.995  # of the permitted speed near an end: it is checked at ticks only
-SIGNS = np.array([[-1.0], [1.0]])  # down and up
+SIGNS = np.array([[-1.0], [1.0]])  # down and up: towards the low end all is seen negated
 
 
-def speeds(
-    limits: Limits,
-    slow: Slowdown | None,
-    state: tuple[F64, F64],
-    ends: tuple[F64, F64],
-    times: tuple[float, float],
-) -> F64:
-    """Return the largest speeds [2, A] towards the low and the high end, from q and v [A].
+class Braking:
+    """The law of permitted speeds of some limits, for ticks of which the longest is known.
 
-    `times`: of this tick and of the longest one. Braking keeps inside the `ends` if no tick is
-    longer than this one, and inside the limits whatever ticks follow.
+    Rows are the same law for three ways: to given ends with ticks like this one, to the limits
+    with the longest tick, and the speed that is permitted at a place (absent without such a law).
     """
-    (q, v), (low, high), (dt, longest) = state, ends, times
-    ways = np.empty((2, 2, limits.size))  # to the ends and to the limits, down and up
-    np.subtract(q, low, out=ways[0, 0])
-    np.subtract(high, q, out=ways[0, 1])
-    np.subtract(q, limits.low, out=ways[1, 0])
-    np.subtract(limits.high, q, out=ways[1, 1])
-    both, following = SIGNS * v, np.array([dt, longest])[:, None, None]
-    found = _stoppable(ways, both, limits.acceleration, (dt, following)).min(axis=0)
-    found = np.minimum(found, limits.velocity)
-    if slow is not None:
-        np.subtract(q, slow.low, out=ways[0, 0])
-        np.subtract(slow.high, q, out=ways[0, 1])
-        found = np.minimum(found, _permitted(slow, ways[0], both, dt))
-    return np.asarray(found)
+
+    def __init__(self, limits: Limits, longest_s: float) -> None:
+        self._longest_s = longest_s
+        self._velocity = limits.velocity
+        slow, a, zero = gentle(limits), limits.acceleration, np.zeros(limits.size)
+        rows = [(limits.low, limits.high, a, zero)] * 2
+        if slow is not None:
+            rows.append((slow.low, slow.high, slow.deceleration, slow.offset))
+        low, high, deceleration, offset = (np.stack(column) for column in zip(*rows))
+        self._ends = np.stack([-low, high], axis=1)  # [R, 2, A], the first replaced by those given
+        self._deceleration = deceleration[:, None]
+        self._half = 0.5 * self._deceleration
+        self._offset, self._offset_2 = offset[:, None], offset[:, None] ** 2
+
+    def speeds(self, state: F64, velocity: F64, ends: F64, dt: float) -> F64:
+        """Return the largest speeds [2, A] towards the low and the high end.
+
+        `state`, `velocity` and `ends` [2, A] are seen in these two directions: the values of the
+        first are negative. Braking keeps inside the `ends` if no tick is longer than this one,
+        and inside the limits whatever ticks follow.
+        """
+        edges = self._ends.copy()
+        edges[0] = ends
+        ticks = np.array(((dt + dt,), (dt + self._longest_s,), (dt,)))[: len(edges), :, None]
+        half = self._half * ticks + self._offset
+        inside = self._deceleration * (2.0 * (edges - state) - velocity * dt)
+        inside += half**2 - self._offset_2
+        found = np.maximum(np.sqrt(np.maximum(inside, 0.0)) - half, 0.0)
+        return np.asarray(np.minimum(np.minimum.reduce(found), self._velocity))
 
 
 def gentle(limits: Limits) -> Slowdown | None:
@@ -49,24 +63,3 @@ def gentle(limits: Limits) -> Slowdown | None:
     free = np.isinf(slow.deceleration)  # an axis without such a law: the ends lie far away
     low, high = np.where(free, -FAR, slow.low), np.where(free, FAR, slow.high)
     return Slowdown(low, high, slow.offset, deceleration)
-
-
-def _stoppable(
-    distance: F64, velocity: F64, acceleration: F64, ticks: tuple[float, float | F64]
-) -> F64:
-    """Largest speed [..., A] at the end of a tick from which `distance` [A] is enough to brake in.
-
-    `ticks`: lengths of this one and of the longest one that may follow.
-    """
-    dt, following = ticks
-    half = 0.5 * acceleration * (dt + following)
-    inside = half**2 + acceleration * (2.0 * distance - velocity * dt)
-    return np.asarray(np.maximum(np.sqrt(np.maximum(inside, 0.0)) - half, 0.0))
-
-
-def _permitted(slow: Slowdown, distance: F64, velocity: F64, dt: float) -> F64:
-    """Largest speed [A] at the end of a tick that is permitted where the tick ends."""
-    half = slow.offset + 0.5 * slow.deceleration * dt
-    inside = half**2 - slow.offset**2
-    inside = inside + slow.deceleration * (2.0 * distance - velocity * dt)
-    return np.asarray(np.maximum(np.sqrt(np.maximum(inside, 0.0)) - half, 0.0))

@@ -18,15 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.safety.braking import RESERVE, gentle, speeds
-from arfm_ros.core.safety.limits import F64, Limits, Target, check_vector
+from arfm_ros.core.safety.braking import RESERVE, SIGNS, Braking
+from arfm_ros.core.safety.limits import F64, Limits, Target, check_vector, some
 from arfm_ros.core.safety.smoothing import MovingMean
 
 LIMIT_KINDS = ("position", "velocity", "acceleration")
 _ROUNDING = 1e-6  # chunks are float32
 # A remaining distance e is closed at GAIN e / dt: two equal poles at 0.41, no overshoot.
 GAIN = 0.343
-SMALLEST_RAD_S = 1e-6
+SMALLEST_RAD_S = AT_REST_RAD_S = 1e-6
 ALL = slice(None)
 Move = tuple[slice, Target | None]  # which axes, and where to: None brakes
 
@@ -57,11 +57,11 @@ class Limiter:
     """
 
     def __init__(self, limits: Limits, position: F64, steps: Steps = STEPS) -> None:
-        self.limits, self._steps = limits, steps
+        self._steps = steps
+        self.adopt(limits)
         self.position = check_vector(position, limits, "start position").copy()
         self.velocity: F64 = np.zeros(limits.size)
         self.counts = {kind: np.zeros(limits.size, dtype=np.int64) for kind in LIMIT_KINDS}
-        self._slow = gentle(limits)
         self._none: NDArray[np.bool_] = np.zeros(limits.size, np.bool_)
         self._mean = MovingMean(self.position, steps.smooth)
         self._sent = self._mean.mean()
@@ -91,18 +91,15 @@ class Limiter:
         # where the target was at the last tick, seen from there
         error = inside - ahead * dt - self.position
         distance = np.abs(error)
-        closing = np.minimum(
-            distance * (GAIN / dt), np.sqrt(2.0 * RESERVE * limits.acceleration * distance)
-        )
-        wish = ahead + np.sign(error) * closing
-        wish = np.where(np.abs(wish) < SMALLEST_RAD_S, 0.0, wish)
-        low, high = self._hull(target, inside, ahead)
+        closing = np.minimum(distance * (GAIN / dt), np.sqrt(self._twice_planned * distance))
+        wish = _settled(ahead + np.copysign(closing, error))
+        ends = self._hull(target, inside, ahead)
         if brakes is not None:
             wish = np.where(brakes, 0.0, wish)
-            low, high = np.where(brakes, limits.low, low), np.where(brakes, limits.high, high)
+            ends = np.where(brakes, self._ends, ends)
         limited = {"position": np.abs(inside - aim) > _ROUNDING}
-        limited["velocity"] = np.abs(wish) > limits.velocity * (1 + _ROUNDING)
-        limited["acceleration"] = self._advance(wish, dt, low, high)
+        limited["velocity"] = np.abs(wish) > self._too_fast
+        limited["acceleration"] = self._advance(wish, dt, ends)
         return self._count(limited)
 
     def follow(self, moves: Sequence[Move], dt_s: float) -> tuple[str, ...]:
@@ -113,14 +110,14 @@ class Limiter:
         if len(moves) == 1:
             return self.step(present[0], dt_s)
         target, brakes = self._joined(moves)
-        return self.step(target, dt_s, brakes if brakes.any() else None)
+        return self.step(target, dt_s, brakes)
 
     def brake(self, dt_s: float) -> tuple[str, ...]:
         """Slow down to rest as fast as the acceleration limit allows, then stay."""
         self._note_braking(~self._none)
         dt = self._begin(dt_s)
         if dt > 0:
-            self._advance(np.zeros(self.limits.size), dt, self.limits.low, self.limits.high)
+            self._advance(np.zeros(self.limits.size), dt, self._ends)
         return ()
 
     def ahead(
@@ -151,14 +148,15 @@ class Limiter:
 
     def adopt(self, limits: Limits) -> None:
         """Go on within other limits of the same axes; what is too fast now brakes."""
-        self.limits, self._slow = limits, gentle(limits)
+        self.limits, self._braking = limits, Braking(limits, self._steps.longest)
+        self._ends = np.stack([-limits.low, limits.high])  # [2, A], see `SIGNS`
+        self._too_fast = limits.velocity * (1 + _ROUNDING)
+        self._twice_planned = 2.0 * RESERVE * limits.acceleration
+        self._anywhere = np.full((2, limits.size), np.inf)
 
     def at_rest(self, part: slice = ALL) -> bool:
         """Whether the command of these axes stands still, and so does what is sent."""
-        return (
-            not (np.abs(self.velocity[part]) > 1e-6).any()
-            and not (np.abs(self._sent[1][part]) > 1e-6).any()
-        )
+        return _stands(self.velocity[part]) and _stands(self._sent[1][part])
 
     def copy(self) -> Limiter:
         """Return a limiter that goes on from here by itself."""
@@ -173,9 +171,11 @@ class Limiter:
         return min(dt_s, self._steps.longest)
 
     def _note_braking(self, brakes: NDArray[np.bool_]) -> None:
+        if brakes is self._brakes:
+            return
         begins = brakes & ~self._brakes
         self._brakes = brakes
-        if begins.any():
+        if some(begins):
             self._forget_speeding_up(begins)
 
     def _forget_speeding_up(self, axes: NDArray[np.bool_]) -> None:
@@ -198,13 +198,14 @@ class Limiter:
             ahead, np.minimum(position, self.limits.low), np.maximum(position, self.limits.high)
         )
 
-    def _joined(self, moves: Sequence[Move]) -> tuple[Target, NDArray[np.bool_]]:
-        """Make one target of those of the parts, and say which axes have none."""
+    def _joined(self, moves: Sequence[Move]) -> tuple[Target, NDArray[np.bool_] | None]:
+        """Make one target of those of the parts, and say which axes have none (None: no axis)."""
         position, velocity = self.position.copy(), np.zeros(self.limits.size)
-        low, high = np.full(self.limits.size, -np.inf), np.full(self.limits.size, np.inf)
-        brakes = self._none.copy()
+        low, high = -self._anywhere[0], self._anywhere[1].copy()
+        brakes = None
         for part, target in moves:
             if target is None:
+                brakes = self._none.copy() if brakes is None else brakes
                 brakes[part] = True
                 continue
             position[part], velocity[part] = target.position, target.velocity
@@ -212,28 +213,30 @@ class Limiter:
                 low[part], high[part] = target.low, target.high
         return Target(position, velocity, low, high), brakes
 
-    def _hull(self, target: Target, inside: F64, ahead: F64) -> tuple[F64, F64]:
-        """What the path ahead does not leave: a target that stands is not run past."""
-        limits, q = self.limits, self.position
+    def _hull(self, target: Target, inside: F64, ahead: F64) -> F64:
+        """Ends [2, A] that the path ahead does not leave: a target that stands is not run past."""
+        aim, ends = SIGNS * inside, self._ends
         stands = ahead == 0.0
-        low = np.where(stands, np.minimum(inside, q), limits.low)
-        high = np.where(stands, np.maximum(inside, q), limits.high)
+        if some(stands):
+            ends = np.where(stands, np.maximum(aim, SIGNS * self.position), ends)
+        if target.low is None and target.high is None:
+            return ends
+        hull = self._anywhere.copy()
         if target.low is not None:
-            low = np.maximum(low, np.minimum(target.low, inside))
+            np.negative(target.low, out=hull[0])
         if target.high is not None:
-            high = np.minimum(high, np.maximum(target.high, inside))
-        return low, high
+            hull[1] = target.high
+        return np.asarray(np.minimum(ends, np.maximum(hull, aim)))
 
-    def _advance(self, wish: F64, dt: float, low: F64, high: F64) -> NDArray[np.bool_]:
+    def _advance(self, wish: F64, dt: float, ends: F64) -> NDArray[np.bool_]:
         limits, q, v = self.limits, self.position, self.velocity
-        a = limits.acceleration
-        times = (dt, self._steps.longest)
-        down, up = speeds(limits, self._slow, (q, v), (low, high), times)
+        down, up = self._braking.speeds(SIGNS * q, SIGNS * v, ends, dt)
         allowed = _between(wish, -down, up)
-        slowest, fastest = v - a * dt, v + a * dt
+        change = limits.acceleration * dt
+        slowest, fastest = v - change, v + change
         new = _between(allowed, slowest, fastest)
         if limits.together is not None:
-            share = float((limits.together @ (new * new)).max())
+            share = max((limits.together @ (new * new)).tolist())
             if share > 1.0:
                 new = _between(new / math.sqrt(share), slowest, fastest)
         # rounding only: the braking law above already keeps inside
@@ -244,13 +247,24 @@ class Limiter:
         self._mean.push(dt, moved, new)
         mean, rate = self._mean.mean()
         # a controller keeps the last velocity for ever: at rest it is exactly 0
-        self._sent = mean, np.where(np.abs(rate) < SMALLEST_RAD_S, 0.0, rate)
-        return np.asarray(np.abs(new - allowed) > a * dt * _ROUNDING)
+        self._sent = mean, _settled(rate)
+        return np.asarray(np.abs(new - allowed) > change * _ROUNDING)
 
     def _count(self, limited: dict[str, NDArray[np.bool_]]) -> tuple[str, ...]:
-        for kind, mask in limited.items():
-            self.counts[kind] += mask
-        return tuple(kind for kind, mask in limited.items() if mask.any())
+        held = tuple(kind for kind, mask in limited.items() if some(mask))
+        for kind in held:
+            self.counts[kind] += limited[kind]
+        return held
+
+
+def _settled(velocity: F64) -> F64:
+    """Make exactly 0 of what is as good as 0."""
+    small = np.abs(velocity) < SMALLEST_RAD_S
+    return np.where(small, 0.0, velocity) if some(small) else velocity
+
+
+def _stands(velocity: F64) -> bool:
+    return not any(abs(speed) > AT_REST_RAD_S for speed in velocity.tolist())
 
 
 def _between(values: F64, low: F64, high: F64) -> F64:

@@ -92,7 +92,8 @@ class MovingMean:
             return q0, area
         v1 = self._knots[k + 1][1]
         a = (v1 - v0) / (self._times[k + 1] - self._times[k])
-        return q0 + s * (v0 + s * a / 2.0), area + s * (q0 + s * (v0 / 2.0 + s * a / 6.0))
+        gained = s * a
+        return q0 + s * (v0 + gained / 2.0), area + s * (q0 + s * (v0 / 2.0 + gained / 6.0))
 
     def _rebase(self) -> None:
         begin_s, area = self._times[-1], self._knots[-1][2]
