@@ -1,4 +1,4 @@
-"""Measure a bundle, the stack, the training, discovery or how trajectories join."""
+"""Measure a bundle, the stack, a tick, the training, discovery or how trajectories join."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from arfm_ros.core.errors import ConfigError
 
-HELP = "measure against floors and targets: ./arfm bench BUNDLE, stack, discovery, seams or train"
+HELP = "measure against floors: ./arfm bench BUNDLE, stack, tick, discovery, seams or train"
 EXTRAS = ("ros", "sim")  # and "train" for that, "engine" for a bundle, see ./arfm
 GHOST_TARGET_S = 3.0  # a controller ignores a restarted arbiter for so long
 EXPERTS = {"lift": 6, "place": 6}  # episodes to train on where none are given
@@ -17,7 +17,9 @@ EXPERTS = {"lift": 6, "place": 6}  # episodes to train on where none are given
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `arfm bench`."""
     parser.add_argument(
-        "what", metavar="WHAT", help="stack, discovery, seams, train, or a bundle's folder or name"
+        "what",
+        metavar="WHAT",
+        help="stack, tick, discovery, seams, train, or a bundle's folder or name",
     )
     parser.add_argument(
         "data", nargs="*", type=Path, help="train: folders with episodes (default: it makes some)"
@@ -46,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure; 1 when a target was missed or a run broke."""
     known = {"train": _train, "stack": _stack, "discovery": _discovery, "seams": _seams}
+    known["tick"] = _tick
     return known.get(args.what, _bundle)(args)
 
 
@@ -177,3 +180,27 @@ def _seams(args: argparse.Namespace) -> int:
     if args.json:
         save(Path(args.json), seams.as_json(rows, args.seconds, args.seed))
     return int(not seams.met(rows))
+
+
+def _tick(args: argparse.Namespace) -> int:
+    """Time the arbiter's tick for one arm and for two."""
+    from arfm_ros.bench import tick
+    from arfm_ros.up.bench import at_most, show_lines
+    from arfm_ros.up.report import save
+
+    if not args.seconds >= tick.SECONDS_MIN:
+        raise ConfigError(f"--seconds {args.seconds:g}: needs at least {tick.SECONDS_MIN:g}")
+    rows, lines = {}, []
+    for axes, target_us in tick.TARGETS_US.items():
+        row = tick.measure(axes // tick.ARM.size, args.seconds, args.seed)
+        rows[str(axes)] = row.as_json()
+        print(
+            f"{axes} axes, {row.count} ticks: p50 {row.p50_us:.0f}, p99 {row.p99_us:.0f}, p99.9 "
+            f"{row.p999_us:.0f}, largest {row.max_us:.0f} us; taking a chunk over "
+            f"{row.chunk_p50_us:.0f} us (p50)"
+        )
+        lines.append(at_most(f"a tick of {axes} axes, p99", row.p99_us, target_us, "us"))
+    show_lines(lines, "what a tick must reach")
+    if args.json:
+        save(Path(args.json), {"ticks": rows, "targets": [line.as_dict() for line in lines]})
+    return int(not all(line.met for line in lines))

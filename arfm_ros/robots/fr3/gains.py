@@ -40,9 +40,7 @@ class JointGains:
 
     def __post_init__(self) -> None:
         stiffness, damping = np.array(self.stiffness), np.array(self.damping)
-        object.__setattr__(
-            self, "_field_max", FIELD * DISPLACEMENT_MAX_RAD * stiffness / damping
-        )
+        object.__setattr__(self, "_field_max", FIELD * DISPLACEMENT_MAX_RAD * stiffness / damping)
         object.__setattr__(self, "_late_s", damping / stiffness)
 
     def field(self, velocity: F64) -> F64:

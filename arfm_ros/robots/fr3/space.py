@@ -93,23 +93,22 @@ class FrankaSpace:
         return f"{names[worst]} by {depths[worst] * 1000:.0f} mm"
 
     def _depths(self, positions: F64) -> tuple[F64, list[str]]:
-        frames = kinematics.link_transforms(positions[..., : fr3.DOF])
-        points = _points(frames)
+        points = _points(kinematics.link_transforms(positions[..., : fr3.DOF]))
+        balls = points[..., : len(BALLS), :]
         depths, names = [], []
         if len(self._room):
             low, high = self._room[0]
-            beyond = np.maximum(low - points[..., 0, :], points[..., 0, :] - high)
+            beyond = np.maximum(low - balls[..., :1, :], balls[..., :1, :] - high)
             depths.append(beyond.max(axis=-1))
             names.append("tool leaves the workspace")
         for number, (low, high) in enumerate(self._boxes):
-            inside = np.minimum(points - low, high - points) + _RADII[:, None]
-            depths += list(np.moveaxis(inside.min(axis=-1), -1, 0))
+            inside = np.minimum(balls - low, high - balls).min(axis=-1)
+            depths.append(inside + _RADII)
             names += [f"{ball.name} enters keep-out box {number + 1}" for ball in BALLS]
         if self._distance > -1.0:
-            gaps = _gaps(frames)
-            depths += list(np.moveaxis(self._distance - gaps, -1, 0))
+            depths.append(self._distance - _gaps(points))
             names += _PAIR_NAMES
-        return np.stack(depths, axis=-1), names
+        return np.concatenate(depths, axis=-1), names
 
 
 def fr3_space(
@@ -126,48 +125,51 @@ def fr3_space(
 
 
 def _points(frames: F64) -> F64:
-    """Centres [..., K, 3] of the balls."""
-    chosen = frames[..., _BALL_LINKS, :, :]
-    return np.asarray((chosen[..., :3, :] @ _BALL_AT[..., None])[..., 0])
+    """Centres of the balls, then the ends a and the ends b of all capsules [..., K, 3]."""
+    links = frames[..., _TURNING_LINKS, :3, :]
+    points = np.empty((*frames.shape[:-3], *_AT.shape))
+    points[...] = _AT  # those of the base stay
+    points[..., _TURNING, :] = (links[..., :3] @ _TURNING_AT)[..., 0] + links[..., 3]
+    return points
 
 
-def _gaps(frames: F64) -> F64:
+def _gaps(points: F64) -> F64:
     """Distances [..., P] between the surfaces of the moving and the standing capsules."""
-    base = np.broadcast_to(np.eye(4), (*frames.shape[:-3], 1, 4, 4))
-    ends = np.concatenate([frames, base], axis=-3)[..., _CAPSULE_LINKS, :, :]
-    a, b = ((ends[..., :3, :] @ at[..., None])[..., 0] for at in _CAPSULE_ENDS)
-    first, second = _PAIRS[:, 0], _PAIRS[:, 1]
-    distance = _between_segments(
-        a[..., first, :], b[..., first, :], a[..., second, :], b[..., second, :]
-    )
-    return distance - _CAPSULE_RADII[first] - _CAPSULE_RADII[second]
+    ends = points[..., _PAIR_ENDS, :]  # [..., 4, P, 3]: a and b of the first, of the second
+    return np.asarray(_between_segments(ends) - _PAIR_RADII)
 
 
-def _between_segments(p0: F64, p1: F64, q0: F64, q1: F64) -> F64:
-    """Least distance [...] between segments p0..p1 and q0..q1 [..., 3].
+def _between_segments(ends: F64) -> F64:
+    """Least distance [...] between segments; their ends [..., 4, P, 3].
 
     Ericson, Real-Time Collision Detection (2005), 5.1.9.
     """
+    p0, p1, q0, q1 = (ends[..., k, :, :] for k in range(4))
     d1, d2, r = p1 - p0, q1 - q0, p0 - q0
-    a, e = (d1 * d1).sum(-1), (d2 * d2).sum(-1)
-    b, c, f = (d1 * d2).sum(-1), (d1 * r).sum(-1), (d2 * r).sum(-1)
-    denominator = np.maximum(a * e - b * b, 1e-12)
-    s = np.clip((b * f - c * e) / denominator, 0.0, 1.0)
-    t = np.clip((b * s + f) / e, 0.0, 1.0)
-    s = np.clip((b * t - c) / a, 0.0, 1.0)
-    gap = (p0 + s[..., None] * d1) - (q0 + t[..., None] * d2)
+    sides = np.stack([d1, d2, r], axis=-2)
+    products = sides[..., :2, :] @ sides.swapaxes(-1, -2)  # all at once: [..., P, 2, 3]
+    a, b, c = products[..., 0, 0], products[..., 0, 1], products[..., 0, 2]
+    e, f = products[..., 1, 1], products[..., 1, 2]
+    s = _unit((b * f - c * e) / np.maximum(a * e - b * b, 1e-12))
+    t = _unit((b * s + f) / e)
+    s = _unit((b * t - c) / a)
+    gap = r + s[..., None] * d1 - t[..., None] * d2
     return np.asarray(np.sqrt((gap * gap).sum(-1)))
 
 
-_BALL_LINKS = np.array([ball.link for ball in BALLS])
-_BALL_AT = np.array([(*ball.at, 1.0) for ball in BALLS])
+def _unit(values: F64) -> F64:
+    clipped: F64 = np.minimum(np.maximum(values, 0.0), 1.0)
+    return clipped
+
+
 _RADII = np.array([ball.radius_m for ball in BALLS])
 _ALL = (*MOVING, *STANDING)
-_CAPSULE_LINKS = np.array([one.link for one in _ALL])
-_CAPSULE_ENDS = (
-    np.array([(*one.a, 1.0) for one in _ALL]),
-    np.array([(*one.b, 1.0) for one in _ALL]),
-)
-_CAPSULE_RADII = np.array([one.radius_m for one in _ALL])
+_LINKS = np.array([one.link for one in (*BALLS, *_ALL, *_ALL)])
+_AT = np.array([ball.at for ball in BALLS] + [one.a for one in _ALL] + [one.b for one in _ALL])
+_TURNING = np.flatnonzero(_LINKS >= 0)  # not of the base
+_TURNING_LINKS, _TURNING_AT = _LINKS[_TURNING], _AT[_TURNING, :, None]
 _PAIRS = np.array([(m, len(MOVING) + s) for m in range(len(MOVING)) for s in range(len(STANDING))])
 _PAIR_NAMES = [f"{_ALL[m].name} too near to the {_ALL[s].name}" for m, s in _PAIRS]
+_PAIR_RADII = np.array([_ALL[m].radius_m + _ALL[s].radius_m for m, s in _PAIRS])
+_A, _B = len(BALLS), len(BALLS) + len(_ALL)  # where the ends a and b begin among the points
+_PAIR_ENDS = np.stack([_A + _PAIRS[:, 0], _B + _PAIRS[:, 0], _A + _PAIRS[:, 1], _B + _PAIRS[:, 1]])
