@@ -141,5 +141,5 @@ def _repeated(one: Limits, arms: int) -> Limits:
             offset=np.tile(slow.offset, arms),
             deceleration=np.tile(slow.deceleration, arms),
         ),
-        together=np.kron(np.eye(arms), together),
+        together=np.asarray(np.kron(np.eye(arms), together), dtype=np.float64),
     )
