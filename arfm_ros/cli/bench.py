@@ -185,7 +185,7 @@ def _seams(args: argparse.Namespace) -> int:
 def _tick(args: argparse.Namespace) -> int:
     """Time the arbiter's tick for one arm and for two."""
     from arfm_ros.bench import tick
-    from arfm_ros.up.bench import at_most, show_lines
+    from arfm_ros.up.targets import at_most, show_lines
     from arfm_ros.up.report import save
 
     if not args.seconds >= tick.SECONDS_MIN:
