@@ -186,7 +186,7 @@ def _tick(args: argparse.Namespace) -> int:
     """Time the arbiter's tick for one arm and for two."""
     from arfm_ros.bench import tick
     from arfm_ros.up.targets import at_most, show_lines
-    from arfm_ros.up.report import save
+    from arfm_ros.up.watch.report import save
 
     if not args.seconds >= tick.SECONDS_MIN:
         raise ConfigError(f"--seconds {args.seconds:g}: needs at least {tick.SECONDS_MIN:g}")
