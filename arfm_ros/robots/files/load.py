@@ -11,7 +11,8 @@ import yaml
 from arfm_ros.core.errors import ConfigError, SpecError
 from arfm_ros.core.values import strict
 from arfm_ros.installed import share
-from arfm_ros.robots.files.reading import checked, read_boxes, read_group, texts
+from arfm_ros.robots.files.boxes import read_boxes
+from arfm_ros.robots.files.reading import checked, read_group, texts
 from arfm_ros.robots.files.urdf import Urdf, find_description, missing_meshes, read_urdf
 from arfm_ros.robots.robot import Robot, RobotAxis, RobotCamera
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.safety.space import boxes
 from arfm_ros.core.values import strict
 from arfm_ros.robots.files.urdf import INF, Joint, Urdf
 from arfm_ros.robots.robot import KINDS, ControllerChoice, Group, RobotAxis
@@ -72,21 +71,6 @@ def checked(raw: object, keys: Sequence[str], where: str) -> dict[str, Any]:
     if unknown:
         raise ConfigError(f"{where} has '{unknown[0]}', known keys: {', '.join(keys)}")
     return given
-
-
-def read_boxes(raw: object, where: str) -> tuple[float, ...]:
-    """Return the numbers of a list of boxes, six each; raises `ConfigError` for what is no box."""
-    rows = raw if isinstance(raw, list) else [raw]
-    for row in rows:
-        numbers = isinstance(row, list) and len(row) == 6
-        if not numbers or not all(type(x) in (int, float) for x in row):
-            raise ConfigError(
-                f"{where} has {row!r:.60}, needs boxes [low x, low y, low z, high x, high y, "
-                "high z], m"
-            )
-    flat = tuple(float(number) for row in rows for number in row)
-    boxes(where, flat)
-    return flat
 
 
 def texts(raw: object, where: str) -> dict[str, str]:
