@@ -1,8 +1,8 @@
 """Write what happens in the simulator as an episode, without ROS.
 
 The topics are those of the running stack with the FR3, but for the cameras, whose topics are the
-robot's own; images are JPEG at the policy's rate. Joints have the names of the robot's axes: all arms are in `joint_states`, all openings in
-`gripper/joint_states`.
+robot's own; images are JPEG at the policy's rate. Joints have the names of the robot's axes: all
+arms are in `joint_states`, all openings in `gripper/joint_states`.
 """
 
 from __future__ import annotations
