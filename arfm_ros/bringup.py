@@ -12,6 +12,7 @@ from pathlib import Path
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.installed import PACKAGE, share
+from arfm_ros.nodes.recorder.times import STOP_S
 from arfm_ros.nodes.ros import topics
 
 FAILURE, END = "failure", "end"  # what the end of a process means for the stack
@@ -125,7 +126,7 @@ NODES = {
         NodeProcess("sim_node", ready=topics.CAMERA_INFO.name, stop_rank=4, stop_s=6.0),
         NodeProcess("policy_node", ready=topics.POLICY_STATE.name, stop_rank=2),
         NodeProcess("arbiter_node", ready=topics.AUTHORITY.name, stop_rank=3),
-        NodeProcess("recorder_node", ready=topics.RECORDER_STATE.name, stop_rank=1, stop_s=10.0),
+        NodeProcess("recorder_node", ready=topics.RECORDER_STATE.name, stop_rank=1, stop_s=STOP_S),
         NodeProcess("rollout_node", stop_rank=0, on_exit=END),
     )
 }

@@ -37,11 +37,12 @@ def newest_episode(path: Path) -> Path:
     return files[-1].parent
 
 
-def unfinished_episodes(out: Path) -> list[Path]:
-    """List the folders below `out` that a recorder left behind when it was killed."""
-    found = {file.parent for file in Path(out).rglob("*.mcap")}
-    left = sorted(folder for folder in found if folder.name.endswith(PARTIAL))
-    return [folder for folder in left if not any(map(in_use, folder.glob("*.mcap")))]
+def unfinished_episodes(out: Path, deep: bool = False) -> list[Path]:
+    """List the folders in `out` that a recorder left when it was killed; `deep`: below it too."""
+    name = "*" + PARTIAL
+    left = sorted(out.rglob(name) if deep else out.glob(name))
+    bags = {folder: list(folder.glob("*.mcap")) for folder in left}
+    return [folder for folder, files in bags.items() if files and not any(map(in_use, files))]
 
 
 def is_learned(folder: Path) -> bool:

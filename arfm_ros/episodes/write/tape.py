@@ -40,7 +40,10 @@ class Taped:
 
 
 class Tape:
-    """A bounded queue in front of an `EpisodeWriter`; what does not fit is counted, by topic."""
+    """A bounded queue in front of an `EpisodeWriter`; what does not fit is counted, by topic.
+
+    Labels are written before all else that waits, and put on the disk at once.
+    """
 
     def __init__(
         self,
@@ -56,12 +59,13 @@ class Tape:
             self._writer.flush()
         self._limit = limit_bytes
         self._queue: deque[Taped] = deque()
+        self._urgent: deque[Taped] = deque()
         self._queued_bytes = 0
         self._highest_bytes = 0
         self._changed = threading.Condition()
         self._closing = False
         self._reasons: tuple[str, ...] = ()
-        self._tickets: list[Ticket] = []  # of what is being written
+        self._tickets: list[Ticket] = []  # of labels that are written and not yet on the disk
         self._error: Exception | None = None
         self.dropped: Counter[str] = Counter()
         self.taken: Counter[str] = Counter()
@@ -94,11 +98,12 @@ class Tape:
         There is always room for one with a ticket.
         """
         with self._changed:
+            urgent = message.topic.endswith(LABEL_TOPIC)
             full = self._queued_bytes + message.size > self._limit and message.ticket is None
             if self._closing or self._error or full:
                 self.dropped[message.topic] += 1
                 return False
-            self._queue.append(message)
+            (self._urgent if urgent else self._queue).append(message)
             self._queued_bytes += message.size
             self._highest_bytes = max(self._highest_bytes, self._queued_bytes)
             self.taken[message.topic] += 1
@@ -125,7 +130,8 @@ class Tape:
         or does not keep up within `timeout_s`; then it is still finished if the disk goes on.
         """
         with self._changed:
-            self._closing, self._reasons = True, reasons
+            if not self._closing:
+                self._closing, self._reasons = True, reasons
             self._changed.notify()
         self._thread.join(timeout_s)
         if self._thread.is_alive():
@@ -147,30 +153,42 @@ class Tape:
 
     def _write_waiting(self) -> bool:
         with self._changed:
-            if not self._queue and not self._closing:
+            if not self._queue and not self._urgent and not self._closing:
                 left_s = self._writer.due_s - time.monotonic()
                 self._changed.wait(min(max(left_s, 0.0), LOOK_S))
             batch = list(self._queue)
             self._queue.clear()
             closing = self._closing
-        self._tickets = [one.ticket for one in batch if one.ticket is not None]
+        self._write_urgent()
         for one in batch:
-            self._writer.write(
-                one.topic,
-                one.type_name,
-                one.cdr,
-                one.log_time_ns,
-                one.publish_time_ns,
-                one.sequence & 0xFFFFFFFF,
-            )
-            with self._changed:
-                self._queued_bytes -= one.size
-        if any(one.topic.endswith(LABEL_TOPIC) for one in batch):
-            self._writer.flush()
+            self._write(one)
+            if self._urgent:
+                self._write_urgent()
         self._writer.flush_if_due()
-        for ticket in self._tickets:
-            ticket.settle()
-        return bool(batch) or not closing
+        return bool(batch) or bool(self._urgent) or not closing
+
+    def _write_urgent(self) -> None:
+        while self._urgent:
+            one = self._urgent.popleft()
+            if one.ticket is not None:
+                self._tickets.append(one.ticket)
+            self._write(one)
+            if not self._urgent:
+                self._writer.flush()
+        while self._tickets:
+            self._tickets.pop().settle()
+
+    def _write(self, one: Taped) -> None:
+        self._writer.write(
+            one.topic,
+            one.type_name,
+            one.cdr,
+            one.log_time_ns,
+            one.publish_time_ns,
+            one.sequence & 0xFFFFFFFF,
+        )
+        with self._changed:
+            self._queued_bytes -= one.size
 
     def _queue_losses(self) -> tuple[str, ...]:
         return tuple(f"{name}: {n} messages found no room" for name, n in self.dropped.items())
@@ -179,8 +197,9 @@ class Tape:
         saved = self._writer.counts if self._writer.failure else {}
         with self._changed:
             self._error = error
-            waiting = [one.ticket for one in self._queue if one.ticket is not None]
+            waiting = [one.ticket for one in self._urgent if one.ticket is not None]
             self._queue.clear()
+            self._urgent.clear()
             self._queued_bytes = 0
             for topic, count in self.taken.items():
                 self.dropped[topic] += max(count - saved.get(topic, 0), 0)
