@@ -105,7 +105,7 @@ class McapFile:
             content = self._content(block)
             for opcode, begin, end in walk(content):
                 if opcode != Opcode.MESSAGE:
-                    self._learn(opcode, content[begin:end])
+                    self._learn(opcode, content[begin:end], sure=True)
                     continue
                 record = self._record(content[begin:end])
                 if record is None:
@@ -153,15 +153,17 @@ class McapFile:
         if self._index is not None:
             for opcode, begin, end in walk(self._data, self._index.start):
                 if opcode in {Opcode.SCHEMA, Opcode.CHANNEL}:
-                    self._learn(opcode, self._data[begin:end])
+                    self._learn(opcode, self._data[begin:end], sure=True)
 
     def _find_blocks(self) -> None:
         """Note where chunks (and messages outside of chunks) lie."""
-        whole, closed_well = len(MCAP0_MAGIC), False
+        whole, closed_well, before = len(MCAP0_MAGIC), False, 0
         for opcode, begin, end in walk(self._data, whole):
-            whole = end
+            whole, before, last = end, opcode, before
             if opcode == Opcode.CHUNK:
                 self._blocks.append(_Block(begin, end))
+            elif opcode == Opcode.MESSAGE and last in {Opcode.CHUNK, Opcode.MESSAGE_INDEX}:
+                self._note(f"a message at byte {begin - HEAD.size}, where an index should be")
             elif opcode == Opcode.MESSAGE:
                 self._blocks.append(_Block(begin - HEAD.size, end, bare=True))
             elif opcode == Opcode.FOOTER:
@@ -211,18 +213,18 @@ class McapFile:
         self._note(f"the chunk at byte {block.start} is damaged and was left out")
         return memoryview(b"")
 
-    def _learn(self, opcode: int, content: memoryview) -> None:
-        """Take a schema, channel or metadata record; of two that differ the first counts."""
+    def _learn(self, opcode: int, content: memoryview, sure: bool = False) -> None:
+        """Take a schema, channel or metadata record; one that a checksum guards is `sure`."""
         try:
             if opcode == Opcode.SCHEMA:
                 name, at = _text(content, U16.size)
                 _, at = _text(content, at)
                 text, _ = _text(content, at)
-                self._keep(self.schemas, U16.unpack_from(content)[0], (name, text))
+                self._keep(self.schemas, U16.unpack_from(content)[0], (name, text), sure)
             elif opcode == Opcode.CHANNEL:
                 topic, at = _text(content, 2 * U16.size)
                 number, schema = U16.unpack_from(content)[0], U16.unpack_from(content, 2)[0]
-                self._keep(self.channels, number, (topic, schema))
+                self._keep(self.channels, number, (topic, schema), sure)
                 _, at = _text(content, at)
                 self.notes.setdefault(number, _texts(content, at))
             elif opcode == Opcode.METADATA:
@@ -231,9 +233,13 @@ class McapFile:
         except (struct.error, UnicodeDecodeError):
             self._note(f"a record of kind {opcode} cannot be read")
 
-    def _keep(self, known: dict[int, Any], number: int, said: tuple[str, Any]) -> None:
-        if known.setdefault(number, said) != said:
-            self._note(f"the file says two things about number {number}: {said[0]}")
+    def _keep(self, known: dict[int, Any], number: int, said: tuple[str, Any], sure: bool) -> None:
+        """Take what is said about a number; of two the sure one counts, else the first."""
+        if known.setdefault(number, said) == said:
+            return
+        self._note(f"the file says two things about number {number}: {said[0]}")
+        if sure:
+            known[number] = said
 
     def _note(self, text: str) -> None:
         if text not in self.damage:

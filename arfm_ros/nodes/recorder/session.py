@@ -190,6 +190,8 @@ class Session:
             "dropped": self.dropped,
             "missing": self.losses.text(),
             "queue_bytes_max": tape.highest_bytes if tape else 0,
+            "put_p50_ms": tape.held_up_ms(0.5) if tape else 0.0,
+            "put_p999_ms": tape.held_up_ms(0.999) if tape else 0.0,
             "start_ns": self._start_ns,
             "stop_ns": 0 if self._stop_ns == FOREVER else self._stop_ns,
         }
