@@ -21,6 +21,7 @@ from mcap.writer import MCAP0_MAGIC
 
 from arfm_ros.core.errors import EpisodeError
 from arfm_ros.episodes.read.index import HEAD, U16, U32, U64, read_index, walk
+from arfm_ros.episodes.write.sink import CRC_KEY, topic_crc
 
 CHUNK = struct.Struct("<QQQI")
 MESSAGE = struct.Struct("<HIQQ")
@@ -224,14 +225,22 @@ class McapFile:
             elif opcode == Opcode.CHANNEL:
                 topic, at = _text(content, 2 * U16.size)
                 number, schema = U16.unpack_from(content)[0], U16.unpack_from(content, 2)[0]
-                self._keep(self.channels, number, (topic, schema), sure)
                 _, at = _text(content, at)
-                self.notes.setdefault(number, _texts(content, at))
+                notes = _texts(content, at)
+                if not sure and CRC_KEY in notes:
+                    self._check(topic, schema, notes[CRC_KEY])
+                self._keep(self.channels, number, (topic, schema), sure)
+                self.notes.setdefault(number, notes)
             elif opcode == Opcode.METADATA:
                 name, at = _text(content, 0)
                 self.metadata[name] = _texts(content, at)
         except (struct.error, UnicodeDecodeError):
             self._note(f"a record of kind {opcode} cannot be read")
+
+    def _check(self, topic: str, schema: int, crc: str) -> None:
+        """Raise `struct.error` where a topic outside of any chunk is not what was written."""
+        if crc != topic_crc(topic, *self.schemas.get(schema, ("", ""))):
+            raise struct.error(f"{topic} is damaged")
 
     def _keep(self, known: dict[int, Any], number: int, said: tuple[str, Any], sure: bool) -> None:
         """Take what is said about a number; of two the sure one counts, else the first."""

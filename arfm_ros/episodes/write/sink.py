@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
 from mcap.data_stream import RecordBuilder
@@ -11,6 +13,8 @@ from mcap.records import Channel, DataEnd, Footer, Message, Schema
 from mcap.writer import MCAP0_MAGIC
 
 from arfm_ros.episodes.write.durable import lock
+
+CRC_KEY = "arfm_crc32"  # in the metadata of a channel outside of chunks
 
 
 class Sink:
@@ -67,11 +71,21 @@ class Sink:
         self._file.close()
 
 
+def topic_crc(topic: str, type_name: str, text: str) -> str:
+    """Give the checksum of what a topic is."""
+    said = "\n".join((topic, type_name, text)).encode()
+    return f"{zlib.crc32(said):08x}"
+
+
 def head(schema: Schema, channel: Channel) -> bytes:
-    """Say outside of any chunk what a topic is: a chunk that is damaged must not take it along."""
+    """Say outside of any chunk what a topic is: a chunk that is damaged must not take it along.
+
+    Nothing but its own checksum guards it there.
+    """
+    crc = topic_crc(channel.topic, schema.name, schema.data.decode())
     builder = RecordBuilder()
     schema.write(builder)
-    channel.write(builder)
+    replace(channel, metadata={**channel.metadata, CRC_KEY: crc}).write(builder)
     return bytes(builder.end())
 
 
