@@ -46,8 +46,16 @@ def unfinished_episodes(out: Path, deep: bool = False) -> list[Path]:
 
 
 def is_learned(folder: Path) -> bool:
-    """Tell whether a folder with a bag is an episode that counts: finished and not discarded."""
-    return not is_unfinished(folder) and manifest.state_of(folder) != manifest.DISCARDED
+    """Tell whether a folder with a bag is an episode that counts: finished and not discarded.
+
+    One whose manifest is damaged counts: its bag tells what is wrong with that itself.
+    """
+    if is_unfinished(folder):
+        return False
+    try:
+        return manifest.state_of(folder) != manifest.DISCARDED
+    except EpisodeError:
+        return True
 
 
 def read_files(folder: Path) -> list[Path]:
