@@ -76,7 +76,7 @@ def _rows(args: argparse.Namespace) -> list[Row]:
 
 
 def _ls(args: argparse.Namespace) -> int:
-    from arfm_ros.cli.parts.episode_tables import as_json, show_rows
+    from arfm_ros.cli.episodes.tables import as_json, show_rows
 
     rows = _rows(args)
     if args.json:
@@ -88,7 +88,7 @@ def _ls(args: argparse.Namespace) -> int:
 
 
 def _stats(args: argparse.Namespace) -> int:
-    from arfm_ros.cli.parts.episode_tables import show_stats, stats
+    from arfm_ros.cli.episodes.tables import show_stats, stats
 
     found = stats(_rows(args))
     if args.json:
