@@ -14,7 +14,7 @@ SOURCES = {
     "remote:": ("remote",),
 }
 ENGINES = {"tensorrt_rtx": "rtx", "torch": "train"}
-BENCHES = {"stack": (), "train": ("train",)}  # any other counts a bundle's graphs
+BENCHES = {"stack": (), "record": (), "train": ("train",)}  # any other counts a bundle's graphs
 
 
 def environment_of(words: Sequence[str]) -> str:
@@ -44,8 +44,9 @@ def extras_wanted(root: Path, words: Sequence[str], ros: bool) -> tuple[str, ...
 
 def extras_of(root: Path, verb: str, ros: bool) -> tuple[str, ...]:
     """Return the literal EXTRAS of a verb's file, which is not imported."""
-    file = root / "arfm_ros" / "cli" / f"{verb}.py"
-    if not file.is_file():
+    folder = root / "arfm_ros" / "cli"
+    file = next(filter(Path.is_file, (folder / f"{verb}.py", folder / verb / "__init__.py")), None)
+    if file is None:
         return ()
     for node in ast.parse(file.read_text()).body:
         target = node.targets[0] if isinstance(node, ast.Assign) else None
