@@ -25,12 +25,15 @@ from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from arfm_ros.bringup import END, PACKAGE, TASKS, NodeProcess, Setup, robots, stack
+from arfm_ros.bringup import END, PACKAGE, TASKS, TELEOP, NodeProcess, Setup, robots, stack
 from arfm_ros.up.stack.process import GRACE_S, NodeDied, how_it_ended
 
 
-def description(robot: str = "") -> LaunchDescription:
-    """Describe the launch of one robot; "": an argument names it."""
+def description(robot: str = "", default: str = "", teleop: str = "") -> LaunchDescription:
+    """Describe the launch of one robot ("": an argument names it, by default `default`).
+
+    `teleop` is the default of the device that shares the arm.
+    """
     text = {"default_value": "false", "choices": ["true", "false"]}
     given = [
         DeclareLaunchArgument("sim", description="simulate the robot", **text),
@@ -44,10 +47,14 @@ def description(robot: str = "") -> LaunchDescription:
             "record", description="record episodes", **{**text, "default_value": "true"}
         ),
         DeclareLaunchArgument("namespace", default_value="", description="of all nodes"),
+        DeclareLaunchArgument(
+            "teleop", default_value=teleop, description=f"{', '.join(TELEOP)} (bag:FOLDER)"
+        ),
     ]
     if not robot:
         known = f"one of {', '.join(robots())}, or the path of a YAML"
-        given.append(DeclareLaunchArgument("robot", description=known))
+        usual = {"default_value": default} if default else {}
+        given.append(DeclareLaunchArgument("robot", description=known, **usual))
 
     def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         chosen = {a.name: LaunchConfiguration(a.name).perform(context) for a in given}
@@ -58,6 +65,7 @@ def description(robot: str = "") -> LaunchDescription:
             task=chosen["task"],
             record=chosen["record"] == "true",
             namespace=chosen["namespace"],
+            teleop=chosen["teleop"],
         )
         return actions(stack(setup))
 
