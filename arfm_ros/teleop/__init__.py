@@ -1,1 +1,1 @@
-"""What a person drives with: one device a file, without ROS; the node is `nodes/teleop_node.py`."""
+"""What a person drives with: one device a file, without ROS; `nodes/teleop_node.py` runs them."""

@@ -96,9 +96,7 @@ class BagDevice:
         position = self._approach.towards(wanted, begin, now_ns)
         if self._begin_ns is None and self._approach.arrived:
             self._begin_ns = now_ns
-        return {
-            self._seat.arm: TeleopTarget(JOINTS, position, now_ns, names=self._recorded.names)
-        }
+        return {self._seat.arm: TeleopTarget(JOINTS, position, now_ns, names=self._recorded.names)}
 
     def feel(self, state: TeleopState) -> None:
         """Remember where the arm is and whether anybody may drive."""

@@ -166,4 +166,3 @@ class CartesianDrive:
             raise SafetyError(f"frame '{frame[:60]}' is none of {', '.join(FRAMES)}")
         if not np.isfinite(values).all():
             raise SafetyError("the device's target is not finite")
-

@@ -30,7 +30,17 @@ from arfm_ros.teleop.device import (
 )
 from arfm_ros.teleop.hearing import Hearing
 
-KEYS = ("topic", "clutch", "trigger", "twist", "frame_id", "scale", "speed_max", "frame", "silence_s")
+KEYS = (
+    "topic",
+    "clutch",
+    "trigger",
+    "twist",
+    "frame_id",
+    "scale",
+    "speed_max",
+    "frame",
+    "silence_s",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +99,9 @@ class HandDevice:
         if self._refused(np.concatenate([position, quaternion]), frame_id):
             return
         if not 0.5 < float(np.linalg.norm(quaternion)) < 2.0:
-            self._hearing.refused = f"{self.map.topic}: its quaternion has no length, tracking lost"
+            self._hearing.refused = (
+                f"{self.map.topic}: its quaternion has no length, tracking lost"
+            )
             return
         pose[:3, :3], pose[:3, 3] = from_quaternions(quaternion), position
         before, since_ns = self._pose, stamp_ns - self._hearing.stamp_ns
@@ -145,9 +157,7 @@ class HandDevice:
         if self._anchor is None:
             self._anchor, self._count = self._pose.copy(), self._count + 1
         moved = displacement(self._anchor, self._pose, self.map.scale, self.map.frame)
-        return TeleopTarget(
-            POSE, moved, stamp_ns, frame=self.map.frame, clutch=self._count
-        )
+        return TeleopTarget(POSE, moved, stamp_ns, frame=self.map.frame, clutch=self._count)
 
     def _open(self) -> None:
         self._anchor, self._lost = None, False
@@ -174,4 +184,3 @@ def displacement(anchor: F64, pose: F64, scale: float, frame: str) -> F64:
         shift, turn = anchor[:3, :3].T @ shift, anchor[:3, :3].T @ pose[:3, :3]
     moved[:3, :3], moved[:3, 3] = turn, scale * shift
     return moved
-

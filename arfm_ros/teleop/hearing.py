@@ -19,7 +19,7 @@ class Hearing:
     refused: str = ""  # why the last message did not count
 
     def take(self, stamp_ns: int, now_ns: int) -> bool:
-        """Return whether a message counts: stamped, not old, not from the future, not overtaken."""
+        """Return whether a message counts: stamped, neither old nor of the future, in order."""
         self.refused = self._refusal(stamp_ns, now_ns)
         if not self.refused:
             self.stamp_ns = stamp_ns

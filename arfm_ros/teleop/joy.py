@@ -72,8 +72,8 @@ class JoyMap:
         if axes >= self.axes and buttons >= self.buttons:
             return ""
         return (
-            f"joy map '{self.name}' is for {self.axes} axes and {self.buttons} buttons, the device "
-            f"has {axes} and {buttons}: choose another map (config/teleop, docs/shared.md)"
+            f"joy map '{self.name}' is for {self.axes} axes and {self.buttons} buttons, the "
+            f"device has {axes} and {buttons}: choose another map (config/teleop, docs/shared.md)"
         )
 
 

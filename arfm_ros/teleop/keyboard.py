@@ -30,7 +30,7 @@ from arfm_ros.teleop.device import (
     TeleopTarget,
     tool_targets,
 )
-from arfm_ros.teleop.keys import ASK_ALIVE, ESCAPE, RELEASE, Alive, Event, Focus, Key, KeyParser
+from arfm_ros.teleop.keys import ASK_ALIVE, ESCAPE, PRESS, RELEASE, Alive, Event, Focus, Key, KeyParser
 
 MS = 1_000_000
 HOLD_NS = 100 * MS
@@ -143,21 +143,24 @@ class KeyboardDevice:
             self.release()
         elif key.event == RELEASE:
             self._until_ns.pop(key.name, None)
-        elif key.name in {"+", "=", "-"} and key.event == 1:
-            self._factor = float(np.clip(self._factor * (0.8 if key.name == "-" else 1.25), 0.1, 2))
-        elif key.name == "t" and key.event == 1:
+        elif key.name in {"+", "=", "-"} and key.event == PRESS:
+            self._factor = float(
+                np.clip(self._factor * (0.8 if key.name == "-" else 1.25), 0.1, 2)
+            )
+        elif key.name == "t" and key.event == PRESS:
             self._frame = TOOL if self._frame == BASE else BASE
         elif key.name in MOTIONS or key.name in GRIPS:
             held_ns = 10**18 if self.releases else HOLD_NS
             self._until_ns[key.name] = now_ns + held_ns
 
     def _space(self, event: int) -> None:
+        before = self.engaged
         if self.releases:
             self.engaged = event != RELEASE
-        elif event == 1:
+        elif event == PRESS:
             self.engaged = not self.engaged
-        if not self.engaged:
-            self._until_ns.clear()
+        if self.engaged != before:
+            self._until_ns.clear()  # what was typed before moves nothing
 
     def _ask(self, now_ns: int) -> None:
         """Ask for a sign of life: often once one came, and while none did, now and then."""

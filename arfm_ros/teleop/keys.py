@@ -21,6 +21,7 @@ ASK_FOCUS, END_FOCUS = b"\x1b[?1004h", b"\x1b[?1004l"
 ASK_ALIVE = b"\x1b[5n"
 BEGIN, END = ASK_KITTY + ASK_FOCUS, END_FOCUS + END_KITTY
 CSI = re.compile(rb"\x1b\[([?<>]?[0-9;:]*)([@-~])")
+ESC, BEGIN_CSI, LONGEST = b"\x1b", b"\x1b[", 32  # a longer sequence is none
 ESCAPE = "escape"
 
 
@@ -56,23 +57,31 @@ class KeyParser:
         self._left = b""
 
     def feed(self, data: bytes) -> list[Event]:
-        """Take what came; return the events in it."""
-        rest, found = self._left + data, []
-        while rest:
-            if rest[:2] == b"\x1b[":
-                match = CSI.match(rest)
-                if match is None:
-                    if len(rest) < 32:
-                        break  # the rest is still to come
-                    rest = rest[2:]
-                    continue
-                found += sequence(match[1].decode(), match[2].decode())
-                rest = rest[match.end() :]
-                continue
-            char, rest = rest[:1], rest[1:]
-            found.append(Key(ESCAPE if char == b"\x1b" else char.decode("latin-1").lower()))
-        self._left = rest[:32]
+        """Take what came since the last call, b"" for nothing; return the events in it."""
+        if not data and self._left == ESC:
+            self._left = b""
+            return [Key(ESCAPE)]  # nothing came after it: the key itself
+        self._left += data
+        found: list[Event] = []
+        while self._left and (events := self._next()) is not None:
+            found += events
         return found
+
+    def _next(self) -> list[Event] | None:
+        """Take one key or sequence off what is left; None where its rest is still to come."""
+        if self._left == ESC:
+            return None
+        if self._left[:2] != BEGIN_CSI:
+            char, self._left = self._left[:1], self._left[1:]
+            return [Key(ESCAPE if char == ESC else char.decode("latin-1").lower())]
+        match = CSI.match(self._left)
+        if match is None:
+            if len(self._left) < LONGEST:
+                return None
+            self._left = self._left[2:]
+            return []
+        self._left = self._left[match.end() :]
+        return sequence(match[1].decode(), match[2].decode())
 
 
 def sequence(parameters: str, final: str) -> list[Event]:

@@ -44,20 +44,12 @@ class LeaderMap:
 
 
 def read_leader_map(name: str, given: Mapping[str, Any], seat: Seat) -> LeaderMap:
-    """Read a map; raises `ConfigError` for an axis that the robot lacks, or that is there twice."""
+    """Read a map; raises `ConfigError` for an axis that is there twice or that the robot lacks."""
     where = f"leader map '{name}'"
     known(given, KEYS, where)
-    joints = one_map(given, "joints", where)
-    rows = {str(joint): one_map(joints, joint, f"{where}: joints") for joint in joints}
-    for joint, row in rows.items():
-        known(row, JOINT_KEYS, f"{where}: {joint}")
+    rows = _rows(given, where)
     axes = tuple(str(row.get("axis", joint)) for joint, row in rows.items())
-    wrong = [axis for axis in axes if axis not in seat.names]
-    if wrong or not axes or len(set(axes)) < len(axes):
-        raise ConfigError(
-            f"{where} moves {', '.join(wrong or axes) or 'nothing'}; each of these may be there "
-            f"once: {', '.join(seat.names)}"
-        )
+    _check_axes(axes, seat, where)
     deadman, align = one_map(given, "deadman", where), one_map(given, "align", where)
     known(deadman, ("topic", "motion"), f"{where}: deadman")
     if len(deadman) != 1:
@@ -83,6 +75,23 @@ def read_leader_map(name: str, given: Mapping[str, Any], seat: Seat) -> LeaderMa
         effort_max=one_number(effort, "max", 0.5, where),
         silence_s=one_number(given, "silence_s", 0.08, where),
     )
+
+
+def _rows(given: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:
+    joints = one_map(given, "joints", where)
+    rows = {str(joint): one_map(joints, joint, f"{where}: joints") for joint in joints}
+    for joint, row in rows.items():
+        known(row, JOINT_KEYS, f"{where}: {joint}")
+    return rows
+
+
+def _check_axes(axes: Sequence[str], seat: Seat, where: str) -> None:
+    wrong = [axis for axis in axes if axis not in seat.names]
+    if wrong or not axes or len(set(axes)) < len(axes):
+        raise ConfigError(
+            f"{where} moves {', '.join(wrong or axes) or 'nothing'}; each of these may be there "
+            f"once: {', '.join(seat.names)}"
+        )
 
 
 class LeaderDevice:

@@ -15,7 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from arfm_ros.robots.poses import from_quaternions
-from arfm_ros.teleop.device import F64, OPENING, POSE, Seat, TeleopState, TeleopTarget, tool_targets
+from arfm_ros.teleop.device import (
+    F64,
+    OPENING,
+    POSE,
+    Seat,
+    TeleopState,
+    TeleopTarget,
+    tool_targets,
+)
 from arfm_ros.teleop.hand import displacement
 from arfm_ros.teleop.hearing import Hearing
 

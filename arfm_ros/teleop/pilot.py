@@ -28,11 +28,12 @@ from arfm_ros.teleop.device import (
 )
 
 STEP_MAX_NS = NS // 20
+USUAL = CartesianConfig()
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Joint targets by axis; engaged where any group is. `stamp_ns`: the oldest of the devices'."""
+    """Joint targets by axis; engaged where any group is; `stamp_ns` is the oldest target's."""
 
     positions: Mapping[str, float] = field(default_factory=dict)
     engaged: bool = False
@@ -50,7 +51,7 @@ class Pilot:
         self,
         robot: Robot,
         kinematics: Callable[[str], ArmKinematics],
-        config: CartesianConfig = CartesianConfig(),
+        config: CartesianConfig = USUAL,
     ) -> None:
         self._robot, self._kinematics, self._config = robot, kinematics, config
         self._groups = {group.name: group for group in robot.groups}
@@ -108,9 +109,7 @@ class Pilot:
         if not np.isfinite(target.values).all():
             raise SafetyError(f"the device's {target.kind} of group {group} is not finite")
 
-    def _begin(
-        self, group: Group, target: TeleopTarget, state: TeleopState, now_ns: int
-    ) -> None:
+    def _begin(self, group: Group, target: TeleopTarget, state: TeleopState, now_ns: int) -> None:
         if target.kind in {TWIST, POSE}:
             if group.name not in self._drives:
                 made = CartesianDrive(self._kinematics(group.name), self._config)

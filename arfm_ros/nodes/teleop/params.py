@@ -16,7 +16,8 @@ class TeleopParams:
 
     device: str = knob("keyboard", "what the person drives with", choices=DEVICES)
     config: str = knob(
-        "", "map of the device, a name in config/teleop or a YAML; of a bag its folder; '': default"
+        "",
+        "map of the device, a name in config/teleop or a YAML; of a bag its folder; '': default",
     )
     robot: str = knob("fr3", "name in config/robots, or the path of a YAML")
     group: str = knob("", "arm that is driven, '': the first")
