@@ -30,7 +30,17 @@ from arfm_ros.teleop.device import (
     TeleopTarget,
     tool_targets,
 )
-from arfm_ros.teleop.keys import ASK_ALIVE, ESCAPE, PRESS, RELEASE, Alive, Event, Focus, Key, KeyParser
+from arfm_ros.teleop.keys import (
+    ASK_ALIVE,
+    ESCAPE,
+    PRESS,
+    RELEASE,
+    Alive,
+    Event,
+    Focus,
+    Key,
+    KeyParser,
+)
 
 MS = 1_000_000
 HOLD_NS = 100 * MS

@@ -46,9 +46,10 @@ def test_in_the_frame_of_the_tool_down_is_forward() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_no_input_makes_a_step_that_joints_cannot_do_or_leaves_their_limits(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    made, q = drive(), ARM.copy()
+    made, q, twist = drive(), ARM.copy(), np.zeros(6)
     for k in range(1, 400):
-        twist = rng.normal(0, 10.0 ** rng.integers(-2, 6), 6) if k % 50 == 1 else twist
+        if k % 50 == 1:
+            twist = rng.normal(0, 10.0 ** rng.integers(-2, 6), 6)
         new = made.twist(twist, "base", q, BEGIN_NS + k * TICK_NS)
         assert (np.abs(new - q) <= 0.5 * SPEED * 0.01 + 1e-9).all()
         assert (new >= LOW - 1e-9).all() and (new <= HIGH + 1e-9).all()
@@ -64,9 +65,8 @@ def test_towards_a_stretched_arm_it_slows_down_and_the_way_back_is_free() -> Non
     assert steps[-1] < 0.1 * steps[10]
     back = path[-1]
     for k in range(100):
-        back = made.twist(
-            np.array([-0.2, 0, 0, 0, 0, 0]), "base", back, BEGIN_NS + (1300 + k) * TICK_NS
-        )
+        now_ns = BEGIN_NS + (1300 + k) * TICK_NS
+        back = made.twist(np.array([-0.2, 0, 0, 0, 0, 0]), "base", back, now_ns)
     moved = KIN.forward(back).position - KIN.forward(path[-1]).position
     assert moved[0] < -0.05
 

@@ -31,7 +31,7 @@ def test_moving_the_leader_takes_over_slowly_from_the_command_in_force() -> None
     path = []
     for k in range(1, 300):
         now = BEGIN_NS + k * TICK_NS
-        hear(leader, far + 0.1 * np.sin(np.pi * k / 100), now)
+        hear(leader, far + 0.1 * np.sin(np.pi * k / 50), now)
         target = leader.read(now).get("arm")
         if target is None:
             assert not path  # it has not moved far enough yet
@@ -42,7 +42,7 @@ def test_moving_the_leader_takes_over_slowly_from_the_command_in_force() -> None
             break
     assert np.abs(path[0] - HOME).max() <= 1e-3
     steps = np.abs(np.diff(path, axis=0)).max(axis=1)
-    assert steps[:80].max() <= 0.4 * 0.01 + 1e-9 and steps.max() < 0.02
+    assert steps[:80].max() <= 0.4 * 0.01 + 1e-9 and steps.max() < 0.03
     assert leader.aligned and len(path) > 90
 
 
