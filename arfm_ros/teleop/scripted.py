@@ -53,6 +53,10 @@ class ScriptedHuman:
         """Whether the person has the arm."""
         return self._driving
 
+    def account(self) -> tuple[int, float]:
+        """Return how often the person took over in this episode, and for how many seconds."""
+        return self.interventions, self.driven_ns / NS
+
     def act(self, world: World, progress: float, now_ns: int, period_ns: int) -> F64 | None:
         """Return the command [A] of all axes, None while the policy is left alone.
 
