@@ -5,7 +5,7 @@ ros2 launch arfm_ros shared.launch.py teleop:=joy [robot:=franka] [sim:=true] [t
 
 from launch import LaunchDescription
 
-from arfm_ros.up.launched import description
+from arfm_ros.up.stack.launched import description
 
 
 def generate_launch_description() -> LaunchDescription:

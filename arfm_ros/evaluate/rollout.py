@@ -21,7 +21,7 @@ from arfm_ros.sim.drive.driver import MS, TICK_MS, DriverConfig, PolicyDriver
 from arfm_ros.sim.tasks import make_task
 from arfm_ros.sim.tasks.task import Task
 from arfm_ros.sim.world import World
-from arfm_ros.teleop.scripted import ScriptedHuman
+from arfm_ros.teleop.devices.scripted import ScriptedHuman
 
 HELD_MS = 300
 SCRIPTED = "scripted"

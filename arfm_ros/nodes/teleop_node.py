@@ -25,8 +25,8 @@ from arfm_ros.nodes.teleop.params import TeleopParams
 from arfm_ros.nodes.teleop.senders import Senders
 from arfm_ros.nodes.teleop.sources import OPEN, Desk
 from arfm_ros.nodes.teleop.view import RobotView
-from arfm_ros.robots.description import load_robot
-from arfm_ros.robots.kinematics import Kinematics
+from arfm_ros.robots.files.load import load_robot
+from arfm_ros.robots.kinematics.chain import Chain
 from arfm_ros.teleop.device import seat_of
 from arfm_ros.teleop.pilot import NOTHING, Pilot, Wanted
 
@@ -49,7 +49,7 @@ class TeleopNode(Node):
         self._engaged = topics.publisher(self, topics.TELEOP_ENGAGED)
         self._view = RobotView(self, robot, self._latency)
         self._senders = Senders(self)
-        self._pilot = Pilot(robot, lambda group: Kinematics(robot, group), params.cartesian())
+        self._pilot = Pilot(robot, lambda group: Chain(robot, group), params.cartesian())
         desk = Desk(self, params, robot, self._seat, self._view, self._senders)
         self._source = OPEN[params.device](desk)
         self._said, self._said_ns, self._takeovers = False, 0, 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from arfm_ros.robots.description import load_robot
-from arfm_ros.robots.kinematics import Kinematics
+from arfm_ros.robots.files.load import load_robot
+from arfm_ros.robots.kinematics.chain import Chain
 from arfm_ros.teleop.device import Seat, TeleopState, seat_of
 from arfm_ros.teleop.pilot import Pilot
 
@@ -23,4 +23,4 @@ def state(position: np.ndarray = HOME, command: np.ndarray | None = None) -> Tel
 
 
 def pilot() -> Pilot:
-    return Pilot(ROBOT, lambda group: Kinematics(ROBOT, group))
+    return Pilot(ROBOT, lambda group: Chain(ROBOT, group))

@@ -8,8 +8,8 @@ from teleop_rig import BEGIN_NS, MS, SEAT
 
 from arfm_ros.teleop.config import load_config
 from arfm_ros.teleop.device import OPENING, POSE, TWIST
-from arfm_ros.teleop.hand import HandDevice, read_hand_map
-from arfm_ros.teleop.phone import NAMES, PhoneDevice
+from arfm_ros.teleop.devices.hand import HandDevice, read_hand_map
+from arfm_ros.teleop.devices.phone import NAMES, PhoneDevice
 
 STILL = np.array([0.0, 0.0, 0.0, 1.0])
 

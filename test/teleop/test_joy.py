@@ -9,7 +9,7 @@ from teleop_rig import BEGIN_NS, MS, SEAT
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.teleop.config import configs, load_config
 from arfm_ros.teleop.device import RATE, TWIST
-from arfm_ros.teleop.joy import JoyDevice, read_joy_map
+from arfm_ros.teleop.devices.joy import JoyDevice, read_joy_map
 
 AXES = [0.0] * 6
 HELD = [0] * 10 + [1]

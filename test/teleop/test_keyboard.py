@@ -9,9 +9,9 @@ import pytest
 from teleop_rig import BEGIN_NS, MS, SEAT
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.teleop.keyboard import IDLE_NS, KeyboardDevice
-from arfm_ros.teleop.keys import ASK_ALIVE, Alive, Focus, Key, KeyParser
-from arfm_ros.teleop.terminal import Terminal
+from arfm_ros.teleop.devices.keyboard import IDLE_NS, KeyboardDevice
+from arfm_ros.teleop.devices.keys import ASK_ALIVE, Alive, Focus, Key, KeyParser
+from arfm_ros.teleop.devices.terminal import Terminal
 
 KITTY, ALIVE, OUT = b"\x1b[?3u", b"\x1b[0n", b"\x1b[O"
 

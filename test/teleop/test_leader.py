@@ -8,7 +8,7 @@ from teleop_rig import BEGIN_NS, HOME, MS, ROBOT, SEAT, TICK_NS, state
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.teleop.config import load_config
-from arfm_ros.teleop.leader import LeaderDevice, read_leader_map
+from arfm_ros.teleop.devices.leader import LeaderDevice, read_leader_map
 
 GIVEN = load_config("gello_fr3", "leader")
 JOINTS = list(GIVEN["joints"])

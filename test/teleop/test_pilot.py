@@ -7,7 +7,7 @@ import pytest
 from teleop_rig import BEGIN_NS, HOME, ROBOT, TICK_NS, pilot, state
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.robots.description import load_robot
+from arfm_ros.robots.files.load import load_robot
 from arfm_ros.teleop.device import JOINTS, OPENING, POSE, RATE, TWIST, TeleopTarget, seat_of
 
 NOW = BEGIN_NS

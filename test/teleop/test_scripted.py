@@ -8,7 +8,7 @@ from teleop_rig import MS, ROBOT, SEAT
 
 from arfm_ros.sim.tasks import make_task
 from arfm_ros.sim.world import World
-from arfm_ros.teleop.scripted import Person, ScriptedDevice, ScriptedHuman
+from arfm_ros.teleop.devices.scripted import Person, ScriptedDevice, ScriptedHuman
 
 STEP_NS = 10 * MS
 

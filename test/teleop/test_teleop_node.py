@@ -13,8 +13,8 @@ pytest.importorskip("rclpy")
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import JointState  # noqa: E402
 
-from arfm_ros.up.shared_arm import SharedArm  # noqa: E402
-from arfm_ros.up.shared_devices import JoyDriver, PtyTyping  # noqa: E402
+from arfm_ros.up.shared.arm import SharedArm  # noqa: E402
+from arfm_ros.up.shared.devices import JoyDriver, PtyTyping  # noqa: E402
 
 MS = 1_000_000
 SLACK_MS = 60  # of this process, on a busy machine, beyond the 100 ms

@@ -61,8 +61,8 @@ class Desk:
 
 def open_keyboard(desk: Desk) -> Source:
     """Take a terminal."""
-    from arfm_ros.teleop.keyboard import HELP, KeyboardDevice
-    from arfm_ros.teleop.terminal import Terminal
+    from arfm_ros.teleop.devices.keyboard import HELP, KeyboardDevice
+    from arfm_ros.teleop.devices.terminal import Terminal
 
     device = KeyboardDevice(Terminal(desk.params.terminal), desk.seat)
     desk.node.get_logger().info(HELP)
@@ -71,7 +71,7 @@ def open_keyboard(desk: Desk) -> Source:
 
 def open_joy(desk: Desk) -> Source:
     """Hear a Joy topic."""
-    from arfm_ros.teleop.joy import JoyDevice, read_joy_map
+    from arfm_ros.teleop.devices.joy import JoyDevice, read_joy_map
 
     device = JoyDevice(read_joy_map(*desk.config("gamepad")), desk.seat)
 
@@ -84,7 +84,7 @@ def open_joy(desk: Desk) -> Source:
 
 def open_leader(desk: Desk) -> Source:
     """Hear a leader arm and its pedal; send it effort where its map says so."""
-    from arfm_ros.teleop.leader import LeaderDevice, read_leader_map
+    from arfm_ros.teleop.devices.leader import LeaderDevice, read_leader_map
 
     chosen = read_leader_map(*desk.config("gello_fr3"), desk.seat)
     device = LeaderDevice(chosen, desk.seat)
@@ -113,7 +113,7 @@ def open_leader(desk: Desk) -> Source:
 
 def open_hand(desk: Desk) -> Source:
     """Hear a hand's poses or twists, its clutch and its trigger."""
-    from arfm_ros.teleop.hand import HandDevice, read_hand_map
+    from arfm_ros.teleop.devices.hand import HandDevice, read_hand_map
 
     device = HandDevice(read_hand_map(*desk.config("hand")), desk.seat)
 
@@ -139,7 +139,7 @@ def open_hand(desk: Desk) -> Source:
 
 def open_phone(desk: Desk) -> Source:
     """Hear the phone's page."""
-    from arfm_ros.teleop.phone import TOPIC, PhoneDevice
+    from arfm_ros.teleop.devices.phone import TOPIC, PhoneDevice
 
     device = PhoneDevice(desk.seat)
 
@@ -152,7 +152,7 @@ def open_phone(desk: Desk) -> Source:
 
 def open_bag(desk: Desk) -> Source:
     """Read a recording."""
-    from arfm_ros.teleop.bag import BagDevice, read_recorded
+    from arfm_ros.teleop.devices.bag import BagDevice, read_recorded
 
     return Source(BagDevice(read_recorded(Path(desk.params.config), desk.seat), desk.seat))
 
@@ -160,7 +160,7 @@ def open_bag(desk: Desk) -> Source:
 def open_scripted(desk: Desk) -> Source:
     """Watch the simulation."""
     from arfm_ros.sim.world import World
-    from arfm_ros.teleop.scripted import ScriptedDevice, ScriptedHuman
+    from arfm_ros.teleop.devices.scripted import ScriptedDevice, ScriptedHuman
 
     human = ScriptedHuman(desk.params.task, desk.params.seed)
     device = ScriptedDevice(World(desk.robot), human, desk.seat)

@@ -7,7 +7,7 @@ import termios
 from typing import Any
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.teleop import keys
+from arfm_ros.teleop.devices import keys
 
 CHUNK = 4096
 

@@ -30,7 +30,7 @@ from arfm_ros.teleop.device import (
     TeleopTarget,
     tool_targets,
 )
-from arfm_ros.teleop.keys import (
+from arfm_ros.teleop.devices.keys import (
     ASK_ALIVE,
     ESCAPE,
     PRESS,

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from arfm_ros.up.bench import Line, at_most
-from arfm_ros.up.shared_arm import NotInTime, SharedArm
-from arfm_ros.up.shared_devices import JoyDriver, PtyTyping
+from arfm_ros.up.shared.arm import NotInTime, SharedArm
+from arfm_ros.up.shared.devices import JoyDriver, PtyTyping
+from arfm_ros.up.targets import Line, at_most
 
 STAGES = ("target", "command", "motion")
 COMMANDED_RAD, MOVED_RAD = 1e-6, 1e-4  # what counts as another command, as motion

@@ -19,7 +19,7 @@ from arfm_ros.bringup import NODES, NodeProcess, environment
 from arfm_ros.core.errors import ArfmError
 from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.ros.executor import Spinner
-from arfm_ros.up.process import Child, stop_all
+from arfm_ros.up.stack.process import Child, stop_all
 
 F64 = NDArray[np.float64]
 START_S, ASK_S = 60.0, 2.0

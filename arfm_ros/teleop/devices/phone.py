@@ -24,7 +24,7 @@ from arfm_ros.teleop.device import (
     TeleopTarget,
     tool_targets,
 )
-from arfm_ros.teleop.hand import displacement
+from arfm_ros.teleop.devices.hand import displacement
 from arfm_ros.teleop.hearing import Hearing
 
 NAMES = ("touch", "x", "y", "z", "qx", "qy", "qz", "qw")
