@@ -1,4 +1,4 @@
-"""Measure a bundle, the stack, a tick, a person's device, the training, discovery or how trajectories join."""
+"""Measure a bundle, the stack, a tick, a device, the training, discovery, how trajectories join."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from arfm_ros.core.errors import ConfigError
 
-HELP = "measure against floors: ./arfm bench BUNDLE, stack, tick, teleop, discovery, seams or train"
+HELP = "measure against floors: BUNDLE, stack, tick, teleop, discovery, seams or train"
 EXTRAS = ("ros", "sim")  # and "train" for that, "engine" for a bundle, see ./arfm
 GHOST_TARGET_S = 3.0  # a controller ignores a restarted arbiter for so long
 EXPERTS = {"lift": 6, "place": 6}  # episodes to train on where none are given

@@ -17,7 +17,9 @@ from rclpy.signals import SignalHandlerOptions
 
 from arfm_ros.bringup import NODES, NodeProcess, environment
 from arfm_ros.core.errors import ArfmError
+from arfm_ros.nodes.arbiter.inputs import moment
 from arfm_ros.nodes.ros import topics
+from arfm_ros.nodes.ros.convert import time_to_ns
 from arfm_ros.nodes.ros.executor import Spinner
 from arfm_ros.up.stack.process import Child, stop_all
 
@@ -32,7 +34,10 @@ class NotInTime(ArfmError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Heard:
-    """A message as it came: steady time of its arrival, and its positions [A]."""
+    """A message: its positions [A], and the steady time of its stamp.
+
+    Of a target that is the device's, so that for one the time of its arrival counts.
+    """
 
     at_ns: int
     positions: F64
@@ -138,8 +143,10 @@ class SharedArm:
 
     def _keeper(self, name: str) -> Callable[[Any], None]:
         def keep(message: Any) -> None:
-            positions = np.array(message.position[:7])
-            self.heard[name].append(Heard(time.monotonic_ns(), positions))
+            now, positions = moment(self.node), np.array(message.position[:7])
+            stamp_ns = now.steady(time_to_ns(message.header.stamp))
+            at_ns = now.steady_ns if name == "target" else stamp_ns
+            self.heard[name].append(Heard(at_ns, positions))
 
         return keep
 
