@@ -1,4 +1,4 @@
-"""Measure a bundle, the stack, a tick, a device, the training, discovery, how trajectories join."""
+"""Measure a bundle, the stack, a tick, a device, the training, discovery, joins of chunks."""
 
 from __future__ import annotations
 
