@@ -17,7 +17,7 @@ from arfm_ros.up.shared.devices import JoyDriver, PtyTyping
 from arfm_ros.up.targets import Line, at_most
 
 STAGES = ("target", "command", "motion")
-COMMANDED_RAD, MOVED_RAD = 1e-6, 1e-4  # what counts as another command, as motion
+COMMANDED_RAD, MOVED_RAD = 1e-6, 3e-5  # what counts as another command, as motion
 MOTION_TARGET_MS, SENT_TARGET_MS = 40.0, 20.0  # two ticks of the arbiter
 REST_S, WATCH_S, HOLD_S = 10.0, 1.0, 0.25
 Event = Callable[[], int]  # makes something happen; returns the steady time of it

@@ -8,7 +8,7 @@ ends, the simulated robot follows until nobody commands it any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
@@ -58,18 +58,21 @@ def description(robot: str = "", default: str = "", teleop: str = "") -> LaunchD
 
     def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         chosen = {a.name: LaunchConfiguration(a.name).perform(context) for a in given}
-        setup = Setup(
-            robot=robot or chosen["robot"],
-            sim=chosen["sim"] == "true",
-            policy=chosen["policy"],
-            task=chosen["task"],
-            record=chosen["record"] == "true",
-            namespace=chosen["namespace"],
-            teleop=chosen["teleop"],
-        )
-        return actions(stack(setup))
+        return actions(stack(_setup(chosen, robot)))
 
     return LaunchDescription([*given, OpaqueFunction(function=start)])
+
+
+def _setup(chosen: Mapping[str, str], robot: str) -> Setup:
+    return Setup(
+        robot=robot or chosen["robot"],
+        sim=chosen["sim"] == "true",
+        policy=chosen["policy"],
+        task=chosen["task"],
+        record=chosen["record"] == "true",
+        namespace=chosen["namespace"],
+        teleop=chosen["teleop"],
+    )
 
 
 def actions(nodes: Sequence[NodeProcess]) -> list[LaunchDescriptionEntity]:
