@@ -22,6 +22,11 @@ class JoyDriver:
         self._publisher = node.create_publisher(Joy, topic, qos)
         self._state, self._over = ([0.0] * 6, [0] * 11), threading.Event()
         self._change = threading.Lock()
+        self.plug()
+
+    def plug(self) -> None:
+        """Begin to speak, or speak again."""
+        self._over.clear()
         self._thread = threading.Thread(target=self._repeat, daemon=True)
         self._thread.start()
 
