@@ -70,3 +70,12 @@ def test_a_device_is_one_more_process_and_its_argument_reaches_it(tmp_path: Path
 def test_a_device_that_nobody_knows_is_one_error(teleop: str) -> None:
     with pytest.raises(ConfigError, match="teleop is"):
         Setup(teleop=teleop)
+
+
+def test_every_device_of_the_command_line_can_be_opened() -> None:
+    pytest.importorskip("rclpy")
+    from arfm_ros.bringup import TELEOP
+    from arfm_ros.nodes.teleop.params import DEVICES
+    from arfm_ros.nodes.teleop.sources import OPEN
+
+    assert set(TELEOP) == set(DEVICES) == set(OPEN)
