@@ -150,6 +150,7 @@ def run(args: argparse.Namespace) -> int:
     from arfm_ros.learn.loop import begin as session
 
     _check_eyes(args)
+    own = {**recorded_robot(args), **new_policy(args)}
     args.out.mkdir(parents=True, exist_ok=True)
     plan = session.Plan(
         data=tuple(args.data),
@@ -161,7 +162,7 @@ def run(args: argparse.Namespace) -> int:
         warm_start=_begun(args.warm_start),
         resume=args.resume,
         new_velocity=args.new_velocity,
-        **{**recorded_robot(args), **new_policy(args)},
+        **own,
     )
     session.start(plan, command(args))
     return 0
