@@ -36,6 +36,7 @@ class Setup:
     seed: int = 0
     time_limit: float = 0.0  # s of simulated time per episode; 0 is rollout_node's default
     view: bool = False
+    plan: str = ""  # a YAML of instructions that are said one after the other
 
     def __post_init__(self) -> None:
         if self.robot not in robots() and not Path(self.robot).is_file():
@@ -43,6 +44,8 @@ class Setup:
             raise ConfigError(f"robot is '{self.robot}', needs a YAML, or one of: {known}")
         if self.task not in TASKS:
             raise ConfigError(f"task is '{self.task}', needs one of: {', '.join(TASKS)}")
+        if self.plan and not Path(self.plan).is_file():
+            raise ConfigError(f"plan is '{self.plan}', needs a YAML file: docs/authority.md")
         if self.episodes < 0:
             raise ConfigError(f"episodes is {self.episodes}, needs 0 (no end) or more")
 
@@ -104,10 +107,12 @@ def stack(setup: Setup) -> tuple[NodeProcess, ...]:
     parameters["arbiter_node"] = _simulated_arbiter(setup.robot) if setup.sim else {}
     if setup.record:
         parameters["recorder_node"] = {"out": str(Path(setup.out).resolve())}
+    if setup.plan:
+        parameters["operator_node"] = {"plan": str(Path(setup.plan).resolve())}
     if setup.sim:
         parameters["rollout_node"] = _rollout(setup)
     if setup.robot != FRANKA:
-        for name in set(parameters) - {"rollout_node"}:
+        for name in set(parameters) - {"rollout_node", "operator_node"}:
             parameters[name] = {**parameters[name], "robot": _robot(setup.robot)}
     config = str(share("config", "franka.yaml")) if setup.robot == FRANKA else ""
     common = {"env": environment(setup.sim), "namespace": setup.namespace, "config": config}
@@ -126,6 +131,7 @@ NODES = {
         NodeProcess("policy_node", ready=topics.POLICY_STATE.name, stop_rank=2),
         NodeProcess("arbiter_node", ready=topics.AUTHORITY.name, stop_rank=3),
         NodeProcess("recorder_node", ready=topics.RECORDER_STATE.name, stop_rank=1, stop_s=10.0),
+        NodeProcess("operator_node", ready=topics.INSTRUCTION.name, stop_rank=0),
         NodeProcess("rollout_node", stop_rank=0, on_exit=END),
     )
 }

@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--out", default="episodes", metavar="DIR", help="where the bags go (default: ./episodes)")
     add("--json", default="", metavar="FILE", help="write the report there")
+    add("--plan", default="", metavar="FILE", help="say instructions, one after the other")
     add("--view", action="store_true", help="open MuJoCo's viewer (needs a display)")
     add("--namespace", default="", metavar="NS", help="ROS namespace of the whole stack")
     add("--time-limit", type=float, default=0.0, metavar="S", help="longest episode (default: 20)")
@@ -52,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         time_limit=args.time_limit,
         view=args.view,
+        plan=args.plan,
     )
     from arfm_ros.up.stack import run as session
     from arfm_ros.up.watch import report

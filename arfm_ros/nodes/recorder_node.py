@@ -50,7 +50,12 @@ ALWAYS = (
     topics.ESTOP,
     topics.AUTHORITY,
     topics.ARBITER_COMMAND,
-    topics.CHUNK_RESULT,
+    topics.ARBITER_REQUEST,
+    topics.ARBITER_ANSWER,
+    topics.OWNERS,
+    topics.DISAGREEMENT,
+    topics.QUESTION,
+    topics.ANSWER,
     topics.EPISODE_LABEL,
     topics.DIAGNOSTICS,
 )

@@ -64,6 +64,10 @@ class ArbiterConfig:
         axes = sum(lane.size for lane in self.lanes)
         if self.lanes and axes != self.limits.size:
             raise ConfigError(f"lanes have {axes} axes, the limits {self.limits.size}")
+        known = {lane.name for lane in self.lanes}
+        if not set(self.sharing.assist) <= known:
+            named = ", ".join(self.sharing.assist)
+            raise ConfigError(f"assist is {named}, needs some of: {', '.join(known)}")
 
     @property
     def parts(self) -> tuple[tuple[Lane, slice], ...]:

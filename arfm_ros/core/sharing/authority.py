@@ -126,6 +126,7 @@ class Authority(Orders):
     def check(self, now_ns: int, limiter: Limiter) -> None:
         """Note at a tick what time changes: a deadman without a target, errands that are done."""
         self._lanes.finish(now_ns, limiter)
+        self._note(now_ns)
         since_ns = self._pressed_ns
         if since_ns is None or any(lane.human.engaged for lane in self._lanes.all):
             return
