@@ -66,7 +66,9 @@ class NodeProcess:
     env: Mapping[str, str] = field(default_factory=dict)
     namespace: str = ""
     config: str = ""  # parameter file read before `parameters`
-    ready: str = ""  # topic or service (name of its row) that shows that the node is ready
+    # topic or service (name of its row) that shows that the node is ready; or its name, where its
+    # diagnostics do
+    ready: str = ""
     stop_rank: int = 0  # the lowest stops first
     stop_s: float = 4.0  # how long an orderly stop may take, before it is forced
     # FAILURE: its end breaks the stack. END: status 0 is the end of the run, and it starts when
@@ -131,7 +133,7 @@ NODES = {
         NodeProcess("policy_node", ready=topics.POLICY_STATE.name, stop_rank=2),
         NodeProcess("arbiter_node", ready=topics.AUTHORITY.name, stop_rank=3),
         NodeProcess("recorder_node", ready=topics.RECORDER_STATE.name, stop_rank=1, stop_s=10.0),
-        NodeProcess("operator_node", ready=topics.INSTRUCTION.name, stop_rank=0),
+        NodeProcess("operator_node", ready="operator_node", stop_rank=0),
         NodeProcess("rollout_node", stop_rank=0, on_exit=END),
     )
 }

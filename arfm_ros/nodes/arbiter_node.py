@@ -79,7 +79,7 @@ class ArbiterNode(Node):
         )
         self._chunks, self._commanded_stamp_ns = 0, 0
         self._told = Told()
-        self._moves: Motions | None = None
+        self._moves = Motions(self._driven.robot)
         self._decision: Decision | None = None
         self._failure: Exception | None = None
         self._stopping = False
@@ -174,7 +174,7 @@ class ArbiterNode(Node):
 
     def _motions(self) -> Motions:
         """Return where words lead, by the description in force."""
-        if self._moves is None or self._moves.robot is not self._driven.robot:
+        if self._moves.robot is not self._driven.robot:
             self._moves = Motions(self._driven.robot)
         return self._moves
 

@@ -24,7 +24,8 @@ class Motions:
 
     def __init__(self, robot: Robot) -> None:
         self.robot, self._columns = robot, columns(robot)
-        self._chains: dict[str, Chain] = {}
+        tools = [g.name for g in self._of("arm") if g.tool and robot.description]
+        self._chains = {name: Chain(robot, name) for name in tools}
 
     def goals(self, verb: str) -> Mapping[str, F64]:
         """Return where `home`, `open` or `close` lead; {} where the robot has no such group."""
@@ -40,12 +41,10 @@ class Motions:
 
         Raises `ConfigError` where the tool cannot go there.
         """
-        arms = [g for g in self._of("arm") if g.tool and group in {"", g.name}]
+        arms = [g for g in self._of("arm") if g.name in self._chains and group in {"", g.name}]
         if not arms:
             raise ConfigError(f"robot '{self.robot.name}' has no arm with a tool to move")
         name = arms[0].name
-        if name not in self._chains:
-            self._chains[name] = Chain(self.robot, name)
         chain, here = self._chains[name], command[self._columns[name]]
         pose = _displaced(chain.forward(here), nudge)
         ends = [(axis.low + axis.margin, axis.high - axis.margin) for axis in arms[0].axes]

@@ -44,6 +44,7 @@ def description(robot: str = "") -> LaunchDescription:
             "record", description="record episodes", **{**text, "default_value": "true"}
         ),
         DeclareLaunchArgument("namespace", default_value="", description="of all nodes"),
+        DeclareLaunchArgument("plan", default_value="", description="YAML of instructions"),
     ]
     if not robot:
         known = f"one of {', '.join(robots())}, or the path of a YAML"
@@ -58,6 +59,7 @@ def description(robot: str = "") -> LaunchDescription:
             task=chosen["task"],
             record=chosen["record"] == "true",
             namespace=chosen["namespace"],
+            plan=chosen["plan"],
         )
         return actions(stack(setup))
 
