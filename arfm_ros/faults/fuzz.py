@@ -98,7 +98,9 @@ class Fuzz:
             (0.01, self._preview),
         )
         self._people = People(self.arbiter, self._rng, lambda: self.now_ns)
-        self._calls += self._people.calls if seed % 2 else ()
+        if seed % 2:
+            self._calls += self._people.calls
+            self._engage()
 
     def step(self) -> tuple[Decision, int, int]:
         """Let time pass, hand messages over and tick; return decision, dt and duration in ns."""
