@@ -12,12 +12,14 @@ from pathlib import Path
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.installed import PACKAGE, share
+from arfm_ros.nodes.recorder.times import STOP_S
 from arfm_ros.nodes.ros import topics
 
 FAILURE, END = "failure", "end"  # what the end of a process means for the stack
 RANGE_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 FRANKA = "franka"  # the name of the product line; its arm here is the FR3
 TASKS = ("reach", "lift", "push", "place")
+TELEOP = ("keyboard", "joy", "leader", "hand", "phone", "bag", "scripted")
 DDS_PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
@@ -37,6 +39,7 @@ class Setup:
     time_limit: float = 0.0  # s of simulated time per episode; 0 is rollout_node's default
     view: bool = False
     plan: str = ""  # a YAML of instructions that are said one after the other
+    teleop: str = ""  # a device that shares the arm, of TELEOP, or bag:FOLDER
 
     def __post_init__(self) -> None:
         if self.robot not in robots() and not Path(self.robot).is_file():
@@ -46,8 +49,18 @@ class Setup:
             raise ConfigError(f"task is '{self.task}', needs one of: {', '.join(TASKS)}")
         if self.plan and not Path(self.plan).is_file():
             raise ConfigError(f"plan is '{self.plan}', needs a YAML file: docs/authority.md")
+        self._check_teleop()
         if self.episodes < 0:
             raise ConfigError(f"episodes is {self.episodes}, needs 0 (no end) or more")
+
+    def _check_teleop(self) -> None:
+        """Raise `ConfigError` for a device that nobody knows, or that has nothing to see."""
+        device, _, argument = self.teleop.partition(":")
+        if device and (device not in TELEOP or (device == "bag") != bool(argument)):
+            known = ", ".join("bag:FOLDER" if one == "bag" else one for one in TELEOP)
+            raise ConfigError(f"teleop is '{self.teleop}', needs one of: {known}")
+        if device == "scripted" and not self.sim:
+            raise ConfigError("teleop is 'scripted', which knows the simulation only: add --sim")
 
 
 def robots() -> tuple[str, ...]:
@@ -111,6 +124,8 @@ def stack(setup: Setup) -> tuple[NodeProcess, ...]:
         parameters["recorder_node"] = {"out": str(Path(setup.out).resolve())}
     if setup.plan:
         parameters["operator_node"] = {"plan": str(Path(setup.plan).resolve())}
+    if setup.teleop:
+        parameters["teleop_node"] = _teleop(setup)
     if setup.sim:
         parameters["rollout_node"] = _rollout(setup)
     if setup.robot != FRANKA:
@@ -132,8 +147,9 @@ NODES = {
         NodeProcess("sim_node", ready=topics.CAMERA_INFO.name, stop_rank=4, stop_s=6.0),
         NodeProcess("policy_node", ready=topics.POLICY_STATE.name, stop_rank=2),
         NodeProcess("arbiter_node", ready=topics.AUTHORITY.name, stop_rank=3),
-        NodeProcess("recorder_node", ready=topics.RECORDER_STATE.name, stop_rank=1, stop_s=10.0),
         NodeProcess("operator_node", ready="operator_node", stop_rank=0),
+        NodeProcess("recorder_node", ready=topics.RECORDER_STATE.name, stop_rank=1, stop_s=STOP_S),
+        NodeProcess("teleop_node", ready=topics.TELEOP_ENGAGED.name, stop_rank=1),
         NodeProcess("rollout_node", stop_rank=0, on_exit=END),
     )
 }
@@ -156,6 +172,17 @@ def _simulated_arbiter(robot: str) -> dict[str, object]:
         "controller_damping": list(TUNED.damping),
         "controller_max_torque": TUNED.max_torque_nm,
     }
+
+
+def _teleop(setup: Setup) -> dict[str, object]:
+    """Return the device's parameters; its terminal is the one that this process has."""
+    device, _, argument = setup.teleop.partition(":")
+    parameters: dict[str, object] = {"device": device, "task": setup.task, "seed": setup.seed}
+    if argument:
+        parameters["config"] = str(Path(argument).resolve())
+    if device == "keyboard" and sys.stdin.isatty():
+        parameters["terminal"] = os.ttyname(sys.stdin.fileno())
+    return parameters
 
 
 def _rollout(setup: Setup) -> dict[str, object]:

@@ -19,6 +19,25 @@ for rig in ("arbiter_rig", "client_rig", "sim_rig"):
     pytest.register_assert_rewrite(rig)  # a rig's assertion that fails shows its values
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `arfm test` run two kinds of tests beside each other."""
+    text = "only tests that start a robot's processes (robot), or only the others (other)"
+    parser.addoption("--lane", choices=("robot", "other"), help=text)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of one lane."""
+    lane = config.getoption("--lane")
+    if lane is None:
+        return
+    kept, left = [], []
+    for item in items:
+        robot = "ros_domain" in getattr(item, "fixturenames", ())
+        (kept if robot == (lane == "robot") else left).append(item)
+    config.hook.pytest_deselected(items=left)
+    items[:] = kept
+
+
 @pytest.fixture
 def ros_domain() -> Iterator[int]:
     """Reserve a free ROS_DOMAIN_ID for one test and for the processes that it starts."""

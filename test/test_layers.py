@@ -56,6 +56,10 @@ FORBIDDEN: dict[str, set[str]] = {
     "sim": ROS
     | TORCH
     | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export", "cli", "up", "evaluate")},
+    "teleop": ROS
+    | TORCH
+    | TIME
+    | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export", "cli", "up", "evaluate")},
     "evaluate": ROS
     | TORCH
     | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export", "cli", "up")},

@@ -6,13 +6,14 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FILE_LINES, FUNCTION_LINES, FOLDER_LEVELS = 300, 40, 2
+FILE_LINES, FUNCTION_LINES, FOLDER_LEVELS, FOLDER_FILES = 300, 40, 2, 16
 FORBIDDEN_NAMES = re.compile(r"(^|_)(utils?|helpers?|manager|base)(_|$)", re.IGNORECASE)
 # Paths of one machine and hosts of package registries have no place in a repository.
 MACHINE_PATH = re.compile(r"/work/|/root/|/home/\w+/|/Users/|[\"' =]/tmp/|pypi\.org|pythonhosted")
@@ -83,6 +84,12 @@ def test_no_function_is_longer_than_the_limit() -> None:
 def test_folders_are_at_most_two_levels_deep() -> None:
     deep = [p for p in sources() if len(p.relative_to(ROOT).parts) - 1 > FOLDER_LEVELS + 1]
     assert deep == []
+
+
+def test_no_folder_has_more_files_than_one_can_look_through() -> None:
+    files = [*sources(), *(ROOT / "test").rglob("*.py")]
+    counts = Counter(str(path.parent.relative_to(ROOT)) for path in files)
+    assert {folder: n for folder, n in counts.items() if n > FOLDER_FILES} == {}
 
 
 def test_nothing_is_named_after_nothing() -> None:

@@ -19,6 +19,7 @@ def verbs() -> Mapping[str, str]:
     """Map each verb to its one-line help, read without importing its file."""
     files = sorted(path for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
     found = {path.stem: help_line(path) for path in files}
+    found |= {path.parent.name: help_line(path) for path in sorted(FOLDER.glob("*/__init__.py"))}
     return {verb: line for verb, line in found.items() if line is not None}
 
 

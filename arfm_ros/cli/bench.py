@@ -1,4 +1,4 @@
-"""Measure a bundle, the stack, a tick, the training, discovery or how trajectories join."""
+"""Measure a bundle, the stack, a tick, a device, the recorder, training, joins of chunks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from arfm_ros.core.errors import ConfigError
 
-HELP = "measure against floors: ./arfm bench BUNDLE, stack, tick, discovery, seams or train"
+HELP = "measure against floors: BUNDLE, stack, tick, teleop, record, discovery, seams, train"
 EXTRAS = ("ros", "sim")  # and "train" for that, "engine" for a bundle, see ./arfm
 GHOST_TARGET_S = 3.0  # a controller ignores a restarted arbiter for so long
 EXPERTS = {"lift": 6, "place": 6}  # episodes to train on where none are given
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         metavar="WHAT",
-        help="stack, tick, discovery, seams, train, or a bundle's folder or name",
+        help="stack, tick, teleop, record, discovery, seams, train, or a bundle (folder or name)",
     )
     parser.add_argument(
         "data", nargs="*", type=Path, help="train: folders with episodes (default: it makes some)"
@@ -36,8 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1_000_000,
         help="of the first episode (default: not trained on)",
     )
+    parser.add_argument("--events", type=int, default=50, help="teleop: of each device (50)")
     parser.add_argument("--out", default="episodes", metavar="DIR", help="where the bags go")
     parser.add_argument("--json", default="", metavar="FILE", help="write the measurements there")
+    record = parser.add_argument_group("record: 1 kHz joint states and two cameras at 30 Hz")
+    record.add_argument("--raw", action="store_true", help="raw VGA pictures, 55 MB/s, no JPEG")
+    record.add_argument("--kills", type=int, default=0, metavar="N", help="then kill N recorders")
     bundle = parser.add_argument_group("a bundle, beside eager torch where that is installed")
     bundle.add_argument("--engine", default="onnx", metavar="E", help="as in arfm check")
     bundle.add_argument("--precision", default="", help="fp32, fp16 or bf16 (default: as built)")
@@ -48,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure; 1 when a target was missed or a run broke."""
     known = {"train": _train, "stack": _stack, "discovery": _discovery, "seams": _seams}
-    known["tick"] = _tick
+    known |= {"tick": _tick, "teleop": _teleop, "record": _record}
     return known.get(args.what, _bundle)(args)
 
 
@@ -203,4 +207,52 @@ def _tick(args: argparse.Namespace) -> int:
     show_lines(lines, "what a tick must reach")
     if args.json:
         save(Path(args.json), {"ticks": rows, "targets": [line.as_dict() for line in lines]})
+    return int(not all(line.met for line in lines))
+
+
+def _record(args: argparse.Namespace) -> int:
+    """Record numbered messages, count what is lost, kill recorders."""
+    from arfm_ros.bringup import Setup
+    from arfm_ros.cli.parts.record_table import show_record
+    from arfm_ros.up.record.kills import kills
+    from arfm_ros.up.record.measure import Load, measure
+    from arfm_ros.up.stack.run import own_domain
+    from arfm_ros.up.watch.report import save
+
+    if not args.seconds > 0:
+        raise ConfigError(f"--seconds {args.seconds:g}: needs more than 0")
+    load = Load(args.seconds, kind="raw" if args.raw else "compressed")
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    with own_domain(Setup(sim=True)), tempfile.TemporaryDirectory(dir=out) as folder:
+        costs = measure(load, Path(folder))
+        ended = kills(args.kills, load, Path(folder), args.seed)
+    lines = show_record(costs, ended)
+    if args.json:
+        done = [one.as_json() for one in ended]
+        targets = [line.as_dict() for line in lines]
+        save(Path(args.json), {"episode": costs.as_json(), "kills": done, "targets": targets})
+    return int(not all(line.met for line in lines))
+
+
+def _teleop(args: argparse.Namespace) -> int:
+    """Time a gamepad and a keyboard from an event to the motion of the simulated arm."""
+    from arfm_ros.bringup import Setup
+    from arfm_ros.up.shared import bench
+    from arfm_ros.up.stack.run import own_domain
+    from arfm_ros.up.targets import show_lines
+    from arfm_ros.up.watch.report import save
+
+    if args.events < 1:
+        raise ConfigError(f"--events {args.events}: needs at least 1")
+    results = {}
+    with own_domain(Setup(sim=True)), tempfile.TemporaryDirectory() as logs:
+        for device in ("keyboard", "joy"):
+            results[device] = bench.measure(device, args.events, Path(logs) / device)
+    print(bench.describe(results))
+    lines = bench.lines(results)
+    show_lines(lines, "what a person's device must reach")
+    if args.json:
+        told = {device: one.as_json() for device, one in results.items()}
+        save(Path(args.json), told | {"targets": [line.as_dict() for line in lines]})
     return int(not all(line.met for line in lines))

@@ -41,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="standard deviation on executed actions, in what one control step moves",
     )
+    parser.add_argument(
+        "--human",
+        default="",
+        choices=("", "scripted"),
+        help="who watches and corrects: scripted, an expert with reaction time and noise",
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--json", type=Path, default=None, help="write the results here")
     parser.add_argument(
@@ -85,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
         steps=args.steps,
         action_noise=args.action_noise,
         robot=args.robot,
+        human=args.human,
     )
     bundles = tuple(dict.fromkeys(find_bundle(b) for b in (args.bundle, args.against) if b))
     plan = Plan(

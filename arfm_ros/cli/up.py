@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from arfm_ros.bringup import TASKS, Setup, robots
+from arfm_ros.bringup import TASKS, TELEOP, Setup, robots
 from arfm_ros.core.errors import ConfigError
 
 HELP = "start robot or simulation, policy, arbiter and recorder; watch them; report"
@@ -31,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", default="episodes", metavar="DIR", help="where the bags go (default: ./episodes)")
     add("--json", default="", metavar="FILE", help="write the report there")
     add("--plan", default="", metavar="FILE", help="say instructions, one after the other")
+    add(
+        "--teleop",
+        default="",
+        metavar="DEVICE",
+        help=f"share the arm: {', '.join(TELEOP)} (bag:FOLDER); see docs/shared.md",
+    )
     add("--view", action="store_true", help="open MuJoCo's viewer (needs a display)")
     add("--namespace", default="", metavar="NS", help="ROS namespace of the whole stack")
     add("--time-limit", type=float, default=0.0, metavar="S", help="longest episode (default: 20)")
@@ -54,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         time_limit=args.time_limit,
         view=args.view,
         plan=args.plan,
+        teleop=args.teleop,
     )
     from arfm_ros.up.stack import run as session
     from arfm_ros.up.watch import report

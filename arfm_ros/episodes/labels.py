@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from arfm_ros.wire.messages import Serialized, string
 
 LABEL_TOPIC = "/episode/label"
+DISCARDED_KEY = "discarded"  # true: kept, but nothing is learned from it
 
 
 def label_message(label: Mapping[str, object]) -> Serialized:

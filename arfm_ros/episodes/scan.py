@@ -8,9 +8,11 @@ from __future__ import annotations
 import mmap
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lz4.frame
 import zstandard
@@ -18,15 +20,25 @@ from mcap.opcode import Opcode
 from mcap.writer import MCAP0_MAGIC
 
 from arfm_ros.core.errors import EpisodeError
+from arfm_ros.episodes.read.index import HEAD, U16, U32, U64, read_index, walk
+from arfm_ros.episodes.write.sink import CRC_KEY, topic_crc
 
-HEAD = struct.Struct("<BQ")
 CHUNK = struct.Struct("<QQQI")
 MESSAGE = struct.Struct("<HIQQ")
-U16, U32, U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
+KNOWN = range(Opcode.HEADER, Opcode.DATA_END + 1)
+CONTENT_MAX = 1 << 30  # bytes of a chunk; one that claims more is damaged
+LZ4_RATIO_MAX = 256
+
+
+def _lz4(data: memoryview, size: int) -> bytes:
+    if size > LZ4_RATIO_MAX * len(data) + HEAD.size:
+        raise RuntimeError("it claims more than it can hold")
+    return bytes(lz4.frame.LZ4FrameDecompressor().decompress(bytes(data), size))
+
 
 DECOMPRESS: dict[str, Callable[[memoryview, int], bytes]] = {
     "": lambda data, size: bytes(data),
-    "lz4": lambda data, size: lz4.frame.decompress(data),
+    "lz4": _lz4,
     "zstd": lambda data, size: zstandard.decompress(data, max_output_size=size),
 }
 
@@ -43,14 +55,13 @@ class Record:
     sequence: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Block:
     """Content of a chunk, or one whole message record outside of chunks (`bare`)."""
 
     start: int
     end: int
     bare: bool = False
-    channels: set[int] = field(default_factory=set)  # from the message indexes behind it
 
 
 class McapFile:
@@ -61,113 +72,201 @@ class McapFile:
         self.damage: list[str] = []
         self.schemas: dict[int, tuple[str, str]] = {}  # id -> (type name, definition text)
         self.channels: dict[int, tuple[str, int]] = {}  # id -> (topic, schema id)
+        self.notes: dict[int, dict[str, str]] = {}  # id of a channel -> its metadata
+        self.metadata: dict[str, dict[str, str]] = {}  # metadata records by their name
         self._blocks: list[_Block] = []
-        self._closed_well = False
-        self._summary = False
         with open(path, "rb") as file:
             if file.read(len(MCAP0_MAGIC)) != MCAP0_MAGIC:
                 raise EpisodeError(f"{path} is not an MCAP file (or is empty)")
             self._data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        self._index = read_index(self._data)
+        self._learn_summary()
         self._find_blocks()
-        if not self._summary:
+        if not self._knows_channels():
             for _ in self.records():  # collects schemas, channels and damaged chunks
                 pass
 
     @property
+    def indexed(self) -> bool:
+        """Whether the file was closed with an index."""
+        return self._index is not None
+
+    @property
     def topics(self) -> dict[str, str]:
-        """Topic -> type name."""
-        return {topic: self.schemas[schema][0] for topic, schema in self.channels.values()}
+        """Topic -> type name; of channels whose type is known."""
+        pairs = self.channels.values()
+        return {topic: self.schemas[s][0] for topic, s in pairs if s in self.schemas}
 
     def records(self, topics: Collection[str] | None = None) -> Iterator[Record]:
         """Yield the messages of `topics` (default: all) in file order."""
+        found: Counter[int] = Counter()
         for block in self._blocks:
             if self._may_skip(block, topics):
                 continue
             content = self._content(block)
-            for opcode, begin, end in _walk(content):
+            for opcode, begin, end in walk(content):
                 if opcode != Opcode.MESSAGE:
-                    self._learn(opcode, content[begin:end])
+                    self._learn(opcode, content[begin:end], sure=True)
                     continue
-                channel, sequence, log_ns, published_ns = MESSAGE.unpack_from(content, begin)
-                topic, schema = self.channels[channel]
-                if topics is None or topic in topics:
-                    cdr = content[begin + MESSAGE.size : end]
-                    name = self.schemas[schema][0]
-                    yield Record(topic, name, cdr, log_ns, published_ns, sequence)
+                record = self._record(content[begin:end])
+                if record is None:
+                    continue
+                found[U16.unpack_from(content, begin)[0]] += 1
+                if topics is None or record.topic in topics:
+                    yield record
+        self._compare(found, topics)
+
+    def _record(self, content: memoryview) -> Record | None:
+        if len(content) < MESSAGE.size:
+            self._note("a message without a head was left out")
+            return None
+        channel, sequence, log_ns, published_ns = MESSAGE.unpack_from(content)
+        topic, schema = self.channels.get(channel, ("", -1))
+        if schema not in self.schemas:
+            self._note(f"messages of channel {channel}, whose topic or type is unknown")
+            return None
+        cdr, name = content[MESSAGE.size :], self.schemas[schema][0]
+        return Record(topic, name, cdr, log_ns, published_ns, sequence)
+
+    def _compare(self, found: Counter[int], topics: Collection[str] | None) -> None:
+        """Say where a file that was closed holds another number of messages than it says."""
+        counts = (self._index.counts if self._index else None) or {}
+        for channel, count in counts.items():
+            topic = self.channels.get(channel, ("", -1))[0]
+            if found[channel] != count and (topics is None or topic in topics):
+                read = f"{found[channel]} of {count} messages are readable"
+                self._note(f"{topic or f'channel {channel}'}: {read}")
 
     def _may_skip(self, block: _Block, topics: Collection[str] | None) -> bool:
-        if topics is None or not block.channels or not self._summary:
+        if topics is None or block.bare or self._index is None or self._index.counts is None:
             return False
-        return not any(self.channels[c][0] in topics for c in block.channels if c in self.channels)
+        held = self._index.chunks.get(block.start - HEAD.size)
+        if not held:
+            return False
+        return not any(self.channels[c][0] in topics for c in held if c in self.channels)
+
+    def _knows_channels(self) -> bool:
+        counts = self._index.counts if self._index else None
+        return counts is not None and set(counts) <= set(self.channels)
+
+    def _learn_summary(self) -> None:
+        """Take schemas and channels from where a checksum guards them."""
+        if self._index is not None:
+            for opcode, begin, end in walk(self._data, self._index.start):
+                if opcode in {Opcode.SCHEMA, Opcode.CHANNEL}:
+                    self._learn(opcode, self._data[begin:end], sure=True)
 
     def _find_blocks(self) -> None:
-        """Note where chunks (and messages outside of chunks) lie; read the summary's channels."""
-        whole = len(MCAP0_MAGIC)
-        for opcode, begin, end in _walk(self._data, whole):
-            whole = end
+        """Note where chunks (and messages outside of chunks) lie."""
+        whole, closed_well, before = len(MCAP0_MAGIC), False, 0
+        for opcode, begin, end in walk(self._data, whole):
+            whole, before, last = end, opcode, before
             if opcode == Opcode.CHUNK:
                 self._blocks.append(_Block(begin, end))
-            elif opcode == Opcode.MESSAGE_INDEX and self._blocks:
-                self._blocks[-1].channels.add(U16.unpack_from(self._data, begin)[0])
+            elif opcode == Opcode.MESSAGE and last in {Opcode.CHUNK, Opcode.MESSAGE_INDEX}:
+                self._note(f"a message at byte {begin - HEAD.size}, where an index should be")
             elif opcode == Opcode.MESSAGE:
                 self._blocks.append(_Block(begin - HEAD.size, end, bare=True))
             elif opcode == Opcode.FOOTER:
-                self._closed_well = True
-                self._summary = U64.unpack_from(self._data, begin)[0] > 0
+                closed_well = True
                 break
-            else:
+            elif opcode in KNOWN:
                 self._learn(opcode, self._data[begin:end])
-        if not self._closed_well:
+            else:
+                self._note(f"an unknown record ({opcode}) at byte {begin - HEAD.size}")
+        self._take_indexed()
+        if not closed_well:
             lost = len(self._data) - whole
-            self.damage.append(
+            self._note(
                 "the recording was cut off before it was closed; "
                 f"{lost} bytes of an unfinished chunk and what was not yet written are lost"
             )
 
+    def _take_indexed(self) -> None:
+        """Find chunks by the index too: behind a damaged record nothing else tells of them."""
+        if self._index is None:
+            return
+        there = {block.start - HEAD.size for block in self._blocks if not block.bare}
+        for at in sorted(set(self._index.chunks) - there):
+            if self._data[at] == Opcode.CHUNK:
+                self._blocks.append(_Block(at + HEAD.size, self._index.ends[at]))
+            else:
+                self._note(f"the chunk at byte {at} is damaged and was left out")
+        self._blocks.sort(key=lambda block: block.start)
+
     def _content(self, block: _Block) -> memoryview:
         if block.bare:
             return self._data[block.start : block.end]
-        _, _, size, crc = CHUNK.unpack_from(self._data, block.start)
-        compression, at = _text(self._data, block.start + CHUNK.size)
-        stored = self._data[at + U64.size : block.end]
-        if compression not in DECOMPRESS:
-            raise EpisodeError(
-                f"{self.path} has '{compression}' chunks, needs one of: none, lz4, zstd"
-            )
+        content = b""
         try:
-            content = DECOMPRESS[compression](stored, size)
-        except (RuntimeError, zstandard.ZstdError):
-            content = b""
-        if len(content) == size and (crc == 0 or zlib.crc32(content) == crc):
+            _, _, size, crc = CHUNK.unpack_from(self._data, block.start)
+            compression, at = _text(self._data[: block.end], block.start + CHUNK.size)
+            stored = self._data[at + U64.size : block.end]
+            if compression not in DECOMPRESS:
+                self._note(f"'{compression}' chunks, needs one of: none, lz4, zstd")
+            elif size <= CONTENT_MAX:
+                content = DECOMPRESS[compression](stored, size)
+            whole = len(content) == size and (crc == 0 or zlib.crc32(content) == crc)
+        except (RuntimeError, zstandard.ZstdError, struct.error, ValueError):
+            whole = False
+        if whole:
             return memoryview(content)
-        note = f"the chunk at byte {block.start} is damaged and was left out"
-        if note not in self.damage:
-            self.damage.append(note)
+        self._note(f"the chunk at byte {block.start} is damaged and was left out")
         return memoryview(b"")
 
-    def _learn(self, opcode: int, content: memoryview) -> None:
-        if opcode == Opcode.SCHEMA:
-            name, at = _text(content, U16.size)
-            _, at = _text(content, at)
-            text, _ = _text(content, at)
-            self.schemas[U16.unpack_from(content)[0]] = (name, text)
-        elif opcode == Opcode.CHANNEL:
-            topic, _ = _text(content, 2 * U16.size)
-            self.channels[U16.unpack_from(content)[0]] = (topic, U16.unpack_from(content, 2)[0])
+    def _learn(self, opcode: int, content: memoryview, sure: bool = False) -> None:
+        """Take a schema, channel or metadata record; one that a checksum guards is `sure`."""
+        try:
+            if opcode == Opcode.SCHEMA:
+                name, at = _text(content, U16.size)
+                _, at = _text(content, at)
+                text, _ = _text(content, at)
+                self._keep(self.schemas, U16.unpack_from(content)[0], (name, text), sure)
+            elif opcode == Opcode.CHANNEL:
+                topic, at = _text(content, 2 * U16.size)
+                number, schema = U16.unpack_from(content)[0], U16.unpack_from(content, 2)[0]
+                _, at = _text(content, at)
+                notes = _texts(content, at)
+                if not sure and CRC_KEY in notes:
+                    self._check(topic, schema, notes[CRC_KEY])
+                self._keep(self.channels, number, (topic, schema), sure)
+                self.notes.setdefault(number, notes)
+            elif opcode == Opcode.METADATA:
+                name, at = _text(content, 0)
+                self.metadata[name] = _texts(content, at)
+        except (struct.error, UnicodeDecodeError):
+            self._note(f"a record of kind {opcode} cannot be read")
 
+    def _check(self, topic: str, schema: int, crc: str) -> None:
+        """Raise `struct.error` where a topic outside of any chunk is not what was written."""
+        if crc != topic_crc(topic, *self.schemas.get(schema, ("", ""))):
+            raise struct.error(f"{topic} is damaged")
 
-def _walk(data: memoryview, at: int = 0) -> Iterator[tuple[int, int, int]]:
-    """Yield (opcode, begin, end) of every whole record."""
-    while at + HEAD.size <= len(data):
-        opcode, length = HEAD.unpack_from(data, at)
-        begin = at + HEAD.size
-        if opcode == 0 or begin + length > len(data):
+    def _keep(self, known: dict[int, Any], number: int, said: tuple[str, Any], sure: bool) -> None:
+        """Take what is said about a number; of two the sure one counts, else the first."""
+        if known.setdefault(number, said) == said:
             return
-        at = begin + length
-        yield opcode, begin, at
+        self._note(f"the file says two things about number {number}: {said[0]}")
+        if sure:
+            known[number] = said
+
+    def _note(self, text: str) -> None:
+        if text not in self.damage:
+            self.damage.append(text)
 
 
 def _text(data: memoryview, at: int) -> tuple[str, int]:
     length = U32.unpack_from(data, at)[0]
     begin = at + U32.size
+    if begin + length > len(data):
+        raise struct.error("a text is longer than its record")
     return str(data[begin : begin + length], "utf-8"), begin + length
+
+
+def _texts(data: memoryview, at: int) -> dict[str, str]:
+    end = at + U32.size + U32.unpack_from(data, at)[0]
+    at, found = at + U32.size, {}
+    while at < end:
+        key, at = _text(data, at)
+        found[key], at = _text(data, at)
+    return found

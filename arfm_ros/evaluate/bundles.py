@@ -72,8 +72,9 @@ def _results(bundle: Path, task: str, config: DriverConfig, out: Path | None) ->
         return None
     sha256 = load_bundle(bundle).sha256
     told = asdict(config)
-    if not config.robot:  # results that were kept before there was a choice still count
-        del told["robot"]
+    for name in ("robot", "human"):  # results kept before there was a choice still count
+        if not told[name]:
+            del told[name]
     return Results(out, {"bundle_sha256": sha256, "task": task, "config": told})
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.chunks.seams import Seams, Tick, seams_of
+from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.safety.decision import Decision
 from arfm_ros.core.safety.limits import F64
 from arfm_ros.core.safety.smoothness import Smoothness, smoothness_of
@@ -20,8 +21,10 @@ from arfm_ros.sim.drive.driver import MS, TICK_MS, DriverConfig, PolicyDriver
 from arfm_ros.sim.tasks import make_task
 from arfm_ros.sim.tasks.task import Task
 from arfm_ros.sim.world import World
+from arfm_ros.teleop.devices.scripted import ScriptedHuman
 
 HELD_MS = 300
+SCRIPTED = "scripted"
 Watch = Callable[[Task, Decision], None]  # called at every tick, before the physics goes on
 
 
@@ -38,6 +41,8 @@ class RolloutResult:
     step_ratio: float  # largest joint step of a tick over the joint's velocity limit x dt
     seams: Seams = field(default_factory=Seams)
     smooth: Smoothness = Smoothness()  # of the arm, up to success or the limit
+    interventions: int = 0  # how often a person took over, and for how long in all
+    human_s: float = 0.0
 
     @staticmethod
     def from_json(raw: Mapping[str, Any]) -> RolloutResult:
@@ -73,6 +78,7 @@ class Rollouts:
         self._instruction = self._task.reset(self.world, np.random.default_rng(seed))
         self.driver.start(self._instruction, seed)
         self._limit_ns = int(min(limit_s, self._task.time_limit_s) * 1e9)
+        self._human = _person(self.driver, self.world, self._task, seed)
         self._held_ms, self._ratio, self._before = 0, 0.0, self.driver.measured()
         self._ticks: list[Tick | None] = []
         self._motion: list[tuple[F64, F64, F64]] = []  # joint velocity, tool position, error
@@ -101,6 +107,7 @@ class Rollouts:
         return RolloutResult(
             self._task.name, self._seed, self._instruction, success, seconds, self.driver.chunks,
             self._ratio, seams_of(self._ticks, TICK_MS / 1000), self._smoothness(),
+            *((0, 0.0) if self._human is None else self._human.account()),
         )  # fmt: skip
 
     def _moved(self, decision: Decision) -> tuple[F64, F64, F64]:
@@ -119,3 +126,18 @@ class Rollouts:
         arms = ~self.world.openings
         step = np.abs(command - self._before)[arms]
         return float((step / (self.driver.limits.velocity[arms] * TICK_MS / 1000)).max())
+
+
+def _person(driver: PolicyDriver, world: World, task: Task, seed: int) -> ScriptedHuman | None:
+    """Put the person at the controls whom the driver's configuration names; None: nobody."""
+    if driver.config.human not in {"", SCRIPTED}:
+        raise ConfigError(f"human is '{driver.config.human}', needs '{SCRIPTED}' or nothing")
+    if not driver.config.human:
+        return None
+    human = ScriptedHuman(task.name, seed)
+
+    def hand() -> F64 | None:
+        return human.act(world, task.progress(world), world.time_ns, TICK_MS * MS)
+
+    driver.human = hand
+    return human

@@ -8,6 +8,7 @@ steady clock; ROS time only compares stamps.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import sys
 import threading
 import time
@@ -94,6 +95,8 @@ class ArbiterNode(Node):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._check_timer = self.create_timer(CHECK_PERIOD_S, self._check, clock=steady)
         self._thread = threading.Thread(target=self._run, name="tick", daemon=True)
+        gc.collect()
+        gc.freeze()  # what is there stays: a collection within a tick need not look through it
         self._thread.start()
 
     def begin_stop(self) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,85 +13,26 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
-from arfm_ros.core.errors import ArfmError, ConfigError, EpisodeError
-from arfm_ros.episodes.folders import episode_folder
+from arfm_ros.core.errors import ArfmError, ConfigError
+from arfm_ros.episodes.folders import episode_folder, unfinished_episodes
+from arfm_ros.episodes.labels import DISCARDED_KEY
+from arfm_ros.nodes.recorder.about import about
 from arfm_ros.nodes.recorder.intake import Intake
+from arfm_ros.nodes.recorder.losses import LOOK_S
+from arfm_ros.nodes.recorder.parameters import ParameterSurvey
+from arfm_ros.nodes.recorder.params import RecorderParams, chosen, is_sensor
+from arfm_ros.nodes.recorder.pictures import RawInstead
+from arfm_ros.nodes.recorder.room import MB, check_room, too_little
 from arfm_ros.nodes.recorder.session import Session
+from arfm_ros.nodes.recorder.times import ANSWER_S, CLOSE_S, DRAIN_S, IN_FLIGHT_S
 from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Health, status
-from arfm_ros.nodes.ros.params import declare, knob
+from arfm_ros.nodes.ros.params import declare
 from arfm_ros.nodes.ros.real_time import make_way
-from arfm_ros.nodes.ros.robot_topics import rows
 from arfm_ros.nodes.ros.spin import run
 from arfm_ros.nodes.ros.topics import Topic
-from arfm_ros.robots.files.load import load_robot
 
-IN_FLIGHT_S = 0.1  # what was published before `stop` may still be on its way for so long
-CLOSE_TIMEOUT_S = 60.0
 STATE_PERIOD_S = 1.0
-MB = 1_000_000
-
-ALWAYS = (
-    topics.JOINT_STATES,
-    topics.GRIPPER_STATES,
-    topics.CURRENT_POSE,
-    topics.TARGET_JOINT,
-    topics.TARGET_POSE,
-    topics.GRIPPER_COMMAND,
-    topics.TASK_STATE,
-    topics.INSTRUCTION,
-    topics.ACTION_CHUNK,
-    topics.CHUNK_INFO,
-    topics.CHUNK_RESULT,
-    topics.TELEOP_TARGET,
-    topics.TELEOP_ENGAGED,
-    topics.ESTOP,
-    topics.AUTHORITY,
-    topics.ARBITER_COMMAND,
-    topics.ARBITER_REQUEST,
-    topics.ARBITER_ANSWER,
-    topics.OWNERS,
-    topics.DISAGREEMENT,
-    topics.QUESTION,
-    topics.ANSWER,
-    topics.EPISODE_LABEL,
-    topics.DIAGNOSTICS,
-)
-IMAGES: Mapping[str, tuple[Topic, ...]] = {
-    "raw": (topics.IMAGE,),
-    "compressed": (topics.COMPRESSED_IMAGE,),
-    "both": (topics.IMAGE, topics.COMPRESSED_IMAGE),
-}
-
-
-@dataclass(frozen=True)
-class RecorderParams:
-    """What to record, where, and how much may wait for the disk."""
-
-    out: str = knob("episodes", "folder that gets one folder per episode")
-    robot: str = knob("fr3", "whose topics to record: a name in config/robots, or a YAML")
-    cameras: tuple[str, ...] = knob(("scene", "wrist"), "cameras to record")
-    images: str = knob("raw", "which images of them", choices=tuple(IMAGES))
-    topics: tuple[str, ...] = knob((), "topics to record instead of the default set")
-    extra_topics: tuple[str, ...] = knob((), "topics to record beside the default set")
-    buffer_mb: int = knob(128, "most that may wait for the disk; beyond it is counted", 1, 16384)
-    min_free_mb: int = knob(200, "refuse to start an episode with less room on the disk", 0)
-    period_ms: int = knob(20, "how often to fetch what the middleware received", 1, 200)
-
-
-def chosen(params: RecorderParams) -> tuple[list[Topic], list[str]]:
-    """Give the topics to record and the names whose type only the graph can tell."""
-    known = {row.name: row for row in vars(topics).values() if isinstance(row, Topic)}
-    for camera in params.cameras:
-        for row in (topics.IMAGE, topics.COMPRESSED_IMAGE, topics.CAMERA_INFO):
-            known[row.of(camera).name] = row.of(camera)
-    own = {row.name: row for row in rows(load_robot(params.robot))}
-    known = own | known
-    names = list(dict.fromkeys([*(row.name for row in ALWAYS), *own]))
-    for camera in params.cameras:
-        names += [row.of(camera).name for row in (*IMAGES[params.images], topics.CAMERA_INFO)]
-    names = [*(params.topics or names), *params.extra_topics]
-    return [known[n] for n in names if n in known], [n for n in names if n not in known]
 
 
 class RecorderNode(Node):
@@ -102,6 +41,8 @@ class RecorderNode(Node):
     def __init__(self) -> None:
         super().__init__("recorder_node")
         self._params = declare(self, RecorderParams)
+        self._about = about(self._params)
+        self._out = Path(self._params.out).expanduser().resolve()
         found, self._unresolved = chosen(self._params)
         if not found and not self._unresolved:
             raise ConfigError("recorder_node has nothing to record: set 'topics'")
@@ -109,28 +50,51 @@ class RecorderNode(Node):
         self._session = Session(self._params.buffer_mb * MB, latched)
         self._intake = Intake(self, self._session.receive, self._params.period_ms / 1000)
         for row in found:
-            self._intake.add(row)
+            self._add(row)
+        compressed = self._params.images == "compressed" and not self._params.topics
+        cameras = self._params.cameras if compressed else ()
+        self._raw_instead = RawInstead(self, cameras, self._add)
+        self._survey = ParameterSurvey(self, self._on_parameters)
         self._intake.start()
         self._state = topics.publisher(self, topics.RECORDER_STATE)
         self._diagnostics = Diagnostics(self, self._health)
         topics.service(self, topics.RECORDER_START, self._on_start)
         topics.service(self, topics.RECORDER_STOP, self._on_stop)
+        topics.service(self, topics.RECORDER_DISCARD, self._on_discard)
         topics.service(self, topics.RECORDER_LABEL, self._on_label)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(STATE_PERIOD_S, self._each_second, clock=steady)
-        self.get_logger().info(
-            f"ready: {len(found)} topics, episodes go to {Path(self._params.out).resolve()}"
-        )
+        self._look_timer = self.create_timer(LOOK_S, self._look, clock=steady)
+        self.get_logger().info(f"ready: {len(found)} topics, episodes go to {self._out}")
+        self._tell_unfinished()
 
     def close(self) -> None:
         """Finish a running episode, labelled as interrupted."""
         if self._session.recording:
-            self._session.label({"interrupted": True, "reason": "recorder was stopped"})
             try:
-                self.get_logger().warning(f"interrupted episode kept: {self._stop()}")
+                why = {"interrupted": True, "reason": "recorder was stopped"}
+                self.get_logger().warning(f"interrupted episode kept: {self._stop(why)}")
             except ArfmError as error:
                 self.get_logger().error(str(error))
         self._intake.close()
+        try:
+            self._session.finish(CLOSE_S)
+        except ArfmError as error:
+            self.get_logger().error(str(error))
+
+    def _add(self, row: Topic) -> str:
+        name = self._intake.add(row)
+        if is_sensor(row):
+            self._session.losses.sensors.add(name)
+        return name
+
+    def _tell_unfinished(self) -> None:
+        left = unfinished_episodes(self._out) if self._out.is_dir() else []
+        if left:
+            self.get_logger().warning(
+                f"{len(left)} unfinished episodes lie in {self._out}, first {left[0].name}: "
+                f"arfm episodes recover {self._out}"
+            )
 
     def _on_start(self, request: Any, response: Any) -> Any:
         return self._answer(response, self._start)
@@ -138,12 +102,18 @@ class RecorderNode(Node):
     def _on_stop(self, request: Any, response: Any) -> Any:
         return self._answer(response, self._stop)
 
+    def _on_discard(self, request: Any, response: Any) -> Any:
+        return self._answer(response, lambda: self._stop({DISCARDED_KEY: True}))
+
     def _on_label(self, request: Any, response: Any) -> Any:
         def label() -> str:
-            self._session.label({"success": bool(request.data)})
+            self._session.label({"success": bool(request.data)}).wait(ANSWER_S)
             return str(self._session.folder)
 
         return self._answer(response, label)
+
+    def _on_parameters(self, node: str, values: Mapping[str, Any]) -> None:
+        self._session.tell({f"parameters:{node}": values})
 
     def _answer(self, response: Any, action: Any) -> Any:
         try:
@@ -155,39 +125,51 @@ class RecorderNode(Node):
         return response
 
     def _start(self) -> str:
-        out = Path(self._params.out).expanduser().resolve()
-        self._check_room(out)
+        check_room(self._out, self._params.min_free_mb)
         now = datetime.now()
-        folder = episode_folder(out, self._session.task(), self._session.episodes + 1, now)
+        number = self._session.episodes + 1
+        folder = episode_folder(self._out, self._session.task(), number, now)
         qos = {name: self._intake.qos(name) for name in self._intake.names}
-        self._session.start(folder, qos)
+        self._session.start(folder, qos, self._about)
+        self._survey.begin()
         return str(folder)
 
-    def _stop(self) -> str:
+    def _stop(self, label: Mapping[str, object] | None = None) -> str:
+        """End the episode, with a last label; return its folder, which is there then."""
+        if label:
+            self._session.label(label)
         self._session.end()
         # Everything published until now is still ours; give it time to arrive and be fetched.
-        self._intake.drained_since(time.monotonic() + IN_FLIGHT_S, timeout_s=IN_FLIGHT_S + 2.0)
-        return str(self._session.close(CLOSE_TIMEOUT_S))
-
-    def _check_room(self, out: Path) -> None:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            free = shutil.disk_usage(out).free
-        except OSError as error:
-            raise EpisodeError(
-                f"cannot record into {out}: {error.strerror}; set 'out' to a folder you own"
-            ) from error
-        if free < self._params.min_free_mb * MB:
-            raise EpisodeError(
-                f"only {free // MB} MB are free under {out}, needs {self._params.min_free_mb} "
-                "('min_free_mb'): free some space or set another 'out'"
-            )
+        self._intake.drained_since(time.monotonic() + IN_FLIGHT_S, timeout_s=DRAIN_S)
+        why = str((label or {}).get("reason", "service"))
+        return str(self._session.close(CLOSE_S, why))
 
     def _each_second(self) -> None:
         if self._intake.error is not None:
             raise self._intake.error
         self._intake.adapt()
+        self._raw_instead.look()
         self._resolve()
+        self._publish_state()
+
+    def _look(self) -> None:
+        """Tell of losses at once, and stop while there is still room to do it well."""
+        self._survey.poll()
+        if self._session.look():
+            self._diagnostics.publish()
+            self._publish_state()
+        if self._session.recording and not self._session.failure:
+            if why := too_little(self._out, self._params.stop_free_mb):
+                self._stop_early(why)
+
+    def _stop_early(self, why: str) -> None:
+        try:
+            kept = self._stop({"truncated": True, "reason": why})
+            self._session.failure = f"the episode was ended and kept in {kept}: {why}"
+        except ArfmError as error:
+            self._session.failure = str(error)
+        self.get_logger().error(self._session.failure)
+        self._diagnostics.publish()
         self._publish_state()
 
     def _resolve(self) -> None:
@@ -198,7 +180,7 @@ class RecorderNode(Node):
         for name in list(self._unresolved):
             found = types.get(str(self.resolve_topic_name(name)))
             if found:
-                self._intake.add(Topic(name, found[0], topics.STREAM, topics.STREAM))
+                self._add(Topic(name, found[0], topics.STREAM, topics.STREAM))
                 self._unresolved.remove(name)
 
     def _publish_state(self) -> None:
@@ -215,9 +197,9 @@ class RecorderNode(Node):
         session = self._session
         if session.failure:
             return Health(ERROR, session.failure, session.summary())
-        if session.dropped:
-            text = f"{session.dropped} messages dropped: the disk is too slow"
-            return Health(WARN, text, session.summary())
+        if session.dropped or (missing := session.losses.text()):
+            slow = f"{session.dropped} messages dropped: the disk is too slow"
+            return Health(WARN, slow if session.dropped else missing, session.summary())
         return Health(OK, "recording" if session.recording else "waiting", session.summary())
 
 

@@ -86,6 +86,9 @@ class Robot:
     groups: tuple[Group, ...]
     cameras: tuple[RobotCamera, ...] = ()
     description: str = field(default="", repr=False)  # URDF, expanded; "": not known yet
+    # boxes of six numbers each, low and high corner, m in the base (several arms: in the root)
+    workspace: tuple[float, ...] = ()  # that the tool stays in; (): anywhere
+    keep_out: tuple[float, ...] = ()  # that the arm stays out of
 
     def __post_init__(self) -> None:
         if not self.groups:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.safety.space import ANYWHERE, Space, boxes
-from arfm_ros.robots.kinematics.arm import Kinematics
+from arfm_ros.robots.kinematics.arm import ArmKinematics
 from arfm_ros.robots.robot import Robot
 
 F64 = NDArray[np.float64]
@@ -25,7 +25,7 @@ class ArmsSpace:
         if len(self._room) > 1:
             raise ConfigError(f"workspace has {len(room)} numbers, needs 6, or none")
         self._distance_m = distance_m
-        self._arms = Kinematics(robot)
+        self._arms = ArmKinematics(robot)
         self._tools = tuple(g.tool for g in robot.groups if g.kind == "arm" and g.tool)
 
     def depth(self, positions: F64) -> F64:

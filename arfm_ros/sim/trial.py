@@ -35,9 +35,16 @@ class Trial:
 
     def report(self) -> dict[str, object]:
         """Return how the episode goes, as `task/state` says it."""
+        poses = {f"pose_{name}": self._pose(name) for name in self._world.objects}
         return {
             "seed": self.seed,
             "success": str(self._task.success(self._world)).lower(),
             "progress": float(self._task.progress(self._world)),
             "elapsed_s": (self._world.time_ns - self._started_ns) * 1e-9,
+            **poses,
         }
+
+    def _pose(self, name: str) -> str:
+        """Write position and quaternion xyzw of an object, as recorded demonstrations have it."""
+        position, quaternion = self._world.object_pose(name)
+        return " ".join(f"{value:.5f}" for value in (*position, *quaternion))

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 
 from arfm_ros.core.errors import EpisodeError
 
@@ -47,11 +47,17 @@ def has_header(type_name: str) -> bool:
 
 
 def register(type_name: str, text: str) -> None:
-    """Make a type known from the definition text that a bag carries for it."""
+    """Make a type known from the definition text that a bag carries for it.
+
+    Raises `EpisodeError` for a text that is no definition.
+    """
     if type_name in STORE.types:
         return
-    found = get_types_from_msg(text, type_name)
-    STORE.register({name: one for name, one in found.items() if name not in STORE.types})
+    try:
+        found = get_types_from_msg(text, type_name)
+        STORE.register({name: one for name, one in found.items() if name not in STORE.types})
+    except (TypesysError, ValueError, KeyError, IndexError, TypeError, SyntaxError) as error:
+        raise EpisodeError(f"the definition of {type_name} cannot be read: {error}") from error
 
 
 def _register_installed(type_name: str) -> None:

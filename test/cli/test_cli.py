@@ -1,4 +1,4 @@
-"""The command line and the bootstrap script, without running any stack."""
+"""The command line and what is done before it, without running any stack."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from arfm_ros.bootstrap import __main__ as bootstrap
+from arfm_ros.bootstrap.environment import Environment
+from arfm_ros.bootstrap.system import BootstrapError
+from arfm_ros.bootstrap.wanted import LEROBOT, OWN, environment_of, extras_of, extras_wanted
 from arfm_ros.cli.__main__ import FOLDER, help_line, main, verbs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,18 +80,10 @@ def test_a_wrong_bundle_is_one_line_and_status_1(capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize("verb", sorted(verbs()))
 def test_the_extras_of_a_verb_are_read_by_the_bootstrap_and_exist(verb: str) -> None:
     module = importlib.import_module(f"arfm_ros.cli.{verb}")
-    script = (ROOT / "arfm").read_text()
-    function = re.search(r"^extras_of\(\).*?^}", script, re.DOTALL | re.MULTILINE)
-    assert function is not None
-    done = subprocess.run(
-        ["bash", "-c", f"ros_sourced() {{ false; }}\n{function[0]}\nextras_of {verb}"],
-        env={**os.environ, "root": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert tuple(done.stdout.split()) == tuple(getattr(module, "EXTRAS", ()))
-    for extra in done.stdout.split():
+    found = extras_of(ROOT, verb, ros=False)
+    assert found == tuple(getattr(module, "EXTRAS", ()))
+    assert extras_of(ROOT, verb, ros=True) == tuple(extra for extra in found if extra != "ros")
+    for extra in found:
         assert re.search(rf"^{extra} =$", (ROOT / "setup.cfg").read_text(), re.MULTILINE)
 
 
@@ -108,19 +104,76 @@ def test_the_extras_of_a_verb_are_read_by_the_bootstrap_and_exist(verb: str) -> 
         ("check models/fr3_tabletop --engine torch", "train"),
     ],
 )
-def test_an_engine_brings_its_extra_and_a_bundle_needs_no_torch(words: str, wanted: str) -> None:
-    script = (ROOT / "arfm").read_text()
-    found = re.findall(r"^extras_(?:of|wanted)\(\).*?^}", script, re.DOTALL | re.MULTILINE)
-    program = "\n".join(["ros_sourced() { false; }", f"verb={words.split()[0]}", *found])
+def test_an_engine_brings_its_extra_and_a_bundle_needs_no_torch(
+    words: str, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert extras_wanted(ROOT, words.split(), ros=False) == tuple(wanted.split())
+
+
+def test_lerobot_has_an_environment_of_its_own() -> None:
+    assert environment_of(["export", "lerobot:x", "--out", "y"]) == LEROBOT
+    assert environment_of(["test", "--vla"]) == LEROBOT
+    assert {environment_of([]), environment_of(["export", "run"]), environment_of(["test"])} == {
+        OWN
+    }
+
+
+def test_the_bootstrap_needs_the_standard_library_only() -> None:
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import arfm_ros.bootstrap.__main__"
+    named = "print([m for m in sys.modules if 'arfm' in m and 'bootstrap' not in m])"
     done = subprocess.run(
-        ["bash", "-c", f"{program}\nextras_wanted {words}"],
-        cwd=ROOT,
-        env={**os.environ, "root": str(ROOT)},
+        [sys.executable, "-I", "-S", "-c", f"{code}; {named}", str(ROOT)],
         capture_output=True,
         text=True,
         check=True,
+        timeout=60,
     )
-    assert done.stdout.split() == wanted.split()
+    assert done.stdout.strip() == "['arfm_ros']"
+
+
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Environment, list[str]]:
+    """Make an environment of a package without dependencies; pip's commands are kept."""
+    (tmp_path / "setup.cfg").write_text("[metadata]\nname = nothing\n")
+    (tmp_path / "setup.py").write_text("from setuptools import setup\nsetup()\n")
+    (tmp_path / "arfm").write_text("")
+    made, asked = Environment(tmp_path, OWN), list[str]()
+    monkeypatch.setattr(Environment, "_pip", lambda _, extras: asked.append(extras))
+    monkeypatch.setattr(bootstrap, "install_gl", lambda: None)
+    monkeypatch.setattr(bootstrap, "ROOT", ROOT)
+    for name in ("ROS_DISTRO", "AMENT_PREFIX_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    return made, asked
+
+
+def test_what_is_missing_is_installed_once_and_again_when_setup_cfg_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, asked = environment(tmp_path, monkeypatch)
+    bootstrap.prepare(made, ["up", "franka"])
+    bootstrap.prepare(made, ["up", "franka"])
+    bootstrap.prepare(made, ["demos"])
+    assert asked == ["ros,sim"] and made.python.exists()
+    bootstrap.prepare(made, ["show", "x"])
+    assert asked == ["ros,sim", "show"]
+    (tmp_path / "setup.cfg").write_text("[metadata]\nname = something\n")
+    bootstrap.prepare(made, ["check", "x"])
+    assert asked[2:] == [""]  # the base
+
+
+def test_the_tests_go_on_without_tensorrt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, asked = environment(tmp_path, monkeypatch)
+
+    def pip(_: Environment, extras: str) -> None:
+        asked.append(extras)
+        if "rtx" in extras:
+            raise BootstrapError("no such package")
+
+    monkeypatch.setattr(Environment, "_pip", pip)
+    bootstrap.prepare(made, ["test"])
+    assert asked == ["ros,sim,train,dev,remote,arms", "rtx"]
+    with pytest.raises(BootstrapError):
+        bootstrap.prepare(made, ["export", "x", "--engine", "tensorrt_rtx"])
 
 
 def test_the_command_line_starts_without_loading_anything_heavy() -> None:

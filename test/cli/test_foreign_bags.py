@@ -26,7 +26,7 @@ from arfm_ros.learn.data.frames import FramesConfig, open_frames
 from arfm_ros.learn.loop.begin import start
 from arfm_ros.robots.actions.policy import policy_actions
 from arfm_ros.robots.files.load import load_robot
-from arfm_ros.robots.kinematics.arm import Kinematics
+from arfm_ros.robots.kinematics.arm import ArmKinematics
 from arfm_ros.wire import messages
 
 UR5E, TWO = load_robot("ur5e"), load_robot("fr3_two_arms")
@@ -172,7 +172,7 @@ def test_a_policy_learns_steps_of_the_tool_and_its_bundle_says_so(
     assert spec.relative == (False,) * 7 and spec.state_names == NAMES
     assert [axis.unit for axis in spec.action] == [*["m"] * 3, *["rad"] * 3, "command"]
     frames = open_frames(tmp_path / "run" / "cache", FramesConfig(cameras=(("eye", 32, 64),)))
-    actions = policy_actions(spec, UR5E, lambda group: Kinematics(UR5E, group))
+    actions = policy_actions(spec, UR5E, lambda group: ArmKinematics(UR5E, group))
     arrays = read(bags / "bag_0")
     path = actions.to_joints(frames.chunk[5], np.float64(frames.state[5]))
     np.testing.assert_allclose(path[:10, :6], action_chunk(arrays, 5, 10, DT_NS)[:, :6], atol=2e-3)

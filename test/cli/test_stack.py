@@ -49,7 +49,7 @@ class Up:
     def wait_for_recording(self) -> None:
         """Wait until an episode has been growing for a while."""
         until = time.monotonic() + TIMEOUT_S
-        while sum(path.stat().st_size for path in self.out.rglob("*.mcap")) < 2_000_000:
+        while sum(path.stat().st_size for path in self.out.rglob("*.mcap")) < 500_000:
             assert self.process.poll() is None, self.process.communicate()[0]
             assert time.monotonic() < until, "no episode began"
             time.sleep(0.1)

@@ -27,7 +27,7 @@ from arfm_ros.core.errors import ConfigError  # noqa: E402
 from arfm_ros.core.values.data import Observation  # noqa: E402
 from arfm_ros.engines import load_policy  # noqa: E402
 from arfm_ros.engines.gate.replay import LIMITS, load_reference, replay  # noqa: E402
-from arfm_ros.export.lerobot.diffusion import added  # noqa: E402
+from arfm_ros.export.families.lerobot_diffusion import added  # noqa: E402
 from arfm_ros.export.vla.model import export_vla  # noqa: E402
 
 pytestmark = pytest.mark.vla
@@ -212,4 +212,4 @@ def test_a_checkpoint_says_what_it_lacks(made: Made, tmp_path: Path) -> None:
     (copy / "model.safetensors").unlink()
     refused("cannot read the weights")
     (copy / "config.json").write_text("{}")
-    refused("has policy type 'None', known are: pi0, pi05, smolvla, act, diffusion")
+    refused("has policy type 'None', known are: act, diffusion, pi0, pi05, smolvla")

@@ -28,5 +28,7 @@ def write_some(folder: Path, count: int = 200, **options) -> Path:
         stamp = T0 + n * 20 * MS
         writer.write("/joint_states", *messages.joint_state(stamp, ["a"], [n]), stamp)
         writer.write("/scene/image_raw", *messages.image(stamp, PIXELS), stamp)
+        if n % 40 == 39:
+            writer.flush()
     writer.label({"task": "lift", "success": True}, T0 + count * 20 * MS)
     return writer.close()

@@ -21,7 +21,7 @@ from arfm_ros.robots.actions.spaces import (
     write_space,
 )
 from arfm_ros.robots.files.load import load_robot
-from arfm_ros.robots.kinematics.arm import Kinematics
+from arfm_ros.robots.kinematics.arm import ArmKinematics
 from arfm_ros.robots.poses import euler_xyz, from_euler_xyz, from_rotation_vectors
 
 pytest.importorskip("pinocchio")
@@ -54,14 +54,14 @@ GRIPPERS: list[dict[str, Any]] = [
 ]
 
 
-def make(name: str, raw: dict[str, Any], group: str = "arm") -> tuple[ActionSpace, Kinematics]:
+def make(name: str, raw: dict[str, Any], group: str = "arm") -> tuple[ActionSpace, ArmKinematics]:
     """Make a space of a robot's group, and the kinematics of its arm."""
     robot = load_robot(name)
-    kinematics = Kinematics(robot, "arm")
+    kinematics = ArmKinematics(robot, "arm")
     return read_space({"group": group, **raw}, robot, lambda _: kinematics), kinematics
 
 
-def motion(kinematics: Kinematics, steps: int = 16) -> tuple[F64, F64]:
+def motion(kinematics: ArmKinematics, steps: int = 16) -> tuple[F64, F64]:
     """Draw a start near home and a smooth path from it."""
     size = len(kinematics.home)
     start = kinematics.home + rng.uniform(-0.2, 0.2, size)
@@ -191,7 +191,7 @@ def test_a_binary_gripper_keeps_its_state_in_the_dead_band() -> None:
 
 def test_liberos_and_droids_actions_can_be_said() -> None:
     robot = load_robot("fr3")
-    kinematics = Kinematics(robot, "arm")
+    kinematics = ArmKinematics(robot, "arm")
     libero = read_actions(
         [
             {"group": "arm", "space": "tool_pose", "reference": "previous", "clip": 1.0}
@@ -226,7 +226,7 @@ def test_a_whole_robot_goes_there_and_back() -> None:
         {"group": "right_arm", "space": "joint_position", "reference": "measured"},
         {"group": "left_gripper", "space": "gripper_opening"},
     ]
-    actions = read_actions(raw, robot, lambda name: Kinematics(robot, name))
+    actions = read_actions(raw, robot, lambda name: ArmKinematics(robot, name))
     assert json.loads(json.dumps(write_actions(actions))) == raw
     q = rng.uniform(0.0, 0.5, len(robot.names))
     path = actions.to_joints(rng.uniform(0.0, 0.1, (4, 8)), q)
@@ -234,7 +234,7 @@ def test_a_whole_robot_goes_there_and_back() -> None:
     back = actions.to_joints(actions.from_joints(path, q), q)
     np.testing.assert_allclose(back, path, atol=1e-6)
     with pytest.raises(ConfigError, match="group 'right_arm' has two action spaces"):
-        read_actions([raw[0], raw[0]], robot, lambda name: Kinematics(robot, name))
+        read_actions([raw[0], raw[0]], robot, lambda name: ArmKinematics(robot, name))
 
 
 @pytest.mark.parametrize(

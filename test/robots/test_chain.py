@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.robots.files.load import load_robot, robot_names
 from arfm_ros.robots.fr3 import facts, frames
-from arfm_ros.robots.kinematics.arm import Kinematics
+from arfm_ros.robots.kinematics.arm import ArmKinematics
 from arfm_ros.robots.kinematics.chain import Chain, tool_chain
 from arfm_ros.robots.robot import Robot
 from arfm_ros.sim.arms.solver import Fr3Solver, pointing_down
@@ -50,7 +50,7 @@ def test_the_fr3_is_where_its_published_parameters_put_it() -> None:
 def test_it_equals_pinocchio(name: str, group: str) -> None:
     pytest.importorskip("pinocchio")
     robot = load_robot(name)
-    chain, other = Chain(robot, group), Kinematics(robot, group)
+    chain, other = Chain(robot, group), ArmKinematics(robot, group)
     for q in postures(chain, 100):
         np.testing.assert_allclose(chain.forward(q).matrix, other.forward(q).matrix, atol=1e-9)
         np.testing.assert_allclose(chain.jacobian(q), other.jacobian(q), atol=1e-9)

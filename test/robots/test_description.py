@@ -154,3 +154,18 @@ def test_findings_are_no_errors() -> None:
 def test_an_unknown_robot_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="no robot 'ur55': give a YAML file, or one of: fr3, "):
         load_robot("ur55")
+
+
+def test_boxes_are_read_written_and_refused_where_they_are_none() -> None:
+    boxes = "workspace: [0, -1, 0, 1, 1, 1]\nkeep_out:\n- [0.2, -0.5, -1.0, 0.9, 0.5, 0.0]\n"
+    robot = read_robot(f"{TEXT}\n{boxes}", FOLDER)
+    assert robot.workspace == (0.0, -1.0, 0.0, 1.0, 1.0, 1.0)
+    assert robot.keep_out == (0.2, -0.5, -1.0, 0.9, 0.5, 0.0)
+    assert read_robot(write_robot(robot)) == robot
+    two = replace(robot, keep_out=2 * robot.keep_out)
+    assert read_robot(write_robot(two)) == two
+    for wrong in ("[1, 2, 3]", "[[1, 2, 3]]", "[[0, 0, 0, 1, 1, up]]", "[[0, 0, 0, true, 1, 1]]"):
+        with pytest.raises(ConfigError, match="keep_out has .* needs boxes"):
+            read_robot(f"{TEXT}\nkeep_out: {wrong}\n", FOLDER)
+    with pytest.raises(ConfigError, match=r"workspace: \[1.0.* is not below"):
+        read_robot(f"{TEXT}\nworkspace: [1, 1, 1, 0, 0, 0]\n", FOLDER)

@@ -15,10 +15,10 @@ from arfm_ros.core.values.spec import Axis, PolicySpec
 from arfm_ros.robots.actions.policy import policy_actions
 from arfm_ros.robots.actions.spaces import read_actions
 from arfm_ros.robots.files.load import load_robot
-from arfm_ros.robots.kinematics.arm import Kinematics
+from arfm_ros.robots.kinematics.arm import ArmKinematics
 
 FR3 = load_robot("fr3")
-KINEMATICS = Kinematics(FR3, "arm")
+KINEMATICS = ArmKinematics(FR3, "arm")
 SPACES = (
     {"group": "arm", "space": "tool_pose", "reference": "previous", "rotation": "axis_angle"},
     {"group": "gripper", "space": "gripper_binary", "closed": -1.0},

@@ -16,7 +16,7 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.robots.files.load import load_robot, read_robot, robot_names
 from arfm_ros.robots.files.writing import write_robot
 from arfm_ros.robots.kinematics import model
-from arfm_ros.robots.kinematics.arm import Kinematics
+from arfm_ros.robots.kinematics.arm import ArmKinematics
 from arfm_ros.robots.poses import Pose, from_rotation_vectors, rotation_vectors
 
 ARM = str(Path(__file__).parent / "made_up_arm" / "arm.yaml")
@@ -32,12 +32,12 @@ rng = np.random.default_rng(3)
 pytest.importorskip("pinocchio")
 
 
-def arm(name: str, group: str = "arm") -> Kinematics:
+def arm(name: str, group: str = "arm") -> ArmKinematics:
     """Make the kinematics of a robot's arm."""
-    return Kinematics(load_robot(name), group)
+    return ArmKinematics(load_robot(name), group)
 
 
-def postures(kinematics: Kinematics, count: int) -> F64:
+def postures(kinematics: ArmKinematics, count: int) -> F64:
     """Draw postures within the limits; one turn of what has none."""
     low, high = np.clip(kinematics.low, -pi, pi), np.clip(kinematics.high, -pi, pi)
     return rng.uniform(low, high, (count, len(low)))
@@ -155,7 +155,7 @@ def test_an_arm_without_shapes_has_nothing_near() -> None:
     text = robot.description.replace('<geometry><sphere radius="0.04"/></geometry>', mesh)
     for size in ("0.24 0.06 0.06", "0.24 0.05 0.05", "0.2 0.2 0.1"):
         text = text.replace(f'<geometry><box size="{size}"/></geometry>', mesh)
-    kinematics = Kinematics(replace(robot, description=text), "arm")
+    kinematics = ArmKinematics(replace(robot, description=text), "arm")
     assert kinematics.self_distance(kinematics.home).metres == float("inf")
     np.testing.assert_array_equal(
         kinematics.forward(kinematics.home).matrix, arm(ARM).forward(kinematics.home).matrix
@@ -176,7 +176,7 @@ def test_each_of_two_arms_is_seen_from_its_own_base() -> None:
 
 
 def test_a_gripper_moves_its_fingers_and_those_that_follow() -> None:
-    kinematics = Kinematics(load_robot(ARM))
+    kinematics = ArmKinematics(load_robot(ARM))
     q = kinematics.home.copy()
     q[-1] = 0.5
     hand, a, b = (
@@ -192,19 +192,19 @@ def test_an_unknown_frame_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="group 'arm' has no frame 'top'; .* has floor, sled"):
         arm(ARM).forward(np.zeros(6), "top")
     with pytest.raises(ConfigError, match="has no frame, and no tool in its YAML"):
-        Kinematics(load_robot(ARM), "hand").forward(np.zeros(1))
+        ArmKinematics(load_robot(ARM), "hand").forward(np.zeros(1))
     with pytest.raises(ConfigError, match=r"q has shape \(5,\), needs \(6,\)"):
         arm(ARM).forward(np.zeros(5))
     robot = load_robot(ARM)
     moving = replace(robot, groups=(replace(robot.groups[0], base="upper"),))
     with pytest.raises(ConfigError, match="base 'upper' of group 'arm' moves"):
-        Kinematics(moving, "arm")
+        ArmKinematics(moving, "arm")
 
 
 def test_a_joint_may_have_the_name_of_a_link() -> None:
     robot = load_robot(ARM)
     same = replace(robot, description=robot.description.replace('"tip_joint"', '"tip"'))
-    kinematics = Kinematics(same, "arm")
+    kinematics = ArmKinematics(same, "arm")
     assert kinematics.forward(kinematics.home).position[2] > 0.3
 
 
@@ -214,7 +214,7 @@ def test_a_joint_that_was_fixed_follows_no_more() -> None:
     text = robot.description.replace(moving, moving.replace("prismatic", "fixed"))
     fixed = read_robot(write_robot(replace(robot, description=text)))
     assert [name for name, _, _ in fixed.axes[-1].mimics] == ["finger_a_joint"]
-    kinematics = Kinematics(fixed, "arm")
+    kinematics = ArmKinematics(fixed, "arm")
     assert kinematics.forward(kinematics.home).position[2] > 0.3
 
 

@@ -8,7 +8,12 @@ import pytest
 
 from arfm_ros.bringup import find_bundle
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.episodes.read.axes import read_axes
+from arfm_ros.episodes.read.topics import topics_of
+from arfm_ros.episodes.reader import EpisodeReader
+from arfm_ros.episodes.series import image_topic
 from arfm_ros.episodes.windows import read_episode
+from arfm_ros.robots.files.load import load_robot
 from arfm_ros.sim.expert.quality import quality
 from arfm_ros.sim.record import demos
 from arfm_ros.sim.record.batch import Batch, note_command, record_batch
@@ -28,6 +33,18 @@ def test_a_demonstration_reads_back_as_an_episode(tmp_path: Path) -> None:
     assert set(arrays.authority) == {"expert"}
     tracking = np.abs(arrays.state[-1, :7] - arrays.commands[-1, :7])
     assert tracking.max() < 0.02  # at the end the arm rests where it was told to
+
+
+@pytest.mark.parametrize("name", ["fr3", "ur5e", "gen3", "iiwa14", "fr3_two_arms"])
+def test_a_demonstration_lies_where_recordings_of_the_robot_are_read(
+    name: str, tmp_path: Path
+) -> None:
+    robot = load_robot(name)
+    Demonstrator(DemoOptions(robot=name, limit_s=0.3)).record("reach", 3, tmp_path / "one")
+    reader, topics = EpisodeReader(tmp_path / "one"), topics_of(robot)
+    for camera in robot.cameras:
+        assert image_topic(reader, camera.name, topics)
+    assert set(robot.names) <= set(read_axes(reader, topics.states))
 
 
 def test_a_thrown_arm_is_marked_and_the_task_still_succeeds(tmp_path: Path) -> None:

@@ -56,10 +56,14 @@ class SpaceGuard:
         acceleration = limiter.limits.acceleration
         way = limiter.velocity * np.abs(limiter.velocity) / (2.0 * acceleration)
         rest = limiter.position + way
-        depths = space.depth(np.stack([rest, limiter.position]))
-        leaves = depths[0] - max(float(depths[1]), 0.0) > TOUCH_M
-        self._outside = space.describe(rest) if leaves else ""
+        self._outside = space.describe(rest) if _deeper(space, rest, limiter.position) else ""
         return self._outside
+
+
+def _deeper(space: Space, rest: F64, here: F64) -> bool:
+    """Tell whether `rest` [A] is outside, and further than `here` [A] is."""
+    depth = float(space.depth(rest))
+    return depth > TOUCH_M and depth - max(float(space.depth(here)), 0.0) > TOUCH_M
 
 
 def cut(space: Space, actions: F64, here: F64) -> tuple[F64, str]:

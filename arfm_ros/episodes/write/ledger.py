@@ -39,7 +39,10 @@ class TopicLedger:
     """One topic since start-up and in the newest episode."""
 
     total: Span = field(default_factory=Span)
-    episode: Span = field(default_factory=Span)
+    arrived: Span = field(default_factory=Span)  # for the episode, queued or not
+    episode: Span = field(default_factory=Span)  # queued for it
+    heard_s: float = 0.0  # when the newest one was received, monotonic
+    gap_s: float = 0.0  # the longest pause between two that were published in the episode
 
 
 class Ledger:
@@ -51,11 +54,18 @@ class Ledger:
     def begin_episode(self) -> None:
         """Start the count of an episode."""
         for row in self.topics.values():
-            row.episode = Span()
+            row.arrived, row.episode, row.gap_s = Span(), Span(), 0.0
 
-    def receive(self, topic: str, sequence: int, stamp_ns: int, in_episode: bool) -> None:
-        """Count a message that arrived."""
+    def receive(
+        self, topic: str, sequence: int, stamp_ns: int, now_s: float, wanted: bool, taped: bool
+    ) -> None:
+        """Count a message that arrived; `wanted` by the episode, and `taped` into its queue."""
         row = self.topics.setdefault(topic, TopicLedger())
+        row.heard_s = now_s
         row.total.add(sequence, stamp_ns)
-        if in_episode:
+        if wanted:
+            if row.arrived.count:
+                row.gap_s = max(row.gap_s, (stamp_ns - row.arrived.last_ns) / 1e9)
+            row.arrived.add(sequence, stamp_ns)
+        if taped:
             row.episode.add(sequence, stamp_ns)

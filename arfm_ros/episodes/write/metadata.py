@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from arfm_ros.episodes.write.durable import write_durably
 
 VERSION = 9
 ROS_DISTRO = "jazzy"
@@ -93,9 +94,7 @@ def render(bag: BagSummary) -> str:
 
 def save(folder: Path, bag: BagSummary) -> None:
     """Replace the folder's `metadata.yaml` in one step, so that it is whole at any moment."""
-    new = folder / (FILE_NAME + ".new")
-    new.write_text(render(bag), encoding="utf-8")
-    os.replace(new, folder / FILE_NAME)
+    write_durably(folder / FILE_NAME, render(bag))
 
 
 def _topic(topic: TopicSummary) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,18 @@ import numpy as np
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.normalize import Affine
 from arfm_ros.core.values.spec import CameraInput, PolicySpec
-from arfm_ros.export.lerobot import pi0 as lerobot_pi0
-from arfm_ros.export.lerobot import pi05 as lerobot_pi05
-from arfm_ros.export.lerobot import smolvla as lerobot_smolvla
-from arfm_ros.export.lerobot.decoders import DECODERS, split_decoder
 from arfm_ros.export.lerobot.processors import (
     ACTION,
     STATE,
     Processors,
-    read_json,
     read_processors,
 )
 from arfm_ros.export.lerobot.text import read_language
 from arfm_ros.export.lerobot.weights import load_weights
 from arfm_ros.export.vla.interface import Interface
-from arfm_ros.export.vla.network import Opened, freeze
+from arfm_ros.export.vla.network import Opened, SplitNetwork, freeze
 
+LIBRARY = "lerobot"
 IMAGES = "observation.images."
 MISSING = (
     "run ./arfm export, which makes .venv-vla with it; or, without ./arfm, "
@@ -46,49 +43,57 @@ PLAIN = {
 }
 REFUSED = ("adapt_to_pi_aloha", "use_peft")
 
-FAMILIES = {
-    "pi0": lerobot_pi0.FAMILY,
-    "pi05": lerobot_pi05.FAMILY,
-    "smolvla": lerobot_smolvla.FAMILY,
-}
+
+@dataclass(frozen=True, slots=True)
+class LeRobotFlow:
+    """A flow of LeRobot that reads an instruction, as far as an export has to know it."""
+
+    name: str  # `type` of config.json
+    where: tuple[str, str]  # module and class of the policy
+    split: Callable[[Any, tuple[int, int]], SplitNetwork]  # of the policy and its image size
+    template: str  # text that is tokenized
+    pad: str  # of pictures, as in `CameraInput`
+    state_bins: int = 0  # as in `Language`
+    needs: str = ""  # a module that older versions of the library do not have
+    library: str = LIBRARY
+
+    def takes(self, config: Mapping[str, Any]) -> bool:
+        """Tell whether a checkpoint with this config.json is one."""
+        return config.get("type") == self.name
+
+    def open(self, folder: Path, robot: Interface, name: str) -> Opened:
+        """Open a checkpoint folder as policy `name` for `robot`."""
+        policy_class, made_by = policy_class_of(self.name, self.where)
+        config = read_config(folder, self.needs)
+        processors = read_processors(folder, *feature_sizes(config, robot))
+        spec = make_spec(config, processors, robot, self.pad)
+        language, tokenizer = read_language(folder, processors.tokenizer, self.template)
+        language = replace(language, state_bins=self.state_bins, flat=bool(self.state_bins))
+        policy = open_policy(folder, config, policy_class)
+        network: Any = self.split(policy, image_size(config))
+        spec = replace(spec, name=name, language=language)
+        return Opened(freeze(network), spec, tokenizer, made_by)
 
 
-def open_lerobot(folder: Path, robot: Interface, name: str) -> Opened:
-    """Open a checkpoint folder as policy `name` for `robot`.
+def policy_class_of(kind: str, where: tuple[str, str]) -> tuple[Any, str]:
+    """Return a policy's class of LeRobot, and who made the network.
 
-    Raises `ConfigError` saying what is missing in `folder`, on this machine, or does not fit.
+    The import also registers the policy's type, which reading its configuration needs.
     """
-    kind = str(read_json(folder / "config.json").get("type"))
-    if kind not in FAMILIES | DECODERS:
-        known = ", ".join([*FAMILIES, *DECODERS])
-        raise ConfigError(f"{folder} has policy type '{kind}', known are: {known}")
     try:
         import lerobot
     except ImportError as error:
         raise ConfigError(f"export of LeRobot's policies needs lerobot: {MISSING}") from error
-    module, policy_name = (FAMILIES | DECODERS)[kind].where
-    # the import also registers the policy's type, which reading its configuration needs
-    policy_class = getattr(importlib.import_module(module), policy_name)
+    module, name = where
     made_by = f"{kind} of LeRobot {lerobot.__version__}"
-    config = read_config(folder)
-    sizes = feature_sizes(config, robot)
-    if kind in DECODERS:
-        policy = open_policy(folder, config, policy_class)
-        split, spec = split_decoder(DECODERS[kind], policy, folder, robot, name)
-        return Opened(freeze(split), spec, "", made_by)
-    family = FAMILIES[kind]
-    processors = read_processors(folder, *sizes)
-    spec = make_spec(config, processors, robot, family.pad)
-    language, tokenizer = read_language(folder, processors.tokenizer, family.template)
-    language = replace(language, state_bins=family.state_bins, flat=bool(family.state_bins))
-    policy = open_policy(folder, config, policy_class)
-    network: Any = family.split(policy, image_size(config))
-    spec = replace(spec, name=name, language=language)
-    return Opened(freeze(network), spec, tokenizer, made_by)
+    return getattr(importlib.import_module(module), name), made_by
 
 
-def read_config(folder: Path) -> Any:
-    """Read config.json as the library's class, set for plain float32 on the CPU."""
+def read_config(folder: Path, needs: str = "") -> Any:
+    """Read config.json as the library's class, set for plain float32 on the CPU.
+
+    `needs`: a module without which the policy does not run.
+    """
     from draccus.utils import DraccusException
     from lerobot.configs.policies import PreTrainedConfig
 
@@ -102,8 +107,7 @@ def read_config(folder: Path) -> Any:
     for field in REFUSED:
         if getattr(config, field, False):
             raise ConfigError(f"{folder}: policies with {field} are not exported")
-    needed = FAMILIES[config.type].needs if config.type in FAMILIES else ""
-    if needed and importlib.util.find_spec(needed) is None:
+    if needs and importlib.util.find_spec(needs) is None:
         raise ConfigError(
             f"this LeRobot runs {config.type} only with transformers as changed for it, which no "
             "registry has: LeRobot 0.5 does without, and needs Python 3.12 or newer"

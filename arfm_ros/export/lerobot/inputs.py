@@ -107,3 +107,8 @@ class Pictures(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Map uint8 [..., H, W, 3] to float32 [..., 3, H, W], normalised."""
         return (image.movedim(-1, -3).float() / 255.0 - self.offset) / self.scale
+
+
+def to_pixels(image: Tensor) -> Tensor:
+    """Map uint8 [1, H, W, 3] to float [1, 3, H, W] from -1 to 1, as the policies do."""
+    return image.permute(0, 3, 1, 2).float() / 255.0 * 2.0 - 1.0

@@ -31,22 +31,15 @@ from arfm_ros.engines.gate.proof import proof
 from arfm_ros.engines.gate.replay import Parity, replay
 from arfm_ros.engines.inputs import TOKENIZER, Inputs
 from arfm_ros.engines.load import load_policy
+from arfm_ros.export.family import open_checkpoint
 from arfm_ros.export.graphs.onnx import OPSET, finish, to_onnx
 from arfm_ros.export.graphs.rtc import guided_graph
 from arfm_ros.export.graphs.weights import share_weights
-from arfm_ros.export.lerobot.checkpoint import open_lerobot
 from arfm_ros.export.reference import save_reference
 from arfm_ros.export.vla.card import write_vla_card
-from arfm_ros.export.vla.interface import Interface, read_interface
+from arfm_ros.export.vla.interface import read_interface
 from arfm_ros.export.vla.network import Opened, SplitNetwork
-from arfm_ros.export.vla.pi0 import open_pi0
 from arfm_ros.export.vla.reference import input_names, make_reference, tensors
-
-# what stands before the colon of a source -> what opens the folder after it
-OPENERS: dict[str, Callable[[Path, Interface, str], Opened]] = {
-    "transformers": open_pi0,
-    "lerobot": open_lerobot,
-}
 
 
 class _Step(nn.Module):
@@ -83,7 +76,7 @@ def export_vla(
         raise ConfigError(f"a checkpoint of {library} knows no joint names: give --interface FILE")
     if rtc == "prefix":
         raise ConfigError("rtc mode 'prefix' needs a policy trained for it: guided or none")
-    opened = OPENERS[library](Path(folder), read_interface(interface), name)
+    opened = open_checkpoint(library, Path(folder), read_interface(interface), name)
     spec, kind = opened.spec, opened.spec.sampler.kind
     if kind != "flow" and rtc == "guided":
         raise ConfigError(f"rtc mode 'guided' needs a flow, '{name}' is {kind}: none")

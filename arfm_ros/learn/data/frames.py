@@ -20,6 +20,7 @@ from rich.progress import track
 from arfm_ros.core.errors import EpisodeError
 from arfm_ros.core.values.data import F32, U8
 from arfm_ros.core.values.text import tokenize
+from arfm_ros.episodes.folders import is_learned, read_files
 from arfm_ros.episodes.read.topics import OWN, Topics
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.task_state import read_task_state
@@ -84,7 +85,8 @@ def find_episodes(roots: Sequence[Path]) -> list[Path]:
     missing = [str(root) for root in roots if not root.is_dir()]
     if missing:
         raise EpisodeError(f"no such folder: {', '.join(missing)}; give folders of episodes")
-    found = {bag.parent for root in roots for bag in root.rglob("*.mcap")}
+    bags = (bag for root in roots for bag in root.rglob("*.mcap"))
+    found = set(filter(is_learned, {bag.parent for bag in bags}))
     if not found:
         if any(next(root.rglob("*.db3"), None) for root in roots):
             raise EpisodeError("bags of sqlite3 (*.db3) are not read: `ros2 bag convert` to mcap")
@@ -118,7 +120,7 @@ def _cached(cache: Path, config: FramesConfig) -> Frames | None:
 
 
 def _cache_key(folders: Sequence[Path], config: FramesConfig) -> str:
-    sizes = [(f.name, [p.stat().st_size for p in sorted(f.glob("*.mcap"))]) for f in folders]
+    sizes = [(f.name, [p.stat().st_size for p in read_files(f)]) for f in folders]
     text = json.dumps([VERSION, _what_is_read(config), sizes])
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -27,9 +27,9 @@ class Spaces:
 
     def read(self) -> RobotActions:
         """Make the actions; raises `ConfigError` naming what the robot does not have."""
-        from arfm_ros.robots.kinematics.arm import Kinematics  # needed by poses alone
+        from arfm_ros.robots.kinematics.arm import ArmKinematics  # needed by poses alone
 
-        return read_actions(self.maps, self.robot, lambda group: Kinematics(self.robot, group))
+        return read_actions(self.maps, self.robot, lambda group: ArmKinematics(self.robot, group))
 
     def axes(self) -> tuple[Axis, ...]:
         """Name the actions, with the units and limits of positions where they are such."""

@@ -56,10 +56,10 @@ class ArbiterParams:
         200.0,
     )
     workspace: tuple[float, ...] = knob(
-        (), "box for the tool: x, y, z of its low and its high corner, empty: anywhere"
+        (), "box for the tool: x, y, z of its low and high corner, empty: that of the robot's YAML"
     )
     keep_out: tuple[float, ...] = knob(
-        (), "boxes that tool, hand and elbow stay out of: six numbers each, as for workspace"
+        (), "boxes to stay out of beside those of the robot's YAML: six numbers each"
     )
     self_distance: float = knob(
         0.01, "least distance of the hand and the forearm from the rest of the arm", -1.0, 0.2

@@ -110,7 +110,8 @@ class DrivenRobot:
         )
 
     def space(self, room: tuple[float, ...], keep_out: tuple[float, ...], near: float) -> Space:
-        """Return where the robot may be."""
+        """Return where the robot may be: `room` stands in for its own, `keep_out` is added."""
+        room, keep_out = room or self.robot.workspace, (*self.robot.keep_out, *keep_out)
         if self._franka:
             return fr3_space(room, keep_out, near)
         from arfm_ros.robots.space import arms_space  # pinocchio: only where it is asked for

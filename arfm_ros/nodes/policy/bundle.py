@@ -66,12 +66,10 @@ def spaces_of(spec: PolicySpec, robot: Robot) -> PolicyActions | None:
     """
     if not spec.actions:
         return None
-    from arfm_ros.robots.kinematics.arm import (
-        Kinematics,  # pinocchio: only where poses are asked for
-    )
+    from arfm_ros.robots.kinematics.arm import ArmKinematics  # only where poses are asked for
 
     try:
-        return policy_actions(spec, robot, lambda group: Kinematics(robot, group))
+        return policy_actions(spec, robot, lambda group: ArmKinematics(robot, group))
     except SpecError as error:
         raise BundleError(str(error)) from error
 

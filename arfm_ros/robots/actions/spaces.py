@@ -28,12 +28,13 @@ from arfm_ros.robots.actions.joint import (
     VelocityOptions,
 )
 from arfm_ros.robots.actions.options import read_options, rows, write_options
-from arfm_ros.robots.actions.tool import Arm, PoseOptions, ToolPose, TwistOptions
+from arfm_ros.robots.actions.tool import PoseOptions, ToolPose, TwistOptions
+from arfm_ros.robots.kinematics.kinematics import Kinematics
 from arfm_ros.robots.robot import Group, Robot
 
 F64 = NDArray[np.float64]
 F32 = NDArray[np.float32]
-ArmOf = Callable[[str], Arm]  # kinematics of a group by its name; asked for only where needed
+ArmOf = Callable[[str], Kinematics]  # of a group by its name, only where needed
 
 
 class ActionSpace(Protocol):

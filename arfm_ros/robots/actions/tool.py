@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +15,7 @@ from arfm_ros.core.errors import ConfigError, SafetyError
 from arfm_ros.robots import poses
 from arfm_ros.robots.actions.joint import ABSOLUTE, MEASURED, PREVIOUS, REFERENCES
 from arfm_ros.robots.actions.options import need, rows
-from arfm_ros.robots.kinematics.inverse import Solution
+from arfm_ros.robots.kinematics.kinematics import Kinematics
 from arfm_ros.robots.poses import Pose
 from arfm_ros.robots.robot import Group
 
@@ -46,16 +45,6 @@ ROTATIONS = {
     ),
     "euler_xyz": Code(("roll", "pitch", "yaw"), poses.euler_xyz, poses.from_euler_xyz, True),
 }
-
-
-class Arm(Protocol):
-    """What is needed of kinematics."""
-
-    def forward(self, q: ArrayLike, frame: str = "") -> Pose:
-        """Return the pose of the tool."""
-
-    def inverse(self, pose: Pose, frame: str = "", seed: ArrayLike | None = None) -> Solution:
-        """Return positions that bring the tool there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +106,7 @@ class TwistOptions:
 class ToolPose:
     """Poses of the group's tool."""
 
-    def __init__(self, group: Group, options: PoseOptions | TwistOptions, arm: Arm) -> None:
+    def __init__(self, group: Group, options: PoseOptions | TwistOptions, arm: Kinematics) -> None:
         self.group, self.options = group, options
         self._how = options.as_pose() if isinstance(options, TwistOptions) else options
         self._code, self._arm = ROTATIONS[self._how.rotation], arm

@@ -13,7 +13,7 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.robots.commands.controller import Tools
 from arfm_ros.robots.commands.registry import make_controller
 from arfm_ros.robots.files.load import findings
-from arfm_ros.robots.kinematics.arm import Kinematics
+from arfm_ros.robots.kinematics.arm import ArmKinematics
 from arfm_ros.robots.poses import Pose
 from arfm_ros.robots.robot import Group, Robot
 
@@ -68,7 +68,7 @@ def _commands(robot: Robot, group: Group) -> tuple[str, ...]:
     """Return the topics of a group's controller."""
 
     def forward(q: F64) -> tuple[F64, F64]:
-        pose = Kinematics(robot, group.name).forward(q)
+        pose = ArmKinematics(robot, group.name).forward(q)
         return pose.position, pose.quaternion
 
     controller = make_controller(group, Tools(forward=forward if group.tool else None))
@@ -76,7 +76,7 @@ def _commands(robot: Robot, group: Group) -> tuple[str, ...]:
 
 
 def _at_home(robot: Robot, group: Group) -> AtHome:
-    kinematics = Kinematics(robot, group.name)
+    kinematics = ArmKinematics(robot, group.name)
     home = kinematics.home
     distance = kinematics.self_distance(home)
     return AtHome(

@@ -11,11 +11,12 @@ import yaml
 from arfm_ros.core.errors import ConfigError, SpecError
 from arfm_ros.core.values import strict
 from arfm_ros.installed import share
+from arfm_ros.robots.files.boxes import read_boxes
 from arfm_ros.robots.files.reading import checked, read_group, texts
 from arfm_ros.robots.files.urdf import Urdf, find_description, missing_meshes, read_urdf
 from arfm_ros.robots.robot import Robot, RobotAxis, RobotCamera
 
-ROBOT_KEYS = ("name", "description", "groups", "cameras")
+ROBOT_KEYS = ("name", "description", "groups", "cameras", "workspace", "keep_out")
 
 
 def robot_names() -> tuple[str, ...]:
@@ -64,6 +65,8 @@ def read_robot(text: str, near: Path | None = None, description: str = "") -> Ro
             tuple(read_group(str(name), raw, urdf) for name, raw in groups.items()),
             tuple(RobotCamera(*c) for c in texts(given.get("cameras", {}), "cameras").items()),
             "" if urdf is None else urdf.text,
+            read_boxes([given["workspace"]] if "workspace" in given else [], "workspace"),
+            read_boxes(given.get("keep_out", []), "keep_out"),
         )
     except SpecError as error:
         raise ConfigError(str(error)) from error

@@ -19,12 +19,17 @@ def write_robot(robot: Robot, description: str = "") -> str:
 
     What is read from it equals `robot`.
     """
-    whole = {
+    whole: dict[str, Any] = {
         "name": robot.name,
         "description": description or robot.description,
         "groups": {group.name: _group(group) for group in robot.groups},
         "cameras": {camera.name: camera.topic for camera in robot.cameras},
     }
+    if robot.workspace:
+        whole["workspace"] = list(robot.workspace)
+    if robot.keep_out:
+        rows = zip(*[iter(robot.keep_out)] * 6)
+        whole["keep_out"] = [list(row) for row in rows]
     text = yaml.dump(whole, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)
     return str(text)
 

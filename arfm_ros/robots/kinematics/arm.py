@@ -32,7 +32,7 @@ class Singularity:
     manipulability: float  # their product; Yoshikawa (1985)
 
 
-class Kinematics:
+class ArmKinematics:
     """Forward and inverse kinematics of a group, or of a whole robot; for one thread at a time."""
 
     def __init__(self, robot: Robot, group: str = "") -> None:

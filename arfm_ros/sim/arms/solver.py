@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.robots.files.bodies import read_tree
 from arfm_ros.robots.files.load import load_robot
-from arfm_ros.robots.kinematics.arm import Kinematics
+from arfm_ros.robots.kinematics.arm import ArmKinematics
 from arfm_ros.robots.kinematics.chain import Chain
 from arfm_ros.robots.kinematics.inverse import Search, Solution
 from arfm_ros.robots.poses import Pose, from_rotation_vectors, rotation_vectors
@@ -109,7 +109,7 @@ class ArmSolver:
 
     def __init__(self, robot: Robot, group: str, ready_m: F64) -> None:
         """Find the ready posture, tool at `ready_m` pointing down; `ConfigError` without one."""
-        self._kinematics = Kinematics(robot, group)
+        self._kinematics = ArmKinematics(robot, group)
         root = read_tree(robot.description).root
         home = self._kinematics.home
         self._base = np.linalg.inv(self._kinematics.forward(home, root).matrix)

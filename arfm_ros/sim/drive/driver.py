@@ -16,7 +16,8 @@ from arfm_ros.core.chunks.chunking import Chunking
 from arfm_ros.core.chunks.seams import Tick
 from arfm_ros.core.errors import ConfigError, EngineError
 from arfm_ros.core.safety.arbiter import Arbiter, ArbiterConfig
-from arfm_ros.core.safety.decision import POLICY, Decision
+from arfm_ros.core.safety.decision import POLICY, SETTLE, Decision
+from arfm_ros.core.safety.limits import F64
 from arfm_ros.core.values.data import F32, U8, ActionChunk, Observation, Policy
 from arfm_ros.core.values.history import Recent
 from arfm_ros.core.values.spec import PolicySpec, Rtc
@@ -43,6 +44,7 @@ class DriverConfig:
     width: int = 320
     seams: bool = True  # accelerations are measured
     robot: str = ""  # "": the robot of config/robots whose axes the policy moves
+    human: str = ""  # "scripted": one watches the policy and corrects it
 
 
 class PolicyDriver:
@@ -68,6 +70,7 @@ class PolicyDriver:
         self._numbers = tuple(n for n in spec.state_names if n not in world.robot.names)
         _check_spec(spec, world, self._numbers)
         self._objects = sorted({object_of(name)[0] for name in self._numbers})
+        self.human: Callable[[], F64 | None] | None = None  # where a person wants the axes [A]
         self.on_chunk: Callable[[ActionChunk], None] | None = None  # called when one arrives
 
     def start(self, instruction: str, seed: int) -> None:
@@ -95,7 +98,13 @@ class PolicyDriver:
             self.observe()
         self._arrive(now)  # what was computed in no time
         self._arbiter.on_state(self.measured(), now, now)
-        return self._arbiter.tick(now)
+        if self.human is None:
+            return self._arbiter.tick(now)
+        self._arbiter.on_human(self.human(), now)
+        decision = self._arbiter.tick(now)
+        # what a person did meanwhile is not what the chunk before wanted
+        self._chunking.in_force = decision.authority in {POLICY, SETTLE}
+        return decision
 
     def send(self, decision: Decision) -> str:
         """Hand a decision with a command to the robot; return '' or why it was refused."""

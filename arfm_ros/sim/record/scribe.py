@@ -1,8 +1,8 @@
 """Write what happens in the simulator as an episode, without ROS.
 
-The topics are those of the running stack with the FR3; images are JPEG at the policy's rate.
-Joints have the names of the robot's axes: all arms are in `joint_states`, all openings in
-`gripper/joint_states`.
+The topics are those of the running stack with the FR3, but for the cameras, whose topics are the
+robot's own; images are JPEG at the policy's rate. Joints have the names of the robot's axes: all
+arms are in `joint_states`, all openings in `gripper/joint_states`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ class Scribe:
         cameras: Sequence[str] = CAMERAS,
     ) -> None:
         self._writer = EpisodeWriter(folder)
-        self._world, self._picture, self._cameras = world, picture, cameras
+        self._world, self._picture = world, picture
+        own = {camera.name: camera.topic for camera in world.robot.cameras}
+        self._cameras = {name: _compressed(own.get(name, f"{name}/image_raw")) for name in cameras}
         self._names = world.robot.names
         pairs = list(zip(self._names, world.openings))
         self._arms = tuple(name for name, opens in pairs if not opens)
@@ -117,7 +119,7 @@ class Scribe:
 
     def _write_frame(self) -> None:
         self._world.tool_pose()  # brings the poses that are drawn up to date
-        for camera in self._cameras:
+        for camera, topic in self._cameras.items():
             image = self._picture(camera)
             done, jpeg = cv2.imencode(
                 ".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
@@ -125,7 +127,7 @@ class Scribe:
             if not done:
                 raise EngineError(f"OpenCV could not encode an image {image.shape} as JPEG")
             message = messages.compressed_image(self.stamp_ns, jpeg.tobytes(), camera)
-            self._put(f"/{camera}/image_raw/compressed", message)
+            self._put(topic, message)
 
     def _write_task(self, task: Task) -> None:
         world = self._world
@@ -147,3 +149,8 @@ class Scribe:
             openings = self._world.measured()[self._world.openings]
             hand = messages.joint_state(stamp, self._hands, openings)
             self._put("/gripper/joint_states", hand)
+
+
+def _compressed(topic: str) -> str:
+    """Return the whole name of the compressed pictures of a camera."""
+    return f"/{topic.strip('/').removesuffix('/compressed')}/compressed"

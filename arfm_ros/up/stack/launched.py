@@ -8,7 +8,7 @@ ends, the simulated robot follows until nobody commands it any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
@@ -25,12 +25,15 @@ from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from arfm_ros.bringup import END, PACKAGE, TASKS, NodeProcess, Setup, robots, stack
+from arfm_ros.bringup import END, PACKAGE, TASKS, TELEOP, NodeProcess, Setup, robots, stack
 from arfm_ros.up.stack.process import GRACE_S, NodeDied, how_it_ended
 
 
-def description(robot: str = "") -> LaunchDescription:
-    """Describe the launch of one robot; "": an argument names it."""
+def description(robot: str = "", default: str = "", teleop: str = "") -> LaunchDescription:
+    """Describe the launch of one robot ("": an argument names it, by default `default`).
+
+    `teleop` is the default of the device that shares the arm.
+    """
     text = {"default_value": "false", "choices": ["true", "false"]}
     given = [
         DeclareLaunchArgument("sim", description="simulate the robot", **text),
@@ -45,25 +48,33 @@ def description(robot: str = "") -> LaunchDescription:
         ),
         DeclareLaunchArgument("namespace", default_value="", description="of all nodes"),
         DeclareLaunchArgument("plan", default_value="", description="YAML of instructions"),
+        DeclareLaunchArgument(
+            "teleop", default_value=teleop, description=f"{', '.join(TELEOP)} (bag:FOLDER)"
+        ),
     ]
     if not robot:
         known = f"one of {', '.join(robots())}, or the path of a YAML"
-        given.append(DeclareLaunchArgument("robot", description=known))
+        usual = {"default_value": default} if default else {}
+        given.append(DeclareLaunchArgument("robot", description=known, **usual))
 
     def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         chosen = {a.name: LaunchConfiguration(a.name).perform(context) for a in given}
-        setup = Setup(
-            robot=robot or chosen["robot"],
-            sim=chosen["sim"] == "true",
-            policy=chosen["policy"],
-            task=chosen["task"],
-            record=chosen["record"] == "true",
-            namespace=chosen["namespace"],
-            plan=chosen["plan"],
-        )
-        return actions(stack(setup))
+        return actions(stack(_setup(chosen, robot)))
 
     return LaunchDescription([*given, OpaqueFunction(function=start)])
+
+
+def _setup(chosen: Mapping[str, str], robot: str) -> Setup:
+    return Setup(
+        robot=robot or chosen["robot"],
+        sim=chosen["sim"] == "true",
+        policy=chosen["policy"],
+        task=chosen["task"],
+        record=chosen["record"] == "true",
+        namespace=chosen["namespace"],
+        teleop=chosen["teleop"],
+        plan=chosen["plan"],
+    )
 
 
 def actions(nodes: Sequence[NodeProcess]) -> list[LaunchDescriptionEntity]:

@@ -99,6 +99,7 @@ class Observer:
             (topics.TASK_STATE, self._on_task, None),
             (topics.RECORDER_STATE, self._on_recorder, None),
             (topics.AUTHORITY, self._on_authority, None),
+            (topics.TELEOP_ENGAGED, self._on_teleop, None),
             (topics.EPISODE_RESULT, self._on_result, None),
             (topics.ARBITER_COMMAND, self._on_command, ALL_BEST_EFFORT),
         )
@@ -159,6 +160,9 @@ class Observer:
         if message.data not in DRIVEN:
             self.steps.forget()
         self.readings.authority = message.data
+
+    def _on_teleop(self, message: Any) -> None:
+        self.readings.heard.add(topics.TELEOP_ENGAGED.name)
 
     def _on_result(self, message: Any) -> None:
         episode, smooth = EpisodeResult.parse(json.loads(message.data)), self._moved.finish()

@@ -41,10 +41,10 @@ def test_what_is_written_is_read(tmp_path: Path, name: str) -> None:
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     folder = write_some(tmp_path / "e")
-    before = (folder / "episode_0.mcap").read_bytes()
+    before = (folder / "episode.mcap").read_bytes()
     with pytest.raises(EpisodeError, match="exists already"):
         EpisodeWriter(folder)
-    assert (folder / "episode_0.mcap").read_bytes() == before
+    assert (folder / "episode.mcap").read_bytes() == before
 
 
 def test_a_rosbag2_reader_opens_an_episode(tmp_path: Path) -> None:
@@ -82,10 +82,13 @@ def test_the_metadata_has_the_keys_of_rosbag2_version_9(tmp_path: Path) -> None:
 def test_a_label_is_on_the_disk_at_once_and_later_ones_win(tmp_path: Path) -> None:
     writer = EpisodeWriter(tmp_path / "e")
     writer.label({"task": "lift", "success": False}, T0)
-    assert EpisodeReader(tmp_path / "e").label() == {"task": "lift", "success": False}
+    assert EpisodeReader(writer.work).label() == {"task": "lift", "success": False}
     writer.label({"success": True}, T0 + 1)
-    assert EpisodeReader(tmp_path / "e").label() == {"task": "lift", "success": True}
+    assert EpisodeReader(writer.work).label() == {"task": "lift", "success": True}
+    with pytest.raises(EpisodeError, match="still being recorded"):
+        EpisodeReader(tmp_path / "e")
     writer.close()
+    assert EpisodeReader(tmp_path / "e").label() == {"task": "lift", "success": True}
 
 
 def test_an_unknown_type_is_named_with_the_way_out(tmp_path: Path) -> None:
@@ -185,6 +188,6 @@ def test_the_newest_episode_of_a_folder_is_taken(tmp_path: Path) -> None:
     with pytest.raises(EpisodeError, match="no episode in"):
         newest_episode(tmp_path)
     old, new = write_some(tmp_path / "b", 1), write_some(tmp_path / "a", 1)
-    os.utime(old / "episode_0.mcap", (1, 1))
+    os.utime(old / "episode.mcap", (1, 1))
     assert newest_episode(tmp_path) == new
     assert newest_episode(old) == old

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,8 +15,12 @@ pytest.importorskip("rclpy")
 from client_rig import Client
 from std_srvs.srv import SetBool, Trigger
 
+from arfm_ros.core.errors import EpisodeError
 from arfm_ros.episodes.audit import audit
+from arfm_ros.episodes.edit.recover import recover
 from arfm_ros.episodes.reader import EpisodeReader
+from arfm_ros.episodes.write import manifest
+from arfm_ros.episodes.write.durable import partial_of
 from arfm_ros.nodes.ros import topics
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -60,6 +65,22 @@ def tick():
         message.header.stamp = node.get_clock().now().to_msg()
         joints.publish(message)
 node.create_timer(1 / 60, tick)
+rclpy.spin(node)
+"""
+
+
+# Joint states at 500 Hz, for ever.
+JOINTS = """
+import rclpy
+from sensor_msgs.msg import JointState
+rclpy.init()
+node = rclpy.create_node("joints")
+publisher = node.create_publisher(JointState, "joint_states", 10)
+def tick():
+    message = JointState(name=["a"], position=[1.0])
+    message.header.stamp = node.get_clock().now().to_msg()
+    publisher.publish(message)
+node.create_timer(1 / 500, tick)
 rclpy.spin(node)
 """
 
@@ -115,7 +136,8 @@ def client(ros_domain: int) -> Iterator[RecorderClient]:
 
 
 def recorder(start, out: Path, *parameters: str, inside: tuple[str, ...] = ()) -> subprocess.Popen:
-    words = [word for p in (f"out:={out}", *parameters) for word in ("-p", p)]
+    usual = (f"out:={out}", "images:=raw", "min_free_mb:=1", "stop_free_mb:=0")
+    words = [word for p in (*usual, *parameters) for word in ("-p", p)]
     return start("-m", "arfm_ros.nodes.recorder_node", "--ros-args", *words, inside=inside)
 
 
@@ -166,6 +188,9 @@ def test_every_frame_between_start_and_stop_is_in_the_bag(
     client.call(topics.RECORDER_STOP)
     assert counts(Path(second.message))["/instruction"] == 1
     assert EpisodeReader(Path(second.message)).labels() == []
+    known = manifest.load(Path(second.message))
+    assert (known.state, known.info["instruction"]) == ("saved", "lift the cube")
+    assert len(known.info["robot_sha256"]) == 64
     refused = client.call(topics.RECORDER_LABEL, SetBool.Request(data=True))
     assert "no episode" in refused.message
 
@@ -173,18 +198,77 @@ def test_every_frame_between_start_and_stop_is_in_the_bag(
     assert node.wait(timeout=10) == 0
 
 
-def test_a_killed_recorder_leaves_a_readable_bag(
+def test_what_a_killed_recorder_had_answered_is_recovered(
     start, client: RecorderClient, tmp_path: Path
 ) -> None:
     node = recorder(start, tmp_path)
     folder = Path(client.call(topics.RECORDER_START).message)
     publisher = start("-c", PUBLISH, str(FRAMES), "RELIABLE")
     wait_until_sent(publisher)
+    assert client.call(topics.RECORDER_LABEL, SetBool.Request(data=True)).success
     node.kill()
     node.wait(timeout=10)
-    found = counts(folder)
-    assert found["/scene/image_raw"] >= FRAMES - 2 * 60  # the last two seconds may be missing
-    assert "cut off" in audit(folder).damage[0]
+    with pytest.raises(EpisodeError, match="never finished"):
+        EpisodeReader(folder)
+    assert recover(partial_of(folder)).folder == folder
+    assert counts(folder)["/scene/image_raw"] > FRAMES - 60  # a busy machine's queue is lost
+    assert EpisodeReader(folder).label()["success"] is True
+
+
+def test_an_episode_says_what_it_is_from_its_first_second(
+    start, client: RecorderClient, tmp_path: Path
+) -> None:
+    node = recorder(start, tmp_path, "operator:=eve")
+    folder = Path(client.call(topics.RECORDER_START).message)
+    info = EpisodeReader(partial_of(folder)).info()  # answered, so on the disk
+    assert (info["operator"], info["robot"]) == ("eve", "fr3")
+    assert set(info["versions"]) == {"arfm_ros", "python", "platform"}
+
+    def asked() -> bool:
+        told = EpisodeReader(partial_of(folder)).info()
+        return told.get("parameters:/recorder_node", {}).get("operator") == "eve"
+
+    client.until(asked)
+    assert client.call(topics.RECORDER_DISCARD).message == str(folder)
+    assert manifest.load(folder).state == "discarded"
+    node.send_signal(signal.SIGTERM)
+    assert node.wait(timeout=10) == 0
+
+
+def test_what_is_lost_while_the_recorder_does_not_run_is_told_within_a_second(
+    start, client: RecorderClient, tmp_path: Path
+) -> None:
+    node = recorder(start, tmp_path)
+    folder = Path(client.call(topics.RECORDER_START).message)
+    start("-c", JOINTS)
+    client.until(lambda: int(client.state.get("joint_states", "0")) > 300)
+    node.send_signal(signal.SIGSTOP)
+    time.sleep(2.0)  # 1000 joint states: more than a reader keeps
+    node.send_signal(signal.SIGCONT)
+    since = time.monotonic()
+    client.until(lambda: "did not run" in client.message and "lost" in client.message)
+    assert time.monotonic() - since < 2.0  # one of it for a machine that is busy with tests
+    client.call(topics.RECORDER_STOP)
+    label = EpisodeReader(folder).label()
+    assert label["lost"]["/joint_states"] > 100 and label["held_up_s"] > 1.9
+    known = manifest.load(folder)
+    assert known.verdict == "incomplete"
+    row = known.topics["/joint_states"]
+    assert row["dropped"] >= label["lost"]["/joint_states"]
+    assert row["published"] == row["received"] + row["dropped"]
+
+
+def test_a_disk_that_gets_short_of_room_ends_the_episode_well(
+    start, client: RecorderClient, tmp_path: Path
+) -> None:
+    recorder(start, tmp_path, "stop_free_mb:=1000000000")
+    folder = Path(client.call(topics.RECORDER_START).message)
+    client.until(lambda: "stop_free_mb" in client.message)
+    assert client.state["recording"] == "false"
+    reader = EpisodeReader(folder)
+    assert reader.damage == [] and reader.label()["truncated"] is True
+    refused = client.call(topics.RECORDER_STOP)
+    assert "stop_free_mb" in refused.message and str(folder) in refused.message
 
 
 def test_a_stopped_recorder_closes_its_episode(

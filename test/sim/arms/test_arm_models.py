@@ -12,7 +12,7 @@ import pytest
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.robots.files.bodies import read_tree
 from arfm_ros.robots.files.load import load_robot, read_robot
-from arfm_ros.robots.kinematics.arm import Kinematics
+from arfm_ros.robots.kinematics.arm import ArmKinematics
 from arfm_ros.robots.poses import Pose, from_quaternions
 from arfm_ros.robots.robot import ControllerChoice, Robot
 from arfm_ros.sim.arms.build import body_name, build_model, joint_name
@@ -45,7 +45,7 @@ def test_tools_are_where_the_kinematics_of_the_description_say(world: World) -> 
             position, quaternion = world.tool_pose(arm.group)
             tree = read_tree(world.robot.description)
             base = tree.still_pose(group.base or tree.root).matrix
-            wanted = base @ Kinematics(world.robot, arm.group).forward(q).matrix
+            wanted = base @ ArmKinematics(world.robot, arm.group).forward(q).matrix
             here = Pose.of(position, from_quaternions(quaternion)).matrix
             np.testing.assert_allclose(here, wanted, atol=1e-9)
             np.testing.assert_allclose(arm.solver.tool(q), wanted, atol=1e-9)

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from arfm_ros.export.lerobot.family import Family
-from arfm_ros.export.lerobot.pi0 import LeRobotPi0, sample
+from arfm_ros.export.families.lerobot_pi0 import LeRobotPi0, sample
+from arfm_ros.export.family import register
+from arfm_ros.export.lerobot.checkpoint import LeRobotFlow
 
 
 class Pi05Context(NamedTuple):
@@ -47,11 +48,14 @@ class LeRobotPi05(LeRobotPi0):
         return sample(self.core, images, (tokens, mask), noise, steps)
 
 
-FAMILY = Family(
-    where=("lerobot.policies.pi05.modeling_pi05", "PI05Policy"),
-    split=LeRobotPi05,
-    template="Task: {instruction}, State: {state};\nAction: ",
-    pad="centre",
-    needs="lerobot.policies.pi_gemma",
-    state_bins=256,
+register(
+    LeRobotFlow(
+        name="pi05",
+        where=("lerobot.policies.pi05.modeling_pi05", "PI05Policy"),
+        split=LeRobotPi05,
+        template="Task: {instruction}, State: {state};\nAction: ",
+        pad="centre",
+        needs="lerobot.policies.pi_gemma",
+        state_bins=256,
+    )
 )

@@ -16,9 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from arfm_ros.export.families.lerobot_pi0 import pairs
+from arfm_ros.export.family import register
 from arfm_ros.export.graphs.time_embedding import TimeEmbedding
-from arfm_ros.export.lerobot.family import Family, to_pixels
-from arfm_ros.export.lerobot.pi0 import pairs
+from arfm_ros.export.lerobot.checkpoint import LeRobotFlow
+from arfm_ros.export.lerobot.inputs import to_pixels
 
 
 class SmolVlaContext(NamedTuple):
@@ -156,9 +158,12 @@ def rotate(x: Tensor, positions: Tensor, max_wavelength: float = 10_000) -> Tens
     return torch.cat([left * cos - right * sin, right * cos + left * sin], dim=-1)
 
 
-FAMILY = Family(
-    where=("lerobot.policies.smolvla.modeling_smolvla", "SmolVLAPolicy"),
-    split=LeRobotSmolVla,
-    template="{instruction}\n",
-    pad="start",
+register(
+    LeRobotFlow(
+        name="smolvla",
+        where=("lerobot.policies.smolvla.modeling_smolvla", "SmolVLAPolicy"),
+        split=LeRobotSmolVla,
+        template="{instruction}\n",
+        pad="start",
+    )
 )

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from arfm_ros.core.solvers.sampler import Sampler
 from arfm_ros.core.values.spec import PolicySpec
+from arfm_ros.export.family import register
+from arfm_ros.export.lerobot.decoders import LeRobotDecoder
 from arfm_ros.export.lerobot.inputs import Pictures, Statistics, make_spec
 from arfm_ros.export.lerobot.processors import STATE
 from arfm_ros.export.vla.interface import Interface
@@ -85,3 +87,8 @@ def describe(policy: Any, known: Statistics, robot: Interface, name: str) -> Pol
     """Make the specification; all actions of the chunk are given."""
     spec = make_spec(policy.config, known, robot, name, policy.config.chunk_size)
     return replace(spec, steps=1, sampler=Sampler("regression"))
+
+
+register(
+    LeRobotDecoder("act", ("lerobot.policies.act.modeling_act", "ACTPolicy"), LeRobotAct, describe)
+)

@@ -21,6 +21,7 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.normalize import Affine
 from arfm_ros.core.values.spec import CameraInput, Language, PolicySpec
 from arfm_ros.engines.inputs import TOKENIZER
+from arfm_ros.export.family import register
 from arfm_ros.export.vla.interface import Interface
 from arfm_ros.export.vla.network import Opened, PiContext, freeze
 
@@ -107,17 +108,26 @@ class Pi0(nn.Module):
         )
 
 
-def open_pi0(folder: Path, robot: Interface, name: str) -> Opened:
-    """Open the checkpoint that `save_pretrained` left in `folder` as policy `name` for `robot`."""
-    import transformers
+class TransformersPi0:
+    """pi0 as transformers has it."""
 
-    model, settings = load_pi0(folder, len(robot.cameras))
-    return Opened(
-        network=model,
-        spec=make_spec(model, settings, robot, name),
-        tokenizer=read_tokenizer(folder / TOKENIZER),
-        made_by=f"pi0 of transformers {transformers.__version__}",
-    )
+    library, name = "transformers", "pi0"
+
+    def takes(self, config: Mapping[str, Any]) -> bool:
+        """Tell whether a checkpoint with this config.json is one."""
+        return config.get("model_type") == self.name
+
+    def open(self, folder: Path, robot: Interface, name: str) -> Opened:
+        """Open what `save_pretrained` left in `folder` as policy `name` for `robot`."""
+        model, settings = load_pi0(folder, len(robot.cameras))
+        import transformers  # it is there, `load_pi0` has said so
+
+        return Opened(
+            network=model,
+            spec=make_spec(model, settings, robot, name),
+            tokenizer=read_tokenizer(folder / TOKENIZER),
+            made_by=f"pi0 of transformers {transformers.__version__}",
+        )
 
 
 def read_tokenizer(path: Path) -> str:
@@ -136,9 +146,6 @@ def load_pi0(folder: Path, cameras: int) -> tuple[Pi0, dict[str, Any]]:
         from transformers import PI0ForConditionalGeneration
     except ImportError as error:
         raise ConfigError(f"export of pi0 needs transformers: {MISSING}") from error
-    config = _read(folder / "config.json")
-    if config.get("model_type") != "pi0":
-        raise ConfigError(f"{folder} has model_type '{config.get('model_type')}', needs 'pi0'")
     settings = read_settings(folder)
     # attention in plain operators: the fused one's derivative cannot be exported
     model = PI0ForConditionalGeneration.from_pretrained(
@@ -210,3 +217,6 @@ def _read(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text()))
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
+
+
+register(TransformersPi0())

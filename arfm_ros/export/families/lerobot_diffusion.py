@@ -20,6 +20,8 @@ from arfm_ros.core.solvers.ddpm import added_noise
 from arfm_ros.core.solvers.sampler import Sampler
 from arfm_ros.core.values.history import History
 from arfm_ros.core.values.spec import PolicySpec
+from arfm_ros.export.family import register
+from arfm_ros.export.lerobot.decoders import LeRobotDecoder
 from arfm_ros.export.lerobot.inputs import Pictures, Statistics, make_spec
 from arfm_ros.export.lerobot.processors import STATE
 from arfm_ros.export.vla.interface import Interface
@@ -103,3 +105,13 @@ def describe(policy: Any, known: Statistics, robot: Interface, name: str) -> Pol
     return replace(
         spec, steps=core.num_inference_steps, sampler=sampler, past=past, history=history
     )
+
+
+register(
+    LeRobotDecoder(
+        "diffusion",
+        ("lerobot.policies.diffusion.modeling_diffusion", "DiffusionPolicy"),
+        LeRobotDiffusion,
+        describe,
+    )
+)

@@ -12,8 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from arfm_ros.export.family import register
 from arfm_ros.export.graphs.time_embedding import TimeEmbedding
-from arfm_ros.export.lerobot.family import Family, to_pixels
+from arfm_ros.export.lerobot.checkpoint import LeRobotFlow
+from arfm_ros.export.lerobot.inputs import to_pixels
 from arfm_ros.export.vla.network import PiContext
 
 
@@ -120,10 +122,13 @@ def sample(
     return core.sample_actions(pixels, seen, *more, noise=noise, num_steps=steps)
 
 
-FAMILY = Family(
-    where=("lerobot.policies.pi0.modeling_pi0", "PI0Policy"),
-    split=LeRobotPi0,
-    template="{instruction}\n",
-    pad="centre",
-    needs="lerobot.policies.pi_gemma",
+register(
+    LeRobotFlow(
+        name="pi0",
+        where=("lerobot.policies.pi0.modeling_pi0", "PI0Policy"),
+        split=LeRobotPi0,
+        template="{instruction}\n",
+        pad="centre",
+        needs="lerobot.policies.pi_gemma",
+    )
 )

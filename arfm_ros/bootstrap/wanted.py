@@ -1,0 +1,67 @@
+"""Which environment a command runs in, and which extras of the package it needs there."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from pathlib import Path
+
+OWN, LEROBOT = ".venv", ".venv-vla"  # LeRobot's pins do not go with ours
+SOURCES = {
+    "transformers:": ("train", "vla"),
+    "lerobot:": ("lerobot",),
+    "--vla": ("lerobot",),
+    "remote:": ("remote",),
+}
+ENGINES = {"tensorrt_rtx": "rtx", "torch": "train"}
+BENCHES = {"stack": (), "record": (), "train": ("train",)}  # any other counts a bundle's graphs
+
+
+def environment_of(words: Sequence[str]) -> str:
+    """Return the folder of the environment that a command runs in."""
+    verb, *rest = words or [""]
+    lerobot = verb == "export" and any(word.startswith("lerobot:") for word in rest)
+    return LEROBOT if lerobot or (verb == "test" and "--vla" in rest) else OWN
+
+
+def extras_wanted(root: Path, words: Sequence[str], ros: bool) -> tuple[str, ...]:
+    """Return the extras of a command: those of its verb, or of the source that it names.
+
+    `ros`: an installed ROS 2 is used, which takes the place of the extra of that name.
+    """
+    verb, *rest = words or ["help"]
+    from_source = [
+        extras for word in rest for start, extras in SOURCES.items() if _is(word, start)
+    ]
+    found = [*(from_source[-1] if from_source else extras_of(root, verb, ros))]
+    if verb == "export" and any((Path(word) / "policy.json").is_file() for word in rest):
+        found = ["engine" if extra == "train" else extra for extra in found]
+    found += [ENGINES[engine] for engine in _engines(rest) if engine in ENGINES]
+    if verb == "bench":
+        found += BENCHES.get(rest[0] if rest else "stack", ("engine",))
+    return tuple(dict.fromkeys(found))
+
+
+def extras_of(root: Path, verb: str, ros: bool) -> tuple[str, ...]:
+    """Return the literal EXTRAS of a verb's file, which is not imported."""
+    folder = root / "arfm_ros" / "cli"
+    file = next(filter(Path.is_file, (folder / f"{verb}.py", folder / verb / "__init__.py")), None)
+    if file is None:
+        return ()
+    for node in ast.parse(file.read_text()).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else None
+        if isinstance(node, ast.AnnAssign):
+            target = node.target
+        if isinstance(target, ast.Name) and target.id == "EXTRAS":
+            named = ast.literal_eval(node.value)  # type: ignore[attr-defined]
+            return tuple(extra for extra in named if not (ros and extra == "ros"))
+    return ()
+
+
+def _is(word: str, start: str) -> bool:
+    return word == start if start.startswith("--") else word.startswith(start)
+
+
+def _engines(words: Sequence[str]) -> list[str]:
+    told = [word.removeprefix("--engine=") for word in words if word.startswith("--engine=")]
+    return told + [after for before, after in zip(words, words[1:]) if before == "--engine"]

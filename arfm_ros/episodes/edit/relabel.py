@@ -1,0 +1,74 @@
+"""Labels that are given after the recording: lines beside the bag, which itself never changes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from arfm_ros.core.errors import EpisodeError
+from arfm_ros.episodes import labels
+from arfm_ros.episodes.write import manifest
+from arfm_ros.episodes.write.durable import sync_folder
+
+FILE_NAME = "labels.jsonl"
+
+
+def later_labels(folder: Path) -> list[dict[str, object]]:
+    """Read the labels that were given after the recording, oldest first."""
+    return [dict(row["label"]) for row in history(folder)]
+
+
+def history(folder: Path) -> list[dict[str, dict[str, object]]]:
+    """Read what was said later: rows of `label`, `when` and `who`.
+
+    Raises `EpisodeError` naming the line that is none.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return []
+    rows = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            row = json.loads(line)
+            dict(row["label"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise EpisodeError(f"{path}:{number} is no label: mend or remove the line") from error
+        rows.append(row)
+    return rows
+
+
+def relabel(folder: Path, label: Mapping[str, object], who: str) -> dict[str, object]:
+    """Add a label to a finished episode; return all that now counts. What was said before stays.
+
+    The label is on the disk when this returns. The manifest tells it too.
+    """
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    line = json.dumps({"when": now, "who": who, "label": dict(label)}, sort_keys=True)
+    new = not (folder / FILE_NAME).exists()
+    try:
+        with open(folder / FILE_NAME, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if new:
+            sync_folder(folder)
+        return _into_manifest(folder)
+    except OSError as error:
+        raise EpisodeError(f"cannot label {folder}: {error.strerror}") from error
+
+
+def _into_manifest(folder: Path) -> dict[str, object]:
+    from arfm_ros.episodes.reader import EpisodeReader  # it reads these labels too
+
+    label = EpisodeReader(folder).label()
+    known = manifest.load(folder)
+    if known is not None:
+        discarded = label.get(labels.DISCARDED_KEY) is True
+        usual = manifest.RECOVERED if known.source_sha256 else manifest.SAVED
+        state = manifest.DISCARDED if discarded else usual
+        manifest.save(folder, replace(known, state=state, label=label))
+    return label

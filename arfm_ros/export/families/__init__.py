@@ -1,0 +1,1 @@
+"""Policies of other libraries: one file a family, found by `export.family`."""

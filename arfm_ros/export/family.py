@@ -1,0 +1,68 @@
+"""The families of policies whose checkpoints are exported: every module of `families`."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.export import families
+from arfm_ros.export.lerobot.processors import read_json
+from arfm_ros.export.vla.interface import Interface
+from arfm_ros.export.vla.network import Opened
+
+CONFIG = "config.json"
+
+
+class PolicyFamily(Protocol):
+    """Checkpoints of one kind, of one library."""
+
+    library: str  # what stands before the colon of a source
+    name: str
+
+    def takes(self, config: Mapping[str, Any]) -> bool:
+        """Tell whether a checkpoint with this config.json is one."""
+
+    def open(self, folder: Path, robot: Interface, name: str) -> Opened:
+        """Open the checkpoint in `folder` as policy `name` for `robot`.
+
+        Raises `ConfigError` saying what is missing in `folder`, on this machine, or does not fit.
+        """
+
+
+_FAMILIES: dict[tuple[str, str], PolicyFamily] = {}
+
+
+def register(family: PolicyFamily) -> None:
+    """Add a family; each module does so for its own when it is imported."""
+    key = (family.library, family.name)
+    if key in _FAMILIES:
+        raise ConfigError(f"family {family.name} of {family.library} is there twice: rename one")
+    _FAMILIES[key] = family
+
+
+def families_of(library: str) -> tuple[PolicyFamily, ...]:
+    """Return the families of a library, by name."""
+    _discover()
+    return tuple(f for (where, _), f in sorted(_FAMILIES.items()) if where == library)
+
+
+def open_checkpoint(library: str, folder: Path, robot: Interface, name: str) -> Opened:
+    """Open a checkpoint of `library`; raises `ConfigError` listing the families there are."""
+    config, known = read_json(folder / CONFIG), families_of(library)
+    for family in known:
+        if family.takes(config):
+            return family.open(folder, robot, name)
+    kind = config.get("type", config.get("model_type"))
+    names = ", ".join(family.name for family in known)
+    raise ConfigError(f"{folder} has policy type '{kind}', known are: {names}")
+
+
+@cache
+def _discover() -> None:
+    for module in pkgutil.iter_modules(families.__path__):
+        import_module(f"{families.__name__}.{module.name}")

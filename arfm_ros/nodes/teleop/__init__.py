@@ -1,0 +1,1 @@
+"""What the teleoperation node is made of."""

@@ -1,0 +1,143 @@
+"""A person's device at the arbiter: joint targets and a deadman, 100 times a second.
+
+Whatever goes wrong with the device, its messages or the way to it releases the deadman at once
+and says why; the arbiter does the rest. Stamps are the device's.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
+
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.values.latency import StageLatency
+from arfm_ros.nodes.arbiter.inputs import Moment, moment
+from arfm_ros.nodes.ros import spin, topics
+from arfm_ros.nodes.ros.convert import ns_to_time
+from arfm_ros.nodes.ros.diagnostics import OK, WARN, Diagnostics, Health
+from arfm_ros.nodes.ros.params import declare
+from arfm_ros.nodes.teleop.params import TeleopParams
+from arfm_ros.nodes.teleop.senders import Senders
+from arfm_ros.nodes.teleop.sources import OPEN, Desk
+from arfm_ros.nodes.teleop.view import RobotView
+from arfm_ros.robots.files.load import load_robot
+from arfm_ros.robots.kinematics.chain import Chain
+from arfm_ros.teleop.device import seat_of
+from arfm_ros.teleop.pilot import NOTHING, Pilot, Wanted
+
+REPEAT_NS = 40_000_000  # how often a deadman that did not change is said
+LOOK_S = 0.1
+
+
+class TeleopNode(Node):
+    """Read one device and publish what the person wants."""
+
+    STOP_S = 0.5
+
+    def __init__(self) -> None:
+        super().__init__("teleop_node")
+        self._params = params = declare(self, TeleopParams)
+        robot = load_robot(params.robot)
+        self._seat = seat_of(robot, params.group)
+        self._latency = StageLatency()
+        self._target = topics.publisher(self, topics.TELEOP_TARGET)
+        self._engaged = topics.publisher(self, topics.TELEOP_ENGAGED)
+        self._view = RobotView(self, robot, self._latency)
+        self._senders = Senders(self)
+        self._pilot = Pilot(robot, lambda group: Chain(robot, group), params.cartesian())
+        desk = Desk(self, params, robot, self._seat, self._view, self._senders)
+        self._source = OPEN[params.device](desk)
+        self._said, self._said_ns, self._takeovers = False, 0, 0
+        self._trouble, self._note = "", ""
+        self._stopping = False
+        self._diagnostics = Diagnostics(self, self._health)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = self.create_timer(1.0 / params.rate_hz, self._tick, clock=steady)
+        self._look_timer = self.create_timer(LOOK_S, self._senders.look, clock=steady)
+        self.get_logger().info(f"{params.device} drives {self._seat.arm} of {robot.name}")
+
+    def begin_stop(self) -> None:
+        """Let go."""
+        self._stopping = True
+
+    def stopped(self) -> bool:
+        """Tell whether the arbiter was told so."""
+        return not self._said
+
+    def close(self) -> None:
+        """Give the device back."""
+        self._source.device.close()
+
+    def _tick(self) -> None:
+        now = moment(self)
+        wanted, trouble = self._wanted(now)
+        self._say(wanted, now)
+        self._source.answer(now.ros_ns)
+        self._note = wanted.note
+        told = trouble or (wanted.note if not wanted.engaged else "")
+        if told != self._trouble:
+            self._trouble = told
+            if told:
+                self.get_logger().warning(told, throttle_duration_sec=1.0)
+            self._diagnostics.publish()
+
+    def _wanted(self, now: Moment) -> tuple[Wanted, str]:
+        """Return what the person wants, and why it does not count."""
+        device, state = self._source.device, self._view.state(now.steady_ns)
+        if state is not None:
+            device.feel(state)
+        try:
+            targets = device.read(now.steady_ns)
+        except ConfigError as error:
+            return NOTHING, str(error)
+        trouble = self._senders.trouble or device.trouble
+        if state is None:
+            trouble = trouble or self._view.problem(now.steady_ns)
+        if trouble or state is None or self._stopping:
+            self._pilot.release()
+            return NOTHING, trouble
+        return self._pilot.follow(targets, state, now.steady_ns), ""
+
+    def _say(self, wanted: Wanted, now: Moment) -> None:
+        changed = wanted.engaged != self._said
+        if changed or now.steady_ns - self._said_ns >= REPEAT_NS:
+            self._engaged.publish(Bool(data=wanted.engaged))
+            self._said, self._said_ns = wanted.engaged, now.steady_ns
+        if changed and wanted.engaged:
+            self._takeovers += 1
+            self._view.took_over(wanted.stamp_ns)
+        if not wanted.engaged or not wanted.positions:
+            return
+        message = JointState(name=list(wanted.positions))
+        message.header.stamp = ns_to_time(now.ros(wanted.stamp_ns))
+        message.position = array("d", wanted.positions.values())
+        self._target.publish(message)
+        self._view.sent(now.steady_ns)
+        self._latency.add("event_to_target", now.steady_ns - wanted.stamp_ns)
+
+    def _health(self) -> Health:
+        values: dict[str, object] = {
+            "device": self._params.device,
+            "engaged": self._said,
+            "takeovers": self._takeovers,
+            "authority": self._view.authority,
+            "held_back": self._note,
+            **self._latency.values_ms(),
+        }
+        if self._trouble:
+            return Health(WARN, self._trouble, values)
+        return Health(OK, "driving" if self._said else "ready", values)
+
+
+def main() -> int:
+    """Run the node as a process."""
+    return spin.run(TeleopNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

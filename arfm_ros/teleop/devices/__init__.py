@@ -1,0 +1,1 @@
+"""Devices that people drive with, one a file."""

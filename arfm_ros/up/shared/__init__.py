@@ -1,0 +1,1 @@
+"""A shared arm in the simulation, and how soon it answers a person."""
