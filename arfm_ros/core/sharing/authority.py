@@ -45,6 +45,7 @@ class Authority(Orders):
         super().__init__(arbiter)
         self._pressed_ns: int | None = None  # since when the deadman has been pressed
         self._by_grace: frozenset[str] = frozenset()  # taken before the device named its groups
+        self._let_go: set[str] = set()  # given back by a request while the deadman is pressed
         self._since: dict[str, tuple[str, int]] = {}
 
     @property
@@ -69,6 +70,7 @@ class Authority(Orders):
     def takeover(self, human: bool, now_ns: int) -> str:
         """Give all groups to the human that may be, or all back."""
         if not human:
+            self._let_go = {lane.name for lane in self._lanes.all}
             self._release(now_ns)
             return ""
         refusals = {one.name: self._hand(one.name, HUMAN, now_ns) for one in self._lanes.all}
@@ -80,6 +82,8 @@ class Authority(Orders):
     def deadman(self, pressed: bool, now_ns: int) -> None:
         """Take the groups that the device names, or let all go."""
         self._arbiter.saw(now_ns)
+        if not pressed or self._pressed_ns is None:
+            self._let_go.clear()
         if not pressed:
             self._pressed_ns = None
             self._release(now_ns)
@@ -108,7 +112,7 @@ class Authority(Orders):
         for lane in those:
             lane.heard, lane.heard_ns = position[lane.part], now_ns
         if self._pressed_ns is not None:
-            self._take(those, now_ns)
+            self._take([one for one in those if one.name not in self._let_go], now_ns)
         driven = [lane for lane in self._lanes.all if lane.owner == HUMAN and lane.human.engaged]
         self._moved(position, tuple(driven), now_ns)
         return ""
@@ -128,7 +132,7 @@ class Authority(Orders):
         self._lanes.finish(now_ns, limiter)
         self._note(now_ns)
         since_ns = self._pressed_ns
-        if since_ns is None or any(lane.human.engaged for lane in self._lanes.all):
+        if since_ns is None or self._let_go or any(lane.human.engaged for lane in self._lanes.all):
             return
         if now_ns - since_ns >= self._arbiter.config.sharing.deadman_grace_ns:
             self._lanes.engage_human(True, now_ns)
@@ -191,6 +195,7 @@ class Authority(Orders):
         return self._give(lane, axis, owner, now_ns)
 
     def _give(self, lane: Drivers, axis: int | None, owner: str, now_ns: int) -> str:
+        (self._let_go.discard if owner == HUMAN else self._let_go.add)(lane.name)
         share = np.full(len(lane.names), float(owner == HUMAN))
         if axis is not None:
             share = lane.share.copy()

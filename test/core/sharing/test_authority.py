@@ -311,3 +311,22 @@ def test_a_takeover_of_all_takes_what_has_a_target_and_gives_all_back():
     assert rig.authority.takeover(True, rig.now) == ""
     assert rig.owners() == HUMAN_ARM
     assert rig.authority.takeover(False, rig.now) == "" and rig.owners() == POLICY
+
+
+@pytest.mark.parametrize("how", ["request", "service"])
+def test_what_was_given_back_under_a_pressed_deadman_waits_for_the_next_press(how):
+    rig = Rig()
+    pressed(rig)
+    if how == "request":
+        rig.authority.request("arm", "policy", rig.now)
+    else:
+        rig.authority.takeover(False, rig.now)
+    for _ in range(20):
+        rig.authority.deadman(True, rig.now)
+        rig.wants()
+        rig.tick()
+    assert rig.owners() == POLICY
+    rig.authority.deadman(False, rig.now)
+    rig.authority.deadman(True, rig.now)
+    rig.wants()
+    assert rig.owners() == HUMAN_ARM
