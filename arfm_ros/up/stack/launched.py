@@ -47,6 +47,7 @@ def description(robot: str = "", default: str = "", teleop: str = "") -> LaunchD
             "record", description="record episodes", **{**text, "default_value": "true"}
         ),
         DeclareLaunchArgument("namespace", default_value="", description="of all nodes"),
+        DeclareLaunchArgument("plan", default_value="", description="YAML of instructions"),
         DeclareLaunchArgument(
             "teleop", default_value=teleop, description=f"{', '.join(TELEOP)} (bag:FOLDER)"
         ),
@@ -72,6 +73,7 @@ def _setup(chosen: Mapping[str, str], robot: str) -> Setup:
         record=chosen["record"] == "true",
         namespace=chosen["namespace"],
         teleop=chosen["teleop"],
+        plan=chosen["plan"],
     )
 
 
