@@ -89,7 +89,7 @@ def loaded(spec: PolicySpec, error: Exception | None = None) -> Loaded:
 
 
 def worker(spec: PolicySpec, publish: Callable[[ActionChunk], None]) -> PolicyWorker:
-    ports = Ports(publish, lambda chunk, stages: None, time.time_ns)
+    ports = Ports(publish, lambda chunk, stages, recall: None, time.time_ns)
     made = PolicyWorker(loaded(spec), Inputs(), ports, PACING)  # type: ignore[arg-type]
     made.instruct("lift")
     return made
