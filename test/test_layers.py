@@ -45,6 +45,7 @@ FORBIDDEN: dict[str, set[str]] = {
     "words": ROS | TORCH | TIME | {f"{PACKAGE}.{n}" for n in OURS} | {"mujoco", "onnxruntime"},
     "episodes": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "sim", "cli", "up")},
     "datasets": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "sim", "cli", "up")},
+    "replay": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "cli", "up")},
     "wire": ROS
     | TORCH
     | TIME

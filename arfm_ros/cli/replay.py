@@ -61,7 +61,9 @@ def _recompute(reader: EpisodeReader, args: argparse.Namespace) -> int:
         counts[one.outcome] += 1
         if one.outcome != EXACT and one.outcome not in shown:
             shown.add(one.outcome)
-            print(f"first {one.outcome}: chunk {one.made.number} at {one.made.stamp_ns}: {one.why}")
+            print(
+                f"first {one.outcome}: chunk {one.made.number} at {one.made.stamp_ns}: {one.why}"
+            )
     total = sum(counts.values())
     print(f"{reader.folder.name}: {counts[EXACT]} of {total} chunks bit-exact on {engine}")
     for outcome, count in counts.items():

@@ -32,7 +32,9 @@ KNOBS: dict[str, tuple[str, str, str]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument("data", nargs="+", type=Path, help="folders with episodes, or LeRobotDatasets")
+    parser.add_argument(
+        "data", nargs="+", type=Path, help="folders with episodes, or LeRobotDatasets"
+    )
     parser.add_argument("--out", type=Path, required=True, help="run folder")
     add_training(parser)
     parser.add_argument("--success-only", action="store_true", help="leave failed episodes out")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +48,7 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def progress(what: str, count: int) -> Iterator[Callable[[], None]]:
+def progress(what: str, count: int) -> Generator[Callable[[], None], None, None]:
     """Show a bar with rate and time left; what is given counts one."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns) as bar:
@@ -111,14 +111,18 @@ def each(what: str, targets: Sequence[tuple[Path, Callable[[Path], object]]]) ->
     done = Done()
     with progress(what, len(targets)) as step:
         for target, make in targets:
-            try:
-                if target.exists():
-                    done.there += 1
-                else:
-                    shutil.rmtree(partial_of(target), ignore_errors=True)  # left by a kill
-                    make(target)
-                    done.made += 1
-            except EpisodeError as error:
-                done.refused.append(f"{target.name}: {error}")
+            _make(target, make, done)
             step()
     return done
+
+
+def _make(target: Path, make: Callable[[Path], object], done: Done) -> None:
+    if target.exists():
+        done.there += 1
+        return
+    shutil.rmtree(partial_of(target), ignore_errors=True)  # left by a kill
+    try:
+        make(target)
+        done.made += 1
+    except EpisodeError as error:
+        done.refused.append(f"{target.name}: {error}")

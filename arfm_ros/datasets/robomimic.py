@@ -26,9 +26,7 @@ STATES = ("robot0_joint_pos", "robot0_gripper_qpos", "robot0_eef_pos", "robot0_e
 DEFAULT_HZ = 20.0
 
 
-def targets(
-    path: Path, out: Path, task: str = ""
-) -> list[tuple[Path, Callable[[Path], object]]]:
+def targets(path: Path, out: Path, task: str = "") -> list[tuple[Path, Callable[[Path], object]]]:
     """List the episodes of a file: the folder of each and what writes it."""
     with _open(path) as file:
         demos = sorted(file["data"], key=lambda name: int(name.rpartition("_")[2]))

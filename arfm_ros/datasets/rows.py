@@ -132,7 +132,7 @@ def _shot(topic: str, stamps: I64, at_ns: I64, how: Resampling) -> Shot:
 
 
 def _solved(reader: EpisodeReader, due_ns: I64, success: bool | None) -> BOOLS:
-    """Tell after which rows the task was solved: by its own word, else by the label, at the end."""
+    """Tell after which rows the task was solved: by its word, else by the label at the end."""
     task = read_task_state(reader)
     if task is None:
         return np.arange(len(due_ns)) == (len(due_ns) - 1 if success else -1)

@@ -12,10 +12,10 @@ import time
 import rclpy
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rosidl_runtime_py.utilities import get_message
 
 from arfm_ros.core.errors import EpisodeError
 from arfm_ros.episodes.reader import EpisodeReader
+from arfm_ros.nodes.ros.topics import interface
 from arfm_ros.wire.cdr import NS, header_stamp_ns
 from arfm_ros.wire.definitions import has_header
 
@@ -33,7 +33,7 @@ def publish(reader: EpisodeReader, speed: float = 1.0) -> int:
     try:
         node = Node("replay")
         senders = {
-            topic: node.create_publisher(get_message(reader.topics[topic]), topic, _qos(topic))
+            topic: node.create_publisher(interface(reader.topics[topic]), topic, _qos(topic))
             for topic in topics
         }
         time.sleep(WAIT_S)  # for whoever listens

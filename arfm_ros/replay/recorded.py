@@ -62,7 +62,9 @@ class Sights:
     def __init__(self, reader: EpisodeReader, spec: PolicySpec, topics: Topics = OWN) -> None:
         self._reader, self._spec = reader, spec
         self.cameras = [camera.name for camera in spec.cameras]
-        self._records = {c: _by_stamp(reader, image_topic(reader, c, topics)) for c in self.cameras}
+        self._records = {
+            c: _by_stamp(reader, image_topic(reader, c, topics)) for c in self.cameras
+        }
         measured = read_axes(reader, topics.states, topics.received)
         self._axes = pick(measured, spec.state_names)
 
@@ -86,7 +88,9 @@ class Sights:
         for name in self.cameras:
             record = self._records[name].get(stamps.get(name, 0))
             if record is None:
-                raise EpisodeError(f"the picture of {name} at {stamps.get(name, 0)} is not recorded")
+                raise EpisodeError(
+                    f"the picture of {name} at {stamps.get(name, 0)} is not recorded"
+                )
             images[name] = decode_image(record)
         told = [stamp for name, stamp in stamps.items() if name not in self.cameras]
         state = np.array([_at(axis, told) for axis in self._axes], np.float64).astype(np.float32)

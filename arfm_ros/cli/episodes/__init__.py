@@ -15,7 +15,7 @@ from arfm_ros.core.errors import ConfigError, EpisodeError
 if TYPE_CHECKING:
     from arfm_ros.episodes.edit.listing import Row
 
-HELP = "list, label, examine and mend recorded episodes: ls, label, audit, stats, recover, convert, fuzz"
+HELP = "recorded episodes: ls, label, audit, stats, recover, convert, fuzz"
 EXTRAS = ()
 
 

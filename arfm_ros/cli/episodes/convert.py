@@ -87,7 +87,8 @@ def returns_table(reader: EpisodeReader, rows: Rows) -> Any:
     state, action = (_axes(names, known) for names in (rows.state_names, rows.action_names))
     found = returns_to_go(arrays, read_task_state(reader), Embodiment(state, action))
     columns = {f"return.{term}": found[:, n] for n, term in enumerate(TERMS)}
-    baseline = np.nanmean(found, axis=0) if len(found) else found
+    known = np.isfinite(found)  # a term that nobody told stays NaN
+    baseline = np.where(known, found, 0.0).sum(axis=0) / known.sum(axis=0).clip(min=1)
     columns |= {f"advantage.{t}": found[:, n] - baseline[n] for n, t in enumerate(TERMS)}
     return library("pyarrow").table({"frame_index": np.arange(len(found)), **columns})
 
@@ -108,7 +109,9 @@ def _from(args: argparse.Namespace) -> Done:
 
         several = len(args.given) > 1
         for root in args.given:
-            made += lerobot_targets(LerobotFolder(root), args.out / root.name if several else args.out)
+            made += lerobot_targets(
+                LerobotFolder(root), args.out / root.name if several else args.out
+            )
     elif args.source == "robomimic":
         from arfm_ros.datasets import robomimic
 

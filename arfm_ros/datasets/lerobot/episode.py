@@ -28,9 +28,7 @@ def write_episode(folder: LerobotFolder, index: int, target: Path) -> Path:
 
 
 class _Scribe:
-    def __init__(
-        self, folder: LerobotFolder, one: LerobotEpisode, writer: EpisodeWriter
-    ) -> None:
+    def __init__(self, folder: LerobotFolder, one: LerobotEpisode, writer: EpisodeWriter) -> None:
         self._one, self._writer, self._fps = one, writer, folder.fps
         if "observation.state" not in one.columns or "action" not in one.columns:
             have = ", ".join(one.columns)
@@ -47,7 +45,9 @@ class _Scribe:
         begin_ns, period_ns = int(stamps[0]), round(1e9 / self._fps)
         if one.source.get("info"):
             writer.tell(one.source["info"], begin_ns)
-        self._put("/instruction", messages.string(one.source.get("instruction", one.task)), begin_ns)
+        self._put(
+            "/instruction", messages.string(one.source.get("instruction", one.task)), begin_ns
+        )
         self._authority(period_ns)
         frames = {name: self._frames(name) for name in self._cameras}
         state = np.atleast_2d(one.columns["observation.state"].T).T
@@ -57,7 +57,9 @@ class _Scribe:
             for name, coming in frames.items():
                 self._picture(name, n, next(coming))
             due = stamp + period_ns
-            self._put("/arbiter/command", messages.joint_state(due, self._action_names, action[n]), due)
+            self._put(
+                "/arbiter/command", messages.joint_state(due, self._action_names, action[n]), due
+            )
             self._human(n, due)
         self._labels(int(stamps[-1]) + period_ns)
         return writer.close()

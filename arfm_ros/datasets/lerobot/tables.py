@@ -67,7 +67,8 @@ def episode_table(row: Mapping[str, Any]) -> Any:
 def task_table(tasks: Sequence[str]) -> Any:
     """Make `meta/tasks.parquet`, which pandas reads with the task as index."""
     pa = library("pyarrow")
-    columns = {"task_index": pa.array(range(len(tasks)), pa.int64()), "task": pa.array(tasks, pa.string())}  # noqa: E501  # fmt: skip
+    numbers, texts = pa.array(range(len(tasks)), pa.int64()), pa.array(tasks, pa.string())
+    columns = {"task_index": numbers, "task": texts}
     described = [_pandas("task_index", "int64", "int64"), _pandas("task", "unicode", "object")]
     note = {"index_columns": ["task"], "column_indexes": [], "columns": described}
     note["pandas_version"] = "2.0.0"  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""Videos as LeRobot reads them: H.264, a key frame every second frame, so that seeking is cheap."""
+"""Videos as LeRobot reads them: H.264, every second frame a key frame: seeking is cheap."""
 
 from __future__ import annotations
 
@@ -53,16 +53,14 @@ def read_video(path: Path, times_s: Iterable[float], tolerance_s: float) -> Iter
     """Yield the picture [H, W, 3] at each of rising times; raises `EpisodeError` for none near."""
     av = library("av")
     with av.open(str(path)) as file:
-        stream = file.streams.video[0]
-        coming, at = file.decode(stream), None
+        stream, coming, at = file.streams.video[0], iter(()), None
         for wanted in times_s:
             if at is None:
                 file.seek(max(0, int(wanted / stream.time_base)), stream=stream)
                 coming = file.decode(stream)
-            while at is None or at.time < wanted - tolerance_s:
-                at = next(coming, None)
-                if at is None:
-                    raise EpisodeError(f"{path} ends before {wanted:.3f} s")
-            if at.time > wanted + tolerance_s:
-                raise EpisodeError(f"{path} has no picture at {wanted:.3f} s but {at.time:.3f} s")
+            if at is None or at.time < wanted - tolerance_s:
+                at = next((one for one in coming if one.time >= wanted - tolerance_s), None)
+            if at is None or at.time > wanted + tolerance_s:
+                near = "it ends" if at is None else f"the next is at {at.time:.3f} s"
+                raise EpisodeError(f"{path} has no picture at {wanted:.3f} s: {near}")
             yield at.to_ndarray(format="rgb24")

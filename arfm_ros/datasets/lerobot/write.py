@@ -15,7 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-
 from arfm_ros.core.errors import EpisodeError
 from arfm_ros.datasets.frames import encoded, pictures
 from arfm_ros.datasets.lerobot import layout
@@ -115,7 +114,13 @@ class DatasetWriter:
 
     def _open(self) -> IO[str]:
         self.root.mkdir(parents=True, exist_ok=True)
-        there = {path.name for path in self.root.iterdir()} - {WORK, LOCK, "data", "videos", "meta"}
+        there = {path.name for path in self.root.iterdir()} - {
+            WORK,
+            LOCK,
+            "data",
+            "videos",
+            "meta",
+        }
         path = self.root / layout.INFO
         if there or (path.exists() and not (self.root / "meta" / "arfm").is_dir()):
             raise EpisodeError(f"{self.root} holds something else already: name another folder")
@@ -183,7 +188,12 @@ class DatasetWriter:
         return row | {"meta/episodes/chunk_index": chunk, "meta/episodes/file_index": file}
 
     def _commit(
-        self, info: dict[str, Any], tasks: list[str], index: int, count: int, stats: dict[str, Stats]
+        self,
+        info: dict[str, Any],
+        tasks: list[str],
+        index: int,
+        count: int,
+        stats: dict[str, Stats],
     ) -> None:
         """Move everything to its place; `info.json` comes last."""
         self._parquet(layout.TASKS, task_table(tasks))

@@ -86,7 +86,7 @@ def info_to_diagnostics(
     stages_ms: Mapping[str, float] | None = None,
     recall: Recall | None = None,
 ) -> DiagnosticArray:
-    """Write every field of a `ChunkInfo`, and beside it stage latencies and what it was made of."""
+    """Write a `ChunkInfo`, its stage latencies and what it was made of as key values."""
     pairs = [
         *((f.name, str(getattr(info, f.name))) for f in dataclasses.fields(info)),
         *((STAGE + name, f"{ms:.3f}") for name, ms in (stages_ms or {}).items()),

@@ -68,6 +68,7 @@ class Policy:
 
     def __init__(self, spec: PolicySpec, error: Exception | None = None) -> None:
         self.spec, self.error, self.hung_up = spec, error, False
+        self.runtime = SimpleNamespace(describe=lambda: "rig")
 
     def encode(self, observation: Observation) -> Observation:
         return observation
