@@ -33,7 +33,9 @@ def test_the_official_reader_gives_rows_pictures_and_tasks(tmp_path: Path, video
     frames = list(ours.frames("scene", 20))
     for n in range(8):
         row = theirs[24 + n]
-        np.testing.assert_array_equal(row["observation.state"], ours.columns["observation.state"][n])
+        np.testing.assert_array_equal(
+            row["observation.state"], ours.columns["observation.state"][n]
+        )
         np.testing.assert_array_equal(row["action"], ours.columns["action"][n : n + 4])
         assert row["task"] == "lift the cube"
         picture = row["observation.images.scene"].numpy().transpose(1, 2, 0) * 255
