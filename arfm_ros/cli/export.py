@@ -114,7 +114,10 @@ def _export_run(args: argparse.Namespace) -> None:
         torch.set_num_threads(1)  # tracing is Python; on shared cores more threads only wait
         parity = export_vla(args.source, args.interface, args.out, name, args.rtc)
     size = sum(file.stat().st_size for file in args.out.iterdir()) / 2**20
-    print(f"{args.out}: {size:.1f} MiB, ONNX against torch {parity.max_chunk_error:.1e} per chunk")
+    print(
+        f"{args.out}: {size:.1f} MiB, against torch {parity.max_chunk_relative:.1e} per chunk from "
+        f"the network's inputs, {parity.max_action_relative:.1e} of commands from raw observations"
+    )
     print((args.out / "parity.json").read_text())
 
 

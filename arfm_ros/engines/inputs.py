@@ -30,7 +30,7 @@ class Inputs:
         self._inside: dict[tuple[CameraInput, int, int], NDArray[np.bool_]] = {}
 
     def __call__(self, observation: Observation) -> dict[str, Array]:
-        """Return image_<camera> uint8 [1, H, W, 3], state [1, S], tokens [1, L] and masks.
+        """Return image_<camera> [1, H, W, 3], state [1, S], tokens [1, L] and masks.
 
         A state that is part of the text is not there a second time. With a history of n
         observations images are [1, n, H, W, 3], masks [1, n, H, W] and states [1, n, S], oldest

@@ -16,9 +16,14 @@ F64 = NDArray[np.float64]
 CUBIC = -0.5  # the parameter a of Keys (1981), as Pillow and torch take it when they shrink
 
 
-def fit_image(image: U8, camera: CameraInput) -> U8:
-    """Resize an image [H, W, 3] to the policy's size, as its training did."""
+def fit_image(image: U8, camera: CameraInput) -> U8 | F32:
+    """Resize an image [H, W, 3] to the policy's size, as its training did.
+
+    Grey levels 0..255: whole ones, or float32 between them where the camera is `exact`.
+    """
     height, width = camera.height, camera.width
+    if camera.exact:
+        image = image.astype(np.float32)
     if image.shape[:2] == (height, width):
         return np.ascontiguousarray(image)
     rows, columns = inner_size(image.shape[0], image.shape[1], camera)
@@ -26,7 +31,7 @@ def fit_image(image: U8, camera: CameraInput) -> U8:
     if (rows, columns) == (height, width):
         return small
     top, left = _corner(camera, rows, columns)
-    whole = np.zeros((height, width, 3), np.uint8)
+    whole = np.zeros((height, width, 3), small.dtype)
     whole[top : top + rows, left : left + columns] = small
     return whole
 
@@ -56,11 +61,11 @@ def _corner(camera: CameraInput, rows: int, columns: int) -> tuple[int, int]:
     return int(part * (camera.height - rows)), int(part * (camera.width - columns))
 
 
-def _resize(image: U8, size: tuple[int, int], kind: str) -> U8:
+def _resize(image: U8 | F32, size: tuple[int, int], kind: str) -> U8 | F32:
     rows, columns = size
     if kind in {"area", "linear"}:
         flag = cv2.INTER_AREA if kind == "area" else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(image, (columns, rows), interpolation=flag), dtype=np.uint8)
+        return np.asarray(cv2.resize(image, (columns, rows), interpolation=flag), image.dtype)
     planes = image.transpose(2, 0, 1).astype(np.float32)
     across = _round(planes @ _weights(image.shape[1], columns, kind).T)
     down = _round(_weights(image.shape[0], rows, kind) @ across)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.export import families
+from arfm_ros.export.lerobot.layouts import find_folder
 from arfm_ros.export.lerobot.processors import read_json
 from arfm_ros.export.vla.interface import Interface
 from arfm_ros.export.vla.network import Opened
@@ -53,6 +54,7 @@ def families_of(library: str) -> tuple[PolicyFamily, ...]:
 
 def open_checkpoint(library: str, folder: Path, robot: Interface, name: str) -> Opened:
     """Open a checkpoint of `library`; raises `ConfigError` listing the families there are."""
+    folder = find_folder(folder)
     config, known = read_json(folder / CONFIG), families_of(library)
     for family in known:
         if family.takes(config):

@@ -39,3 +39,15 @@ def test_an_image_of_the_right_size_is_left_alone() -> None:
 def test_an_unknown_filter_is_refused() -> None:
     with pytest.raises(SpecError, match="filter 'nearest', needs one of area, linear"):
         CameraInput("scene", 32, 32, "nearest")
+
+
+def test_an_exact_picture_is_not_rounded() -> None:
+    sizes = {"height": 20, "width": 31, "filter": "linear"}
+    got = fit_image(PICTURE, CameraInput("scene", **sizes, exact=True))
+    rounded = fit_image(PICTURE, CameraInput("scene", **sizes))
+    assert got.dtype == np.float32 and rounded.dtype == np.uint8
+    assert 0.1 < np.abs(got - rounded).max() < 1.0
+    same = fit_image(PICTURE, CameraInput("scene", 48, 64, "linear", exact=True))
+    assert same.dtype == np.float32 and (same == PICTURE).all()
+    with pytest.raises(SpecError, match="filter 'bicubic' rounds, exact needs one of area"):
+        CameraInput("scene", 32, 32, "bicubic", exact=True)

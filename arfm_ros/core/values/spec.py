@@ -18,6 +18,7 @@ from arfm_ros.core.values.spec_reading import FORMAT, Plain, read_fields
 RTC_MODES = ("none", "guided", "prefix")
 LANGUAGE_MODES = ("none", "hashed_words", "tokenizer")
 FILTERS = ("area", "linear", "bilinear", "bicubic")  # the last two smooth what they shrink
+EXACT = ("area", "linear")  # can also do without rounding
 PADS = ("none", "centre", "end", "start")  # where the picture lies is the opposite
 WIDEST = 1e6  # the largest value of an axis without limits, in its unit
 
@@ -51,7 +52,8 @@ class CameraInput:
     """One camera of the policy and the size it is resized to.
 
     `pad` "none" stretches the picture; otherwise it keeps its proportions and black fills what is
-    left, on both sides (centre), below and right (end), or above and left (start).
+    left, on both sides (centre), below and right (end), or above and left (start). What is resized
+    is rounded to grey levels, unless it is `exact`: then the graph takes float32, 0..255.
     """
 
     name: str
@@ -60,8 +62,14 @@ class CameraInput:
     filter: str = "area"
     pad: str = "none"
     masked: bool = False  # the graph is also told where the picture is: `inside_<name>` [1, H, W]
+    exact: bool = False
 
     def __post_init__(self) -> None:
+        if self.exact and self.filter not in EXACT:
+            raise SpecError(
+                f"camera '{self.name}': filter '{self.filter}' rounds, exact needs one of "
+                f"{', '.join(EXACT)}"
+            )
         for kind, value, known in (("filter", self.filter, FILTERS), ("pad", self.pad, PADS)):
             if value not in known:
                 raise SpecError(
@@ -258,6 +266,9 @@ class PolicySpec:
         fields = asdict(self)
         if not self.actions:
             del fields["actions"]  # a version that knows no spaces reads it too
+        for camera in fields["cameras"]:
+            if not camera["exact"]:
+                del camera["exact"]  # likewise
         return json.dumps({"format": FORMAT, **fields}, indent=1, default=_array_to_list)
 
     @staticmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -23,25 +23,38 @@ __all__ = ["GuidedReference", "Reference", "load_reference", "replay"]
 
 @dataclass(frozen=True, slots=True)
 class Tolerances:
-    """The largest differences that pass; normalised units but for the joints."""
+    """The largest differences that pass, as shares of the output's size, at least of 1."""
 
-    step: float  # also of a guided step
-    chunk: float
-    joint_rad: float
+    step: float  # also of a guided step; of the largest velocity
+    chunk: float  # of the largest normalised action
+    joint: float  # of the largest angle of a command, in rad
     cosine: float  # the smallest that passes
 
 
+# fp32: the joints also bear the preprocessing, which ends at commands; 1e-4 rad is 0.1 mm at 1 m
 # fp16 and bf16: 3 to 9 times what docs/engines.md measured, for networks that are deeper
 LIMITS = {
-    "fp32": Tolerances(step=1e-5, chunk=1e-5, joint_rad=1e-5, cosine=0.99999),
-    "fp16": Tolerances(step=2e-2, chunk=5e-3, joint_rad=1e-3, cosine=0.9999),
-    "bf16": Tolerances(step=3e-1, chunk=5e-2, joint_rad=1e-2, cosine=0.999),
+    "fp32": Tolerances(step=1e-5, chunk=1e-5, joint=1e-4, cosine=0.99999),
+    "fp16": Tolerances(step=2e-2, chunk=5e-3, joint=1e-3, cosine=0.9999),
+    "bf16": Tolerances(step=3e-1, chunk=5e-2, joint=1e-2, cosine=0.999),
 }
+LONG = 25  # steps, from which on a chunk's limit grows with them: each adds its own rounding
+
+
+def limits_of(spec: PolicySpec, precision: str) -> Tolerances:
+    """Return what a policy's differences may be at a precision."""
+    limits = LIMITS[precision]
+    longer = max(1.0, spec.steps / LONG)
+    return replace(limits, chunk=longer * limits.chunk, joint=longer * limits.joint)
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """Largest differences to the reference, in normalised units."""
+    """Largest differences to the reference: absolute, and as shares of the output's size.
+
+    The steps and the chunk begin at the network's inputs, and are in normalised units; the actions
+    begin at raw pictures and states and end at commands.
+    """
 
     passed: bool
     max_step_error: float  # |v - v_reference| of the step graph at the reference's x_t
@@ -54,6 +67,10 @@ class Parity:
     limits: Tolerances
     step_errors: tuple[float, ...]  # for each step the largest over the observations
     max_guided_error: float = 0.0  # as max_step_error, over max |v|; 0 without step_rtc
+    max_step_relative: float = 0.0
+    max_chunk_relative: float = 0.0
+    max_action_relative: float = 0.0
+    allowed_rad: float = 0.0  # what the limits mean for the worst joint
 
 
 class RunnablePolicy(Policy, Protocol):
@@ -95,9 +112,12 @@ def replay(policy: RunnablePolicy, reference: Reference) -> Parity:
         found = policy.sample(context, reference.noise[k], steps=steps).actions
         actions[k] = np.abs(found - reference.chunk[k])
     joint, joint_rad = _worst_joint(spec, actions.max(axis=(0, 1)))
-    limits = LIMITS[policy.runtime.precision]
-    worst = (max(step.max(), guided.max()), chunk.max(), joint_rad)
-    allowed = (limits.step, limits.chunk, limits.joint_rad)
+    limits = limits_of(spec, policy.runtime.precision)
+    shares = [_size(wanted) for wanted in (reference.velocity, reference.trace[:, -1])]
+    of_step, of_chunk = step.max() / shares[0], chunk.max() / shares[1]
+    allowed_rad = limits.joint * _size(reference.chunk)
+    worst = (max(of_step, guided.max()), of_chunk, joint_rad)
+    allowed = (limits.step, limits.chunk, allowed_rad)
     return Parity(
         passed=bool(np.all(np.less_equal(worst, allowed)) and cosine.min() >= limits.cosine),
         max_step_error=float(step.max()),
@@ -110,6 +130,10 @@ def replay(policy: RunnablePolicy, reference: Reference) -> Parity:
         limits=limits,
         step_errors=tuple(float(e) for e in step.max(axis=0)),
         max_guided_error=float(guided.max()),
+        max_step_relative=float(of_step),
+        max_chunk_relative=float(of_chunk),
+        max_action_relative=float(actions.max()) / _size(reference.chunk),
+        allowed_rad=allowed_rad,
     )
 
 
@@ -124,8 +148,12 @@ def _guided_error(
     if policy.spec.rtc.mode == "none" or reference.guided is None:
         return 0.0
     wanted, given = reference.guided.velocity[k], reference.guided.guidance(k)
-    scale = max(1.0, float(np.abs(wanted).max()))
-    return _differences(policy.guided_velocity(context, given), at, wanted) / scale
+    return _differences(policy.guided_velocity(context, given), at, wanted) / _size(wanted)
+
+
+def _size(values: F32) -> float:
+    """Largest absolute value, at least 1: what a difference is a share of."""
+    return max(1.0, float(np.abs(values).max()))
 
 
 def _worst_joint(spec: PolicySpec, errors: NDArray[np.float64]) -> tuple[str, float]:

@@ -16,6 +16,8 @@ from arfm_ros.export.family import register
 from arfm_ros.export.graphs.time_embedding import TimeEmbedding
 from arfm_ros.export.lerobot.checkpoint import LeRobotFlow
 from arfm_ros.export.lerobot.inputs import to_pixels
+from arfm_ros.export.lerobot.steps import NORMALIZER, RELATIVE, TOKENIZER, Order
+from arfm_ros.export.lerobot.versions import masks_4d
 from arfm_ros.export.vla.network import PiContext
 
 
@@ -92,7 +94,7 @@ class LeRobotPi0(nn.Module):
         return -self.core.action_out_proj(outputs[1][:, -self.core.config.chunk_size :])
 
     def _masks(self, allowed: Tensor) -> Tensor:
-        return self.core._prepare_attention_masks_4d(allowed)  # noqa: SLF001
+        return masks_4d(self.core, allowed)
 
     @torch.no_grad()
     def library_chunk(self, inputs: tuple[Tensor, ...], noise: Tensor, steps: int) -> Tensor:
@@ -129,6 +131,7 @@ register(
         split=LeRobotPi0,
         template="{instruction}\n",
         pad="centre",
+        order=Order(("pi0_new_line_processor", TOKENIZER, RELATIVE, NORMALIZER)),
         needs="lerobot.policies.pi_gemma",
     )
 )

@@ -14,6 +14,9 @@ from torch import Tensor
 from arfm_ros.export.families.lerobot_pi0 import LeRobotPi0, sample
 from arfm_ros.export.family import register
 from arfm_ros.export.lerobot.checkpoint import LeRobotFlow
+from arfm_ros.export.lerobot.steps import NORMALIZER, RELATIVE, TOKENIZER, Order
+
+STATE_STEP = "pi05_prepare_state_tokenizer_processor_step"
 
 
 class Pi05Context(NamedTuple):
@@ -55,6 +58,7 @@ register(
         split=LeRobotPi05,
         template="Task: {instruction}, State: {state};\nAction: ",
         pad="centre",
+        order=Order((RELATIVE, NORMALIZER, STATE_STEP, TOKENIZER)),
         needs="lerobot.policies.pi_gemma",
         state_bins=256,
     )

@@ -21,6 +21,8 @@ from arfm_ros.export.family import register
 from arfm_ros.export.graphs.time_embedding import TimeEmbedding
 from arfm_ros.export.lerobot.checkpoint import LeRobotFlow
 from arfm_ros.export.lerobot.inputs import to_pixels
+from arfm_ros.export.lerobot.steps import NORMALIZER, TOKENIZER, Order
+from arfm_ros.export.lerobot.versions import SmolVlaCache
 
 
 class SmolVlaContext(NamedTuple):
@@ -40,6 +42,7 @@ class LeRobotSmolVla(nn.Module):
         super().__init__()
         self.core, config = policy.model, policy.config
         both = self.core.vlm_with_expert
+        self.cache = SmolVlaCache(both)
         self.time = TimeEmbedding(both.expert_hidden_size, config.min_period, config.max_period)
         places = patch_places(both.get_vlm_model().vision_model, size)
         self.register_buffer("places", places, persistent=False)
@@ -60,13 +63,9 @@ class LeRobotSmolVla(nn.Module):
             attention_mask=pairs(attend, order),
             position_ids=attend.long().cumsum(1) - 1,
             inputs_embeds=[torch.cat([pictures, text, position], dim=1), None],
-            use_cache=True,
-            fill_kv_cache=True,
+            **self.cache.fill(),
         )
-        layers = range(both.num_vlm_layers)
-        keys = torch.stack([cache[i]["key_states"] for i in layers])
-        values = torch.stack([cache[i]["value_states"] for i in layers])
-        return SmolVlaContext(keys, values, attend.long())
+        return SmolVlaContext(*self.cache.read(cache, both.num_vlm_layers), attend.long())
 
     def _picture(self, image: Tensor) -> list[Tensor]:
         """Embed one image; the library's way finds the patches' places anew in each call."""
@@ -94,18 +93,12 @@ class LeRobotSmolVla(nn.Module):
         length = suffix.shape[1]
         prefix = context.attend.bool()[:, None].expand(1, length, -1)
         ones = torch.ones(1, length, dtype=torch.bool)
-        cache = {
-            i: {"key_states": keys, "value_states": values}
-            for i, (keys, values) in enumerate(zip(context.keys, context.values))
-        }
         with rotation_without_writing():
             outputs, _ = self.core.vlm_with_expert.forward(
                 attention_mask=torch.cat([prefix, pairs(ones, ones)], dim=2),
                 position_ids=context.attend.sum(1, keepdim=True) + torch.arange(length)[None],
-                past_key_values=cache,
                 inputs_embeds=[None, suffix],
-                use_cache=True,
-                fill_kv_cache=False,
+                **self.cache.use(context.keys, context.values),
             )
         return -self.core.action_out_proj(outputs[1][:, -self.core.config.chunk_size :])
 
@@ -165,5 +158,6 @@ register(
         split=LeRobotSmolVla,
         template="{instruction}\n",
         pad="start",
+        order=Order(("smolvla_new_line_processor", TOKENIZER, NORMALIZER)),
     )
 )

@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
 SMALL = 1024  # bytes; what is smaller stays in its graph
+READABLE = 0o644
 HEADER_SIZE = 8  # bytes that say how long the header of a safetensors file is
 
 Place = tuple[int, int]  # offset and length in bytes
@@ -36,6 +37,7 @@ def share_weights(
     """
     whole = {name: np.ascontiguousarray(value) for name, value in weights.items()}
     save_file(whole, store, metadata=dict(notes))
+    store.chmod(READABLE)  # the library makes it its owner's alone
     places = _places(whole, store)
     for path in graphs:
         model = onnx.load(path)

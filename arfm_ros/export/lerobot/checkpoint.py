@@ -20,7 +20,10 @@ from arfm_ros.export.lerobot.processors import (
     Processors,
     read_processors,
 )
+from arfm_ros.export.lerobot.raw import Library, sample_flow
+from arfm_ros.export.lerobot.steps import Order
 from arfm_ros.export.lerobot.text import read_language
+from arfm_ros.export.lerobot.versions import read_library_config
 from arfm_ros.export.lerobot.weights import load_weights
 from arfm_ros.export.vla.interface import Interface
 from arfm_ros.export.vla.network import Opened, SplitNetwork, freeze
@@ -41,7 +44,7 @@ PLAIN = {
     "rtc_config": None,
     "pretrained_backbone_weights": None,  # they are in the checkpoint
 }
-REFUSED = ("adapt_to_pi_aloha", "use_peft")
+REFUSED = ("adapt_to_pi_aloha",)  # an adapter of PEFT (`use_peft`) is merged
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class LeRobotFlow:
     split: Callable[[Any, tuple[int, int]], SplitNetwork]  # of the policy and its image size
     template: str  # text that is tokenized
     pad: str  # of pictures, as in `CameraInput`
+    order: Order  # of the steps of its processors
     state_bins: int = 0  # as in `Language`
     needs: str = ""  # a module that older versions of the library do not have
     library: str = LIBRARY
@@ -65,14 +69,16 @@ class LeRobotFlow:
         """Open a checkpoint folder as policy `name` for `robot`."""
         policy_class, made_by = policy_class_of(self.name, self.where)
         config = read_config(folder, self.needs)
-        processors = read_processors(folder, *feature_sizes(config, robot))
+        processors = read_processors(folder, *feature_sizes(config, robot), self.order)
         spec = make_spec(config, processors, robot, self.pad)
         language, tokenizer = read_language(folder, processors.tokenizer, self.template)
         language = replace(language, state_bins=self.state_bins, flat=bool(self.state_bins))
         policy = open_policy(folder, config, policy_class)
         network: Any = self.split(policy, image_size(config))
         spec = replace(spec, name=name, language=language)
-        return Opened(freeze(network), spec, tokenizer, made_by)
+        features = {f"{IMAGES}{k.removeprefix(IMAGES)}": v for k, v in robot.cameras.items()}
+        library = Library(policy, folder, features, sample_flow)
+        return Opened(freeze(network), spec, tokenizer, made_by, library)
 
 
 def policy_class_of(kind: str, where: tuple[str, str]) -> tuple[Any, str]:
@@ -94,13 +100,7 @@ def read_config(folder: Path, needs: str = "") -> Any:
 
     `needs`: a module without which the policy does not run.
     """
-    from draccus.utils import DraccusException
-    from lerobot.configs.policies import PreTrainedConfig
-
-    try:
-        config = PreTrainedConfig.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, TypeError, DraccusException) as error:
-        raise ConfigError(f"LeRobot cannot read {folder / 'config.json'}: {error}") from error
+    config = read_library_config(folder)
     for field, value in PLAIN.items():
         if hasattr(config, field):
             setattr(config, field, value)
@@ -136,7 +136,8 @@ def make_spec(config: Any, processors: Processors, robot: Interface, pad: str) -
     """Make the specification without name and language; the statistics are the checkpoint's."""
     height, width = image_size(config)
     cameras = tuple(
-        CameraInput(camera, height, width, "linear", pad) for camera in cameras_of(config, robot)
+        CameraInput(camera, height, width, "linear", pad, exact=True)
+        for camera in cameras_of(config, robot)
     )
     spec, action = robot.spec("", config.chunk_size, cameras), processors.action
     rows = (spec.horizon, 1)

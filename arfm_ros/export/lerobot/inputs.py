@@ -15,17 +15,13 @@ from arfm_ros.core.values.normalize import Affine
 from arfm_ros.core.values.spec import CameraInput, Language, PolicySpec
 from arfm_ros.export.lerobot.processors import (
     ACTION,
-    NORMALIZER,
     STATE,
-    UNNORMALIZER,
     affine_of,
     read_pipelines,
 )
+from arfm_ros.export.lerobot.steps import NORMALIZER, UNNORMALIZER, Order
 from arfm_ros.export.vla.interface import Interface
 
-# steps whose work the bundle does, or which a robot does not need
-KNOWN = {NORMALIZER, UNNORMALIZER, "rename_observations_processor", "to_batch_processor"}
-KNOWN |= {"device_processor"}
 CHANNELS = 3
 
 
@@ -40,10 +36,7 @@ class Statistics:
 
 def read_statistics(folder: Path, config: Any) -> Statistics:
     """Read what is normalised. Raises `ConfigError` for what is missing, or a step not known."""
-    before, after = read_pipelines(folder)
-    unknown = (before.keys() | after.keys()) - KNOWN
-    if unknown:
-        raise ConfigError(f"{folder}: steps {', '.join(sorted(unknown))} are not exported")
+    before, after = read_pipelines(folder, Order())
     step = before[NORMALIZER]
     size, actions = config.robot_state_feature.shape[0], config.action_feature.shape[0]
     return Statistics(

@@ -18,10 +18,17 @@ from numpy.typing import NDArray
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.data import F32
 from arfm_ros.core.values.normalize import Affine
+from arfm_ros.export.lerobot.steps import (
+    NORMALIZER,
+    RENAME,
+    TOKENIZER,
+    UNNORMALIZER,
+    Order,
+    account,
+)
+from arfm_ros.export.lerobot.versions import RELATIVE_STEPS
 
 BEFORE, AFTER = "policy_preprocessor.json", "policy_postprocessor.json"
-NORMALIZER, UNNORMALIZER = "normalizer_processor", "unnormalizer_processor"
-TOKENIZER = "tokenizer_processor"
 STATE, ACTION = "observation.state", "action"
 # mode of normalisation -> the statistics it is made of
 STATISTICS = {
@@ -45,26 +52,28 @@ class Processors:
     relative: Mapping[str, Any]  # settings of the step that makes actions relative, or nothing
 
 
-def read_processors(folder: Path, state_size: int, action_size: int) -> Processors:
-    """Read both files of a checkpoint folder.
+def read_processors(folder: Path, state_size: int, action_size: int, order: Order) -> Processors:
+    """Read both files of a checkpoint folder, of a family whose steps are in `order`.
 
-    Raises `ConfigError` naming the file, step or statistic that is missing.
+    Raises `ConfigError` naming the file, step or statistic that is missing or not exported.
     """
-    before, after = read_pipelines(folder)
-    if TOKENIZER not in before:
-        raise ConfigError(f"{folder / BEFORE} has no step {TOKENIZER}, but: {', '.join(before)}")
+    before, after = read_pipelines(folder, order)
+    mode = before[NORMALIZER]["config"]["norm_map"].get("VISUAL", "IDENTITY")
+    if mode != "IDENTITY":
+        raise ConfigError(f"{folder}: {NORMALIZER} has VISUAL = {mode}, exported is IDENTITY")
+    relative = next((before[name] for name in RELATIVE_STEPS if name in before), {})
     return Processors(
         state=affine_of(folder, before[NORMALIZER], (STATE, "STATE"), state_size),
         action=affine_of(folder, after[UNNORMALIZER], (ACTION, "ACTION"), action_size),
         tokenizer=before[TOKENIZER].get("config", {}),
-        relative=before.get("delta_actions_processor", {}).get("config", {}),
+        relative=relative.get("config", {}),
     )
 
 
-def read_pipelines(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read the steps before and after the policy by name; both normalise.
+def read_pipelines(folder: Path, order: Order) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read the steps before and after the policy by name; all are reproduced by a bundle.
 
-    Raises `ConfigError` naming the file or step that is missing.
+    Raises `ConfigError` naming the file or step that is missing, or not reproduced.
     """
     for name in (BEFORE, AFTER):
         if not (folder / name).is_file():
@@ -76,13 +85,26 @@ def read_pipelines(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     for path, steps, step in ((BEFORE, before, NORMALIZER), (AFTER, after, UNNORMALIZER)):
         if step not in steps:
             raise ConfigError(f"{folder / path} has no step {step}, but: {', '.join(steps)}")
+    account(folder, before, after, order)
+    renamed = before.get(RENAME, {}).get("config", {}).get("rename_map") or {}
+    features = before[NORMALIZER]["config"].get("features", {})
+    own = [name for name in renamed if name in features]
+    if own:
+        raise ConfigError(f"{folder}: {RENAME} renames the policy's own {', '.join(own)}")
     return before, after
 
 
 def read_steps(path: Path) -> dict[str, dict[str, Any]]:
-    """Map the name of each step of a pipeline's file to what is said of it."""
+    """Map the name of each step of a pipeline's file to what is said of it, in order.
+
+    Raises `ConfigError` for a step that is there twice.
+    """
     steps = read_json(path).get("steps", [])
-    return {str(step.get("registry_name", step.get("class"))): step for step in steps}
+    names = [str(step.get("registry_name", step.get("class"))) for step in steps]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ConfigError(f"{path} has the step {twice[0]} twice, which is not exported")
+    return dict(zip(names, steps))
 
 
 def read_json(path: Path) -> dict[str, Any]:

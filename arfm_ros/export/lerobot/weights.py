@@ -9,25 +9,18 @@ from typing import Any
 from torch import Tensor, nn
 
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.export.lerobot.layouts import read_state
 
-WEIGHTS = "model.safetensors"
 UNUSED = "lm_head"  # would speak; a policy does not
 SHOWN = 4
 
 
 def load_weights(policy: Any, folder: Path) -> None:
-    """Load model.safetensors into `policy`. Raises `ConfigError` naming what does not fit.
+    """Load the weights of `folder` into `policy`. Raises `ConfigError` naming what does not fit.
 
     The library's own loaders go on with random weights instead.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    path = folder / WEIGHTS
-    try:
-        state = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ConfigError(f"cannot read the weights in {path}: {error}") from error
+    state, path = read_state(folder)
     rename = getattr(policy, "_fix_pytorch_state_dict_keys", None)
     if rename is not None:  # the port of openpi reads openpi's own names too
         named = rename(state, policy.config)

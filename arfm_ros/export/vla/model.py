@@ -119,7 +119,7 @@ def _fill(folder: Path, opened: Opened) -> Parity:
         "provenance": {"network": opened.made_by, "exported_with": made},
     }
     (folder / POLICY).write_text(json.dumps(raw, indent=1) + "\n")
-    return _prove(folder, network, spec, inputs)
+    return _prove(folder, opened, inputs)
 
 
 def _export_graphs(
@@ -146,8 +146,9 @@ def _weights(network: SplitNetwork) -> dict[str, NDArray[Any]]:
     return {name: p.detach().numpy() for name, p in named if "lm_head" not in name}
 
 
-def _prove(folder: Path, network: SplitNetwork, spec: PolicySpec, inputs: Inputs) -> Parity:
-    reference = make_reference(network, spec, inputs)
+def _prove(folder: Path, opened: Opened, inputs: Inputs) -> Parity:
+    spec = opened.spec
+    reference = make_reference(opened.network, spec, inputs, opened.commands)
     save_reference(reference, folder / REFERENCE)
     policy = load_policy(folder)
     parity = replay(policy, reference)

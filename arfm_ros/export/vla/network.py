@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
+from arfm_ros.core.values.data import F32, Observation
 from arfm_ros.core.values.spec import PolicySpec
 
 
@@ -57,6 +58,8 @@ class Opened:
     spec: PolicySpec  # without real-time chunking
     tokenizer: str  # content of tokenizer.json; "" without language
     made_by: str  # "pi0 of transformers 5.24.0"
+    # the library's own commands [H, A], from raw pictures and states, noise and a count of steps
+    commands: Callable[[Observation, F32, int], F32] | None = None
 
 
 def freeze(module: nn.Module) -> nn.Module:

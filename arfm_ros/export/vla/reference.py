@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,8 @@ from arfm_ros.export.reference import guided_velocity
 from arfm_ros.export.vla.network import SplitNetwork
 
 OBSERVATIONS = 2
+RAW_SIZE = (480, 640)  # of a camera's pictures; the library resizes them itself
+Commands = Callable[[Observation, F32, int], F32]
 
 
 def input_names(spec: PolicySpec) -> list[str]:
@@ -42,11 +45,18 @@ def tensors(inputs: Inputs, observation: Observation) -> tuple[Tensor, ...]:
 
 
 def make_reference(
-    model: SplitNetwork, spec: PolicySpec, inputs: Inputs, seed: int = 0
+    model: SplitNetwork,
+    spec: PolicySpec,
+    inputs: Inputs,
+    commands: Commands | None = None,
+    seed: int = 0,
 ) -> Reference:
-    """Run torch on made-up observations; each trace ends with what the library's sampler gave."""
+    """Run torch on made-up observations; each trace ends with what the library's sampler gave.
+
+    The chunks are `commands`, the library's own from raw pictures and states, where it is given.
+    """
     rng = np.random.default_rng(seed)
-    seen = [_observation(spec, rng) for _ in range(OBSERVATIONS)]
+    seen = [_observation(spec, rng, commands is not None) for _ in range(OBSERVATIONS)]
     noise = rng.standard_normal((OBSERVATIONS, *spec.flow_shape)).astype(np.float32)
     traces, velocities, contexts = [], [], []
     for observation, one in zip(seen, noise):
@@ -70,7 +80,12 @@ def make_reference(
         noise=noise,
         trace=trace,
         velocity=np.stack(velocities),
-        chunk=np.stack([spec.unnormalise_actions(t[-1], s.state) for t, s in zip(trace, seen)]),
+        chunk=np.stack([
+            commands(s, one, spec.steps)
+            if commands is not None
+            else spec.unnormalise_actions(t[-1], s.state)
+            for t, s, one in zip(trace, seen, noise)
+        ]),
         guided=_guided(model, spec, contexts, trace) if spec.rtc.mode == "guided" else None,
     )
 
@@ -88,12 +103,14 @@ class _Recorder:
         return self.seen[-1]
 
 
-def _observation(spec: PolicySpec, rng: np.random.Generator) -> Observation:
-    """Make an observation whose pictures are wider than the network takes: they are resized."""
+def _observation(spec: PolicySpec, rng: np.random.Generator, raw: bool) -> Observation:
+    """Make an observation whose pictures are resized: as a camera gives them, or just wider."""
     example = spec.example(int(rng.integers(2**31)))
 
     def wide(one: Observation) -> Observation:
-        sizes = {c.name: (c.height, 3 * c.width // 2, 3) for c in spec.cameras}
+        wider = {c.name: (c.height, 3 * c.width // 2, 3) for c in spec.cameras}
+        fits = {c.name: (c.height, c.width, 3) for c in spec.cameras if not c.exact}
+        sizes = {name: (*RAW_SIZE, 3) for name in wider} | fits if raw else wider
         pictures = {n: rng.integers(0, 256, size, dtype=np.uint8) for n, size in sizes.items()}
         return replace(one, images=pictures)
 
