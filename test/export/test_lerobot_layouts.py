@@ -25,7 +25,9 @@ def adapted(root: Path, settings: dict[str, Any], tensors: dict[str, Any]) -> Pa
     for one in (base, folder):
         one.mkdir(exist_ok=True)
     (base / "config.json").write_text("{}")
-    save_file({"model.q_proj.weight": W, "model.head.weight": W.clone()}, base / "model.safetensors")
+    save_file(
+        {"model.q_proj.weight": W, "model.head.weight": W.clone()}, base / "model.safetensors"
+    )
     whole = {"base_model_name_or_path": str(base), **LORA, **settings}
     (folder / "adapter_config.json").write_text(json.dumps(whole))
     save_file(tensors, folder / "adapter_model.safetensors")

@@ -59,10 +59,8 @@ class Library:
         )
 
 
-def sample_flow(
-    policy: Any, prepared: list[dict[str, Any]], noise: Tensor, count: int
-) -> Tensor:
-    """Let a flow predict a chunk; some take the count of steps, others have it in their settings."""
+def sample_flow(policy: Any, prepared: list[dict[str, Any]], noise: Tensor, count: int) -> Tensor:
+    """Let a flow predict a chunk, in `count` steps given as this family takes them."""
     config = policy.config
     if hasattr(config, "num_inference_steps"):
         return policy.predict_action_chunk(prepared[-1], noise=noise, num_steps=count)  # type: ignore[no-any-return]
