@@ -115,7 +115,7 @@ def _export_run(args: argparse.Namespace) -> None:
         parity = export_vla(args.source, args.interface, args.out, name, args.rtc)
     size = sum(file.stat().st_size for file in args.out.iterdir()) / 2**20
     print(
-        f"{args.out}: {size:.1f} MiB, against torch {parity.max_chunk_relative:.1e} per chunk from "
+        f"{args.out}: {size:.1f} MiB, torch: {parity.max_chunk_relative:.1e} per chunk from "
         f"the network's inputs, {parity.max_action_relative:.1e} of commands from raw observations"
     )
     print((args.out / "parity.json").read_text())

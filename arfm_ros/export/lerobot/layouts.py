@@ -1,4 +1,4 @@
-"""The ways in which a LeRobot checkpoint lies on a disk, found and read as one folder and state."""
+"""The ways in which a LeRobot checkpoint lies on a disk: found, and read as one state."""
 
 from __future__ import annotations
 
