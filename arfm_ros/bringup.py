@@ -19,7 +19,8 @@ FAILURE, END = "failure", "end"  # what the end of a process means for the stack
 RANGE_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 FRANKA = "franka"  # the name of the product line; its arm here is the FR3
 TASKS = ("reach", "lift", "push", "place")
-TELEOP = ("keyboard", "joy", "leader", "hand", "phone", "bag", "scripted")
+TELEOP = ("keyboard", "joy", "leader", "hand", "phone", "bag", "scripted", "console")
+PAGE = "console"  # the device that is the operator's page
 DDS_PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
@@ -39,6 +40,7 @@ class Setup:
     time_limit: float = 0.0  # s of simulated time per episode; 0 is rollout_node's default
     view: bool = False
     teleop: str = ""  # a device that shares the arm, of TELEOP, or bag:FOLDER
+    console: bool = False  # a page for operators, docs/console.md
 
     def __post_init__(self) -> None:
         if self.robot not in robots() and not Path(self.robot).is_file():
@@ -76,7 +78,9 @@ class NodeProcess:
     env: Mapping[str, str] = field(default_factory=dict)
     namespace: str = ""
     config: str = ""  # parameter file read before `parameters`
-    ready: str = ""  # topic or service (name of its row) that shows that the node is ready
+    # topic or service (name of its row) that shows that the node is ready; or its name, where its
+    # diagnostics do
+    ready: str = ""
     stop_rank: int = 0  # the lowest stops first
     stop_s: float = 4.0  # how long an orderly stop may take, before it is forced
     # FAILURE: its end breaks the stack. END: status 0 is the end of the run, and it starts when
@@ -117,8 +121,10 @@ def stack(setup: Setup) -> tuple[NodeProcess, ...]:
     parameters["arbiter_node"] = _simulated_arbiter(setup.robot) if setup.sim else {}
     if setup.record:
         parameters["recorder_node"] = {"out": str(Path(setup.out).resolve())}
-    if setup.teleop:
+    if setup.teleop not in {"", PAGE}:
         parameters["teleop_node"] = _teleop(setup)
+    if setup.console or setup.teleop == PAGE:
+        parameters["console_node"] = {"teleop": setup.teleop == PAGE}
     if setup.sim:
         parameters["rollout_node"] = _rollout(setup)
     if setup.robot != FRANKA:
@@ -142,6 +148,7 @@ NODES = {
         NodeProcess("arbiter_node", ready=topics.AUTHORITY.name, stop_rank=3),
         NodeProcess("recorder_node", ready=topics.RECORDER_STATE.name, stop_rank=1, stop_s=STOP_S),
         NodeProcess("teleop_node", ready=topics.TELEOP_ENGAGED.name, stop_rank=1),
+        NodeProcess("console_node", ready="console_node", stop_rank=1),
         NodeProcess("rollout_node", stop_rank=0, on_exit=END),
     )
 }

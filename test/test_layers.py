@@ -55,6 +55,11 @@ FORBIDDEN: dict[str, set[str]] = {
     | TORCH
     | TIME
     | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export", "cli", "up", "evaluate")},
+    "console": ROS
+    | TORCH
+    | TIME
+    | {"aiohttp"}
+    | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export", "cli", "up", "sim", "evaluate")},
     "evaluate": ROS
     | TORCH
     | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export", "cli", "up")},

@@ -13,6 +13,7 @@ SOURCES = {
     "--vla": ("lerobot",),
     "remote:": ("remote",),
 }
+PAGE = ("--console", "--teleop=console")  # what of `up` opens the console
 ENGINES = {"tensorrt_rtx": "rtx", "torch": "train"}
 BENCHES = {"stack": (), "record": (), "train": ("train",)}  # any other counts a bundle's graphs
 
@@ -37,6 +38,8 @@ def extras_wanted(root: Path, words: Sequence[str], ros: bool) -> tuple[str, ...
     if verb == "export" and any((Path(word) / "policy.json").is_file() for word in rest):
         found = ["engine" if extra == "train" else extra for extra in found]
     found += [ENGINES[engine] for engine in _engines(rest) if engine in ENGINES]
+    if verb == "up" and _opens_page(rest):
+        found.append("console")
     if verb == "bench":
         found += BENCHES.get(rest[0] if rest else "stack", ("engine",))
     return tuple(dict.fromkeys(found))
@@ -60,6 +63,11 @@ def extras_of(root: Path, verb: str, ros: bool) -> tuple[str, ...]:
 
 def _is(word: str, start: str) -> bool:
     return word == start if start.startswith("--") else word.startswith(start)
+
+
+def _opens_page(words: Sequence[str]) -> bool:
+    pairs = zip(words, words[1:])
+    return any(word in PAGE for word in words) or ("--teleop", "console") in pairs
 
 
 def _engines(words: Sequence[str]) -> list[str]:

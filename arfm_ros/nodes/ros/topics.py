@@ -147,6 +147,9 @@ RECORDER_LABEL = Service("recorder/label", "std_srvs/srv/SetBool")
 EPISODE_LABEL = Topic("episode/label", "std_msgs/msg/String", EVENT, EVENT)
 EPISODE_RESULT = Topic("episode/result", "std_msgs/msg/String", KEPT, KEPT)
 
+# The console
+CONSOLE_URL = Service("console/url", "std_srvs/srv/Trigger")
+
 # Absolute by ROS convention (REP 107); remap it to move it.
 DIAGNOSTICS = Topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", STREAM, STREAM)
 
