@@ -118,7 +118,7 @@ class PadDevice:
     def _take(self, message: Mapping[str, Any], stamp_ns: int, now_ns: int) -> None:
         held, press = message.get("held") is True, int(number_of(message, "press", 1e9))
         if not held:
-            self._open = True
+            self._open, self._press = True, max(self._press, press)
             self._end()
             return
         if not self._hearing.take(stamp_ns, now_ns) or press <= self._over or not self._open:

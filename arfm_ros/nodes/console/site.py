@@ -17,13 +17,15 @@ from arfm_ros.nodes.console.pages import SEND_S, Pages
 from arfm_ros.nodes.console.pictures import Pictures
 
 SESSION = "arfm_console"
-BEAT_S = 2.0  # a page whose machine is gone is noticed after two of these
+BEAT_S = (
+    10.0  # a page whose machine is gone is noticed after this and a half; its deadman long before
+)
 LOGIN_MAX = 4096
 OPEN_PATHS = {"/login", "/style.css", "/login.js"}
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' blob:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; "
+    "img-src 'self' blob: data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; "
     "base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
