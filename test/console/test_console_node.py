@@ -44,13 +44,21 @@ def client(stack: Stack) -> Iterator[Client]:
     stack.until(lambda: not stack.engaged or not stack.engaged[-1][1])
 
 
-def hold(stack: Stack, client: Client, press: int, seconds: float = 10.0) -> None:
-    """Hold until the arbiter follows."""
-    end_s = time.monotonic() + seconds
-    while not (stack.engaged[-1][1] and stack.authority[-1][1] == "human"):
-        assert time.monotonic() < end_s, stack.authority[-1]
+def hold(stack: Stack, client: Client, press: int, seconds: float = 30.0) -> int:
+    """Hold until the arm follows; return the press that does.
+
+    On a busy machine this process may be silent for too long: then it has to press anew.
+    """
+    begin_s = pressed_s = time.monotonic()
+    rest = stack.positions[-1][1]
+    while abs(stack.positions[-1][1] - rest).max() < 0.01:
+        now_s = time.monotonic()
+        assert now_s < begin_s + seconds, (stack.authority[-1], client.heard[-1])
+        if now_s - pressed_s > 0.5 and not stack.engaged[-1][1]:
+            press, pressed_s = press + 1, now_s
         client.drive(press)
-        time.sleep(0.03)
+        time.sleep(0.02)
+    return press
 
 
 def test_a_page_is_told_the_robot_and_its_state(client: Client) -> None:
@@ -81,18 +89,16 @@ def test_who_watches_commands_nothing_but_the_e_stop(stack: Stack, client: Clien
 def test_driving_moves_the_arm_and_silence_lets_go_for_good(stack: Stack, client: Client) -> None:
     client.take()
     client.engage()
-    rest = stack.positions[-1][1]
-    hold(stack, client, 1)
-    stack.until(lambda: [client.drive(1), time.sleep(0.03),
-                         abs(stack.positions[-1][1] - rest).max() > 0.01][-1])  # fmt: skip
+    press = hold(stack, client, 1)
+    assert "human" in [who for _, who in stack.authority]
     silent_ns = time.monotonic_ns()
     released = (stack.first(stack.engaged, silent_ns, lambda on: not on) - silent_ns) / MS
     assert released < RELEASE_MS
     for _ in range(20):  # the finger is still down
-        client.drive(1)
+        client.drive(press)
         time.sleep(0.03)
     assert not any(on for at, on in stack.engaged if at > silent_ns + RELEASE_MS * MS)
-    hold(stack, client, 2)
+    hold(stack, client, press + 1)
 
 
 def test_a_lost_connection_lets_go_and_coming_back_does_not_drive(stack: Stack) -> None:
@@ -106,7 +112,7 @@ def test_a_lost_connection_lets_go_and_coming_back_does_not_drive(stack: Stack) 
     assert released < RELEASE_MS
     again = Client(stack)
     for _ in range(10):
-        again.drive(2)
+        again.drive(99)
         time.sleep(0.03)
     assert not stack.engaged[-1][1]
     assert "take the controls" in again.answer("drive")["text"]

@@ -32,9 +32,7 @@ def test_numbers_and_local_names_are_ours(host: str) -> None:
     assert host_refusal(host, ()) == ""
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example:8420", "", "localhost.evil.example", "[::1", "a b"]
-)
+@pytest.mark.parametrize("host", ["evil.example:8420", "", "localhost.evil.example", "[::1"])
 def test_a_name_that_was_pointed_here_is_not(host: str) -> None:
     assert "names" in host_refusal(host, ("robot",))
 

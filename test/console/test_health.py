@@ -45,8 +45,9 @@ def test_trouble_comes_first_and_a_silent_node_is_trouble() -> None:
 
 
 def test_stages_rates_drops_and_limits_are_found() -> None:
-    values = {"tick.p50_ms": "0.1", "tick.p99_ms": "0.4", "tick.max_ms": "2", "tick_rate_hz": "100",
-              "ticks_missed": "3", "speed": "0.3", "limited.velocity.fr3_joint1": "7"}  # fmt: skip
+    values = {"tick.p50_ms": "0.1", "tick.p99_ms": "0.4", "tick.max_ms": "2",
+              "tick_rate_hz": "100", "ticks_missed": "3",
+              "speed": "0.3", "limited.velocity.fr3_joint1": "7"}  # fmt: skip
     board = HealthBoard()
     board.hear("ns/arbiter_node: health", 0, "ok", values, 0)
     node = board.nodes(0)[0]

@@ -18,7 +18,7 @@ from arfm_ros.nodes.console.pictures import Pictures
 
 SESSION = "arfm_console"
 BEAT_S = (
-    10.0  # a page whose machine is gone is noticed after this and a half; its deadman long before
+    10.0  # of sockets to see who is gone; deadmen go by their own silence
 )
 LOGIN_MAX = 4096
 OPEN_PATHS = {"/login", "/style.css", "/login.js"}
