@@ -39,6 +39,7 @@ class Setup:
     seed: int = 0
     time_limit: float = 0.0  # s of simulated time per episode; 0 is rollout_node's default
     view: bool = False
+    plan: str = ""  # a YAML of instructions that are said one after the other
     teleop: str = ""  # a device that shares the arm, of TELEOP, or bag:FOLDER
     console: bool = False  # a page for operators, docs/console.md
 
@@ -48,6 +49,8 @@ class Setup:
             raise ConfigError(f"robot is '{self.robot}', needs a YAML, or one of: {known}")
         if self.task not in TASKS:
             raise ConfigError(f"task is '{self.task}', needs one of: {', '.join(TASKS)}")
+        if self.plan and not Path(self.plan).is_file():
+            raise ConfigError(f"plan is '{self.plan}', needs a YAML file: docs/authority.md")
         self._check_teleop()
         if self.episodes < 0:
             raise ConfigError(f"episodes is {self.episodes}, needs 0 (no end) or more")
@@ -121,6 +124,8 @@ def stack(setup: Setup) -> tuple[NodeProcess, ...]:
     parameters["arbiter_node"] = _simulated_arbiter(setup.robot) if setup.sim else {}
     if setup.record:
         parameters["recorder_node"] = {"out": str(Path(setup.out).resolve())}
+    if setup.plan:
+        parameters["operator_node"] = {"plan": str(Path(setup.plan).resolve())}
     if setup.teleop not in {"", PAGE}:
         parameters["teleop_node"] = _teleop(setup)
     if setup.console or setup.teleop == PAGE:
@@ -128,7 +133,7 @@ def stack(setup: Setup) -> tuple[NodeProcess, ...]:
     if setup.sim:
         parameters["rollout_node"] = _rollout(setup)
     if setup.robot != FRANKA:
-        for name in set(parameters) - {"rollout_node"}:
+        for name in set(parameters) - {"rollout_node", "operator_node"}:
             parameters[name] = {**parameters[name], "robot": _robot(setup.robot)}
     config = str(share("config", "franka.yaml")) if setup.robot == FRANKA else ""
     common = {"env": environment(setup.sim), "namespace": setup.namespace, "config": config}
@@ -146,6 +151,7 @@ NODES = {
         NodeProcess("sim_node", ready=topics.CAMERA_INFO.name, stop_rank=4, stop_s=6.0),
         NodeProcess("policy_node", ready=topics.POLICY_STATE.name, stop_rank=2),
         NodeProcess("arbiter_node", ready=topics.AUTHORITY.name, stop_rank=3),
+        NodeProcess("operator_node", ready="operator_node", stop_rank=0),
         NodeProcess("recorder_node", ready=topics.RECORDER_STATE.name, stop_rank=1, stop_s=STOP_S),
         NodeProcess("teleop_node", ready=topics.TELEOP_ENGAGED.name, stop_rank=1),
         NodeProcess("console_node", ready="console_node", stop_rank=1),

@@ -42,6 +42,7 @@ FORBIDDEN: dict[str, set[str]] = {
     | TIME
     | {f"{PACKAGE}.{n}" for n in OURS if n != "robots"}
     | {"mujoco", "onnxruntime"},
+    "words": ROS | TORCH | TIME | {f"{PACKAGE}.{n}" for n in OURS} | {"mujoco", "onnxruntime"},
     "episodes": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "sim", "cli", "up")},
     "wire": ROS
     | TORCH

@@ -150,6 +150,7 @@ def run(args: argparse.Namespace) -> int:
     from arfm_ros.learn.loop import begin as session
 
     _check_eyes(args)
+    own = {**recorded_robot(args), **new_policy(args)}
     args.out.mkdir(parents=True, exist_ok=True)
     plan = session.Plan(
         data=tuple(args.data),
@@ -157,14 +158,21 @@ def run(args: argparse.Namespace) -> int:
         train=train_config(args),
         success_only=args.success_only,
         authority=tuple(name for name in args.authority.split(",") if name),
-        init=args.init,
-        warm_start=args.warm_start,
+        init=_begun(args.init),
+        warm_start=_begun(args.warm_start),
         resume=args.resume,
         new_velocity=args.new_velocity,
-        **{**recorded_robot(args), **new_policy(args)},
+        **own,
     )
     session.start(plan, command(args))
     return 0
+
+
+def _begun(given: Path | None) -> Path | None:
+    """Find a run, a checkpoint or a bundle, which may also be a name in models/."""
+    from arfm_ros.bringup import find_bundle
+
+    return given if given is None or given.exists() else find_bundle(str(given))
 
 
 def _check_eyes(args: argparse.Namespace) -> None:

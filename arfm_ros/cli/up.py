@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--out", default="episodes", metavar="DIR", help="where the bags go (default: ./episodes)")
     add("--json", default="", metavar="FILE", help="write the report there")
+    add("--plan", default="", metavar="FILE", help="say instructions, one after the other")
     add(
         "--teleop",
         default="",
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         time_limit=args.time_limit,
         view=args.view,
+        plan=args.plan,
         teleop=args.teleop,
         console=args.console,
     )

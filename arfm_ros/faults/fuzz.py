@@ -1,6 +1,7 @@
 """Fuzz the arbiter's core: any message, any dt, a clock in both directions; judge every decision.
 
-No ROS, and no clock but a stopwatch around `tick`: the same seed gives the same run.
+A robot of one lane where the seed is even; of two, with people who share it, where it is odd. No
+ROS, and no clock but a stopwatch around `tick`: the same seed gives the same run.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import numpy as np
 
 from arfm_ros.core.errors import SafetyError
 from arfm_ros.core.safety.arbiter import Arbiter
-from arfm_ros.core.safety.decision import IDLE, ArbiterConfig, Decision
+from arfm_ros.core.safety.decision import IDLE, ArbiterConfig, Decision, Lane
 from arfm_ros.core.safety.limits import F64
+from arfm_ros.core.sharing.modes import Sharing
 from arfm_ros.core.values.data import ActionChunk
+from arfm_ros.faults.people import People, faulty_owners
 from arfm_ros.robots.fr3 import facts as fr3
 from arfm_ros.robots.fr3.gains import TUNED
 from arfm_ros.robots.fr3.limits import fr3_limits
@@ -27,6 +30,8 @@ HOME = np.append(np.asarray(fr3.HOME), 1.0)
 TOLERANCE = 1e-6  # relative, of sums of floats
 SHOWN = 10
 HORIZON, DT_NS = 16, 50 * MS
+LANES = (Lane("arm", 7, TUNED.lead, ("rad",) * 7), Lane("gripper", 1, None, ("1",)))
+SHARED = ArbiterConfig(LIMITS, lanes=LANES, sharing=Sharing(give_back_ns=500 * MS))
 
 
 @dataclass(slots=True)
@@ -76,7 +81,8 @@ class Fuzz:
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
-        self.arbiter = Arbiter(ArbiterConfig(LIMITS))
+        self.arbiter = Arbiter(SHARED if seed % 2 else ArbiterConfig(LIMITS))
+        self.groups = {lane.name for lane in self.arbiter.lanes.all}
         self.now_ns = 1_000 * NS
         self.measured: F64 = HOME.copy()
         self.fresh = True  # the next command begins anew: no command was followed before it
@@ -91,12 +97,17 @@ class Fuzz:
             (0.002, self._disengage),
             (0.01, self._preview),
         )
+        self._people = People(self.arbiter, self._rng, lambda: self.now_ns)
+        if seed % 2:
+            self._calls += self._people.calls
+            self._engage()
 
     def step(self) -> tuple[Decision, int, int]:
         """Let time pass, hand messages over and tick; return decision, dt and duration in ns."""
         dt_ns = self._dt_ns()
         self.now_ns += dt_ns
         self._state()
+        self._people.measured = self.measured
         for probability, call in self._calls:
             if self._rng.random() < probability:
                 call()
@@ -251,6 +262,14 @@ def _judge_step(before: Decision, decision: Decision, dt_ns: int, result: FuzzRe
             result.note(kind, f"{text}, {before.authority} to {decision.authority}")
 
 
+def _judge_owners(source: Fuzz, decision: Decision, result: FuzzResult) -> None:
+    wrong = faulty_owners(source.arbiter.authority.owners(source.now_ns), source.groups)
+    if wrong:
+        result.note("owner", wrong)
+    if decision.command is not None and set(decision.owners) != source.groups:
+        result.note("owner", f"decided for {', '.join(decision.owners)}")
+
+
 def fuzz(ticks: int, seed: int) -> FuzzResult:
     """Run `ticks` ticks and judge each; an exception is a violation and ends the run."""
     result, source = FuzzResult(ticks, seed), Fuzz(seed)
@@ -263,6 +282,7 @@ def fuzz(ticks: int, seed: int) -> FuzzResult:
             result.note("exception", f"tick {k}: {type(error).__name__}: {error}")
             break
         times[k] = took_ns
+        _judge_owners(source, decision, result)
         result.authorities[decision.authority] += 1
         judge(None if source.fresh else before, decision, dt_ns, result)
         source.fresh, before = False, decision

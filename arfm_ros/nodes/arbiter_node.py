@@ -14,7 +14,6 @@ import threading
 import time
 from typing import Any
 
-import numpy as np
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
@@ -25,22 +24,28 @@ from arfm_ros.core.errors import SpecError
 from arfm_ros.core.safety.arbiter import Arbiter
 from arfm_ros.core.safety.decision import Decision
 from arfm_ros.core.safety.limits import F64, Limits
+from arfm_ros.core.sharing.modes import MODE
 from arfm_ros.core.values.latency import Deadlines, StageLatency
+from arfm_ros.nodes.arbiter.answers import Answers
 from arfm_ros.nodes.arbiter.health import ArbiterHealth, Told
+from arfm_ros.nodes.arbiter.human import HumanInputs
 from arfm_ros.nodes.arbiter.inputs import Moment, SoleSenders, StateTopics, moment
 from arfm_ros.nodes.arbiter.outputs import ArbiterOutputs
 from arfm_ros.nodes.arbiter.own_description import OwnDescription
+from arfm_ros.nodes.arbiter.owners import OwnersTeller
 from arfm_ros.nodes.arbiter.params import ArbiterParams
 from arfm_ros.nodes.arbiter.pose_check import PoseCheck
 from arfm_ros.nodes.arbiter.robot import DrivenRobot
 from arfm_ros.nodes.arbiter.robot_states import RobotStates
 from arfm_ros.nodes.arbiter.services import ArbiterServices
+from arfm_ros.nodes.arbiter.words import WordInputs
 from arfm_ros.nodes.ros import spin, topics
-from arfm_ros.nodes.ros.convert import joint_map, time_to_ns, trajectory_to_chunk
+from arfm_ros.nodes.ros.convert import time_to_ns, trajectory_to_chunk
 from arfm_ros.nodes.ros.diagnostics import Diagnostics, Health
 from arfm_ros.nodes.ros.params import declare, watch
 from arfm_ros.nodes.ros.real_time import raise_process_priority, real_time
 from arfm_ros.nodes.ros.verdict import Verdict
+from arfm_ros.words.motions import Motions
 
 NS = 1_000_000_000
 CHECK_PERIOD_S = 0.1
@@ -69,9 +74,13 @@ class ArbiterNode(Node):
         self._description = OwnDescription(self._config.limits, self._adopt)
         self._senders = SoleSenders(self)
         self._latency = StageLatency()
-        self._human_engaged = False
+        self._answers, self._owners = Answers(self), OwnersTeller(self)
+        self._words = WordInputs(
+            self, self._arbiter, self._lock, params.lexicon(), self._motions, self._answers
+        )
         self._chunks, self._commanded_stamp_ns = 0, 0
         self._told = Told()
+        self._moves = Motions(self._driven.robot)
         self._decision: Decision | None = None
         self._failure: Exception | None = None
         self._stopping = False
@@ -105,18 +114,20 @@ class ArbiterNode(Node):
 
     def _listen(self) -> None:
         self._senders.listen(topics.ACTION_CHUNK, self._on_chunk)
-        self._senders.listen(topics.TELEOP_ENGAGED, self._on_human_engaged)
-        self._senders.listen(topics.TELEOP_TARGET, self._on_human_target)
+        HumanInputs(self, self._arbiter, self._lock, self._senders, self._answers)
         self._sources = StateTopics(self, self._states.topics, self._on_joint_state)
         topics.subscription(self, topics.ESTOP, self._on_estop)
         topics.subscription(self, topics.CURRENT_POSE, self._pose.on_pose)
         topics.subscription(self, topics.ROBOT_DESCRIPTION, self._description.hear)
 
     def _retune(self, params: ArbiterParams) -> None:
-        self._params = params
+        mode, self._params = self._params.mode, params
+        self._words.nudges = params.nudges
         with self._lock:
             self._config = params.config(self._driven)
             self._arbiter.retune(self._config)
+            if params.mode != mode:
+                self._arbiter.authority.request(MODE, params.mode, time.monotonic_ns())
 
     def _adopt(self, description: str) -> Limits:
         """Go by the robot's own description from now on."""
@@ -163,6 +174,12 @@ class ArbiterNode(Node):
 
     def _measured(self) -> F64:
         return self._arbiter.watch.position
+
+    def _motions(self) -> Motions:
+        """Return where words lead, by the description in force."""
+        if self._moves.robot is not self._driven.robot:
+            self._moves = Motions(self._driven.robot)
+        return self._moves
 
     def _on_joint_state(self, topic: str, message: JointState) -> None:
         now = moment(self)
@@ -211,40 +228,6 @@ class ArbiterNode(Node):
             return Verdict(stamp_ns, False, reason, self._chunks)
         return Verdict(stamp_ns, True, cut, self._chunks, now.ros(played.stamp_ns), played.dt_ns)
 
-    def _on_human_engaged(self, message: Bool, refusal: str) -> None:
-        engaged = message.data and not refusal
-        self._human_engaged = engaged
-        with self._lock:
-            if refusal:
-                self._arbiter.refuse(refusal)
-            self._arbiter.on_human_engaged(engaged, time.monotonic_ns())
-
-    def _on_human_target(self, message: JointState, refusal: str) -> None:
-        decision = self._decision
-        if not self._human_engaged or decision is None or decision.command is None:
-            return
-        try:
-            target = self._wanted(message, decision.command)
-        except SpecError as error:
-            refusal = refusal or str(error)
-        with self._lock:
-            if refusal:
-                self._arbiter.refuse(refusal)
-                return
-            self._arbiter.on_human(target, time.monotonic_ns())
-
-    def _wanted(self, message: JointState, current: F64) -> F64:
-        """Return the target [A]; what a device does not name stays where it is."""
-        named = joint_map((message,))
-        unknown = [name for name in named if name not in self._names]
-        if unknown or not named:
-            raise SpecError(
-                f"teleop target names {', '.join(unknown) or 'nothing'}, the robot has: "
-                f"{', '.join(self._names)}"
-            )
-        pairs = zip(self._names, current.tolist())
-        return np.array([named.get(name, value) for name, value in pairs], dtype=np.float64)
-
     def _on_estop(self, message: Bool) -> None:
         with self._lock:
             self._arbiter.on_estop(message.data, time.monotonic_ns())
@@ -263,6 +246,8 @@ class ArbiterNode(Node):
                 if self._arbiter.engaged:
                     self._arbiter.fail(trouble)
             self._operator.check()
+            self._owners.tell(self._arbiter, self._decision, moment(self))
+        self._words.check()
         if self._told.changed.is_set():  # a reason is told at once, not with the next second
             self._told.changed.clear()
             self._diagnostics.publish()

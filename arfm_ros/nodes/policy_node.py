@@ -16,6 +16,7 @@ from arfm_ros.core.errors import ArfmError, BundleError, ConfigError
 from arfm_ros.core.safety.decision import POLICY, SETTLE
 from arfm_ros.core.values.data import ActionChunk
 from arfm_ros.nodes.policy.bundle import Successor, load_checked, load_successor
+from arfm_ros.nodes.policy.doubt import Doubts
 from arfm_ros.nodes.policy.inputs import PolicyInputs
 from arfm_ros.nodes.policy.params import PolicyParams
 from arfm_ros.nodes.policy.values import Loaded, Ports
@@ -27,6 +28,7 @@ from arfm_ros.nodes.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Health
 from arfm_ros.nodes.ros.lifecycle import survive_impossible_transitions
 from arfm_ros.nodes.ros.params import declare, read, watch
 from arfm_ros.nodes.ros.verdict import diagnostics_to_verdict
+from arfm_ros.words.lexicon import INSTRUCTION, NUDGE
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 AGAIN = "when the cause is gone: ros2 lifecycle set"
@@ -54,9 +56,16 @@ class PolicyNode(LifecycleNode):
         self._worker: PolicyWorker | None = None
         self._last: PolicyWorker | None = None  # the one in use, or the one before
         self._refusal = ""  # why the node is not where it should be; latched until a good start
-        self._instruction = ""
+        self._instruction, self._lexicon = "", self._params.lexicon()
         self._drives = True  # until an arbiter says who does
         topics.subscription(self, topics.INSTRUCTION, self._on_instruction)
+        questions = topics.publisher(self, topics.QUESTION)
+        self._doubts = Doubts(
+            lambda text: questions.publish(String(data=text)),
+            self._params.ask_default,
+            self._params.ask_timeout_s,
+        )
+        topics.subscription(self, topics.ANSWER, lambda said: self._doubts.answered(said.data))
         topics.subscription(self, topics.AUTHORITY, self._on_authority)
         topics.subscription(self, topics.CHUNK_RESULT, self._on_verdict)
         self._chunks = topics.publisher(self, topics.ACTION_CHUNK)
@@ -89,7 +98,7 @@ class PolicyNode(LifecycleNode):
         except ConfigError as error:
             return self._refuse(f"cannot activate: {error}")
         self._inputs = PolicyInputs(self, wiring)
-        ports = Ports(self._publish, self._describe, self._now_ns)
+        ports = Ports(self._publish, self._describe, self._now_ns, self._doubts.waits)
         self._worker = self._last = PolicyWorker(
             self._loaded, self._inputs, ports, self._params.pacing(), self._drives
         )
@@ -160,7 +169,15 @@ class PolicyNode(LifecycleNode):
             self._worker.instruct(self._instruction or params.default_instruction)
 
     def _on_instruction(self, message: String) -> None:
-        self._instruction = message.data.strip()
+        """Take an instruction; a correction beside it, where the policy reads any text."""
+        meaning = self._lexicon.read(message.data)
+        reads = self._loaded is not None and self._loaded.spec.language.mode == "tokenizer"
+        if meaning.kind == NUDGE and reads and self._instruction and self._worker is not None:
+            self._worker.instruct(f"{self._instruction}, {meaning.text}")
+            return
+        if meaning.kind != INSTRUCTION and message.data.strip():
+            return  # the arbiter does it
+        self._instruction = meaning.text
         if self._worker is not None:
             self._worker.instruct(self._instruction or self._params.default_instruction)
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from arfm_ros.core.safety.decision import HOLD, POLICY, Decision
+from arfm_ros.core.sharing.authority import Ownership
 from arfm_ros.faults.fuzz import HOME, LIMITS, MS, FuzzResult, fuzz, judge
+from arfm_ros.faults.people import faulty_owners
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -18,6 +20,34 @@ def test_no_decision_breaks_a_law(seed):
 @pytest.mark.parametrize("seed", range(10))
 def test_no_decision_of_a_million_breaks_a_law(seed):
     assert fuzz(100_000, 1_000 + seed).violations == []
+
+
+@pytest.mark.slow
+def test_a_thousand_sequences_of_what_people_ask_have_one_owner_a_group_and_break_no_law():
+    results = [fuzz(300, 2 * seed + 1) for seed in range(1_000)]
+    assert [text for result in results for text in result.violations] == []
+    seen = set().union(*(result.authorities for result in results))
+    assert seen >= {"policy", "human", "words", "hold", "settle", "idle", "estop"}
+
+
+def owned(**changes):
+    given = {"group": "arm", "owner": "human", "mode": "policy", "weight": 1.0, "since_ns": 0}
+    return Ownership(**given | changes)
+
+
+@pytest.mark.parametrize(
+    "owners",
+    [
+        [],
+        [owned(), owned()],
+        [owned(owner="nobody")],
+        [owned(weight=1.1)],
+        [owned(axes={"fr3_joint1": -0.1})],
+    ],
+)
+def test_the_judge_sees_a_group_without_exactly_one_owner(owners):
+    assert faulty_owners(owners, {"arm"})
+    assert not faulty_owners([owned()], {"arm"})
 
 
 def decision(position, velocity=0.0, authority=POLICY):

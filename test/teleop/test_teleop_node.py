@@ -110,6 +110,9 @@ def test_a_terminal_drives_and_lets_go_when_it_freezes_or_is_closed(opened: Open
         terminal.type("s")
         time.sleep(0.03)
     assert moves(arm, rest)
+    if not engaged(arm):  # a test that got no processor answered the node's question too late
+        terminal.type(" ")
+        arm.until(lambda: engaged(arm), 3.0)
     begin_ns = time.monotonic_ns()
     terminal.freeze()
     assert released_after_ms(arm, begin_ns) < 100 + SLACK_MS

@@ -177,6 +177,12 @@ class ChunkPlayer:
         """Path of the chunk in force, without the fade from what was before."""
         return self._spline
 
+    @property
+    def end_ns(self) -> int:
+        """When the path in force is over and what was before has faded; long ago without one."""
+        fade_ns = LONG_AGO if self._fade is None else self._fade.end_ns
+        return LONG_AGO if self._spline is None else max(self._spline.end_ns, fade_ns)
+
     def add(
         self,
         chunk: ActionChunk,

@@ -22,12 +22,12 @@ from arfm_ros.core.safety.decision import (
     Decision,
 )
 from arfm_ros.core.safety.estop import EStop
-from arfm_ros.core.safety.human import admit_human
 from arfm_ros.core.safety.lanes import Choices, Lanes
 from arfm_ros.core.safety.limiter import Limiter
 from arfm_ros.core.safety.limits import F64, Target, check_vector
 from arfm_ros.core.safety.space import SpaceGuard
 from arfm_ros.core.safety.watch import StateWatch
+from arfm_ros.core.sharing.authority import Authority
 from arfm_ros.core.values.data import ActionChunk
 
 GOING_IDLE = "going idle"
@@ -39,6 +39,7 @@ class Arbiter:
     def __init__(self, config: ArbiterConfig) -> None:
         self.config = config
         self.lanes = Lanes(config)
+        self.authority = Authority(self)
         self.estop = EStop(config.estop_silence_ns)
         self.watch = StateWatch(config.limits, config.watch)
         self.rejections = 0  # refused inputs, and why the last one was
@@ -53,9 +54,19 @@ class Arbiter:
         self._lead_ns = config.smooth_ns // 2  # what is sent lags the limiter by as much
 
     @property
+    def limiter(self) -> Limiter | None:
+        """The command in force; None while idle."""
+        return self._limiter
+
+    @property
     def engaged(self) -> bool:
         """Whether anything is commanded."""
         return self._limiter is not None
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it brakes to go idle."""
+        return self._leaving
 
     @property
     def fault(self) -> str:
@@ -95,7 +106,7 @@ class Arbiter:
     def retune(self, config: ArbiterConfig) -> None:
         """Go on with other limits and times for the same axes."""
         self.config = config
-        self.lanes.adopt(config)
+        self.lanes.adopt(config, self._now_ns)
         if self._limiter is not None:
             self._limiter.adopt(config.limits)
 
@@ -134,7 +145,7 @@ class Arbiter:
 
     def on_state(self, position: F64, stamp_ns: int, now_ns: int) -> None:
         """Take the measured position [A]; one that cannot be used or be true latches a hold."""
-        self._saw(now_ns)
+        self.saw(now_ns)
         try:
             measured = check_vector(position, self.config.limits, "joint state")
         except SafetyError as error:
@@ -149,13 +160,14 @@ class Arbiter:
 
         `player.chunk` then says when its clock began and how long an action takes.
         """
-        self._saw(now_ns)
+        self.saw(now_ns)
         limiter = self._limiter
         if limiter is None or self._leaving:
             return "not engaged"
-        if self.estop.latched or self._fault or self.watch.stale:
-            return self.refuse(f"holding: {self._fault or 'e-stop or stale joint state'}")
-        at_ns = self._in_force_ns(now_ns)
+        stopped = "e-stop or stale joint state" if self.estop.latched or self.watch.stale else ""
+        if self._fault or stopped or self.lanes.waiting:
+            return self.refuse(f"holding: {self._fault or stopped or self.lanes.waiting}")
+        at_ns = self.in_force_ns(now_ns)
         times = Times(now_ns, at_ns, self._at_rest(limiter))
         try:
             lanes, whole = self.lanes.spread(chunk, limiter)
@@ -171,7 +183,7 @@ class Arbiter:
 
     def on_human_engaged(self, engaged: bool, now_ns: int) -> None:
         """Give the human priority, or hand back: then older observations no longer count."""
-        self._saw(now_ns)
+        self.saw(now_ns)
         self.lanes.engage_human(engaged, now_ns)
 
     def on_human(self, target: F64 | None, now_ns: int) -> str:
@@ -179,18 +191,11 @@ class Arbiter:
         if target is None:
             self.on_human_engaged(False, now_ns)
             return ""
-        try:
-            position = admit_human(target, self.config, self._limiter)
-        except SafetyError as error:
-            return self.refuse(str(error))
-        self._saw(now_ns)
-        if self.lanes.move_human(position, now_ns):
-            self._approach_human(now_ns)
-        return ""
+        return self.authority.move(target, now_ns)
 
     def tick(self, now_ns: int) -> Decision:
         """Return the command for now."""
-        self._saw(now_ns)
+        self.saw(now_ns)
         self.estop.check(now_ns)
         limiter = self._limiter
         if limiter is None:
@@ -202,6 +207,7 @@ class Arbiter:
         self._resting.note(now_ns, resting)
         self._tick_ns = now_ns
         self.fail(self.watch.check(now_ns, limiter.sent[0]))
+        self.authority.check(now_ns, limiter)
         if self.watch.stale:
             self.lanes.clear(now_ns)  # what comes next has to see the arm at rest
         choices = self._choose(now_ns, limiter)
@@ -261,19 +267,14 @@ class Arbiter:
             if deaf:
                 self._limiter.restart(rest)
         self.lanes.forget(now_ns, rest)
-        self._approach_human(now_ns)
+        self.authority.approach(now_ns)
 
     def _resting_place(self, limiter: Limiter) -> F64:
         """Where the arm is; a gripper stays where it is asked to, for it may hold something."""
         grip = np.isinf(self.config.limits.tracking)
         return np.where(grip, limiter.position, self.watch.position)
 
-    def _approach_human(self, now_ns: int) -> None:
-        limiter = self._limiter
-        in_force = None if limiter is None else Target(limiter.position, limiter.velocity)
-        self.lanes.approach_human(now_ns, in_force, self._in_force_ns(now_ns))
-
-    def _in_force_ns(self, now_ns: int) -> int:
+    def in_force_ns(self, now_ns: int) -> int:
         """Time to which the command in force belongs: that of the last tick, if recent."""
         recent = now_ns - self._tick_ns <= 2 * self.config.period_ns
         return (self._tick_ns if recent else now_ns) + self._lead_ns
@@ -282,7 +283,7 @@ class Arbiter:
         if self._leaving and self._limiter is not None and self._limiter.at_rest():
             self._limiter, self._leaving, self._fault = None, False, ""
 
-    def _saw(self, now_ns: int) -> None:
+    def saw(self, now_ns: int) -> None:
         """Note the time; the arbiter's own silence ends what was under way, by its length."""
         self._now_ns = max(self._now_ns, now_ns)
         silence_ns = now_ns - self._tick_ns

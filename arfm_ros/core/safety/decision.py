@@ -13,10 +13,13 @@ from arfm_ros.core.safety.limiter import Steps
 from arfm_ros.core.safety.limits import F64, Limits
 from arfm_ros.core.safety.space import ANYWHERE, Space
 from arfm_ros.core.safety.watch import WatchConfig
+from arfm_ros.core.sharing.modes import HUMAN as HUMAN
+from arfm_ros.core.sharing.modes import POLICY as POLICY
+from arfm_ros.core.sharing.modes import WORDS as WORDS
+from arfm_ros.core.sharing.modes import Sharing
 
-IDLE, POLICY, HUMAN = "idle", "policy", "human"
-SETTLE, HOLD, ESTOP = "settle", "hold", "estop"
-AUTHORITIES = (IDLE, POLICY, HUMAN, SETTLE, HOLD, ESTOP)
+IDLE, SETTLE, HOLD, ESTOP = "idle", "settle", "hold", "estop"
+AUTHORITIES = (IDLE, POLICY, HUMAN, WORDS, SETTLE, HOLD, ESTOP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class Lane:
     name: str
     size: int
     lead: Lead | None = None  # makes up for what the controller lags behind
+    units: tuple[str, ...] = ()  # of its axes; none: all are of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,10 @@ class ArbiterConfig:
     human_age_max_ns: int = 200_000_000
     human_blend: float = 1.0  # 0 policy .. 1 human while a human is engaged
     human_approach_rad_s: float = 0.5  # speed at which a distance to the human's target closes
+    human_approach_m_s: float = 0.25
+    human_approach_openings_s: float = 2.0
+    settle_ns: int = 150_000_000  # how long after a chunk its end is still gone to
+    sharing: Sharing = Sharing()
 
     def __post_init__(self) -> None:
         if not 0.0 < self.speed <= 1.0:
@@ -56,6 +64,10 @@ class ArbiterConfig:
         axes = sum(lane.size for lane in self.lanes)
         if self.lanes and axes != self.limits.size:
             raise ConfigError(f"lanes have {axes} axes, the limits {self.limits.size}")
+        known = {lane.name for lane in self.lanes}
+        if not set(self.sharing.assist) <= known:
+            named = ", ".join(self.sharing.assist)
+            raise ConfigError(f"assist is {named}, needs some of: {', '.join(known)}")
 
     @property
     def parts(self) -> tuple[tuple[Lane, slice], ...]:
@@ -63,6 +75,11 @@ class ArbiterConfig:
         lanes = self.lanes or (Lane("robot", self.limits.size, self.lead),)
         ends = np.cumsum([lane.size for lane in lanes]).tolist()
         return tuple((lane, slice(end - lane.size, end)) for lane, end in zip(lanes, ends))
+
+    def approach_speed(self, unit: str) -> float:
+        """Return the speed, per second, at which a distance in `unit` closes."""
+        speeds = {"m": self.human_approach_m_s, "1": self.human_approach_openings_s}
+        return speeds.get(unit, self.human_approach_rad_s)
 
     @property
     def steps(self) -> Steps:

@@ -23,26 +23,40 @@ def admit_human(target: F64, config: ArbiterConfig, limiter: Limiter | None) -> 
     return np.asarray(position)
 
 
-def blend(policy: Target, human: Target, factor: float) -> Target:
-    """Mix two targets: factor 0 is the policy's, 1 the human's."""
-    if factor <= 0.0:
+def blend(policy: Target, human: Target, factor: float | F64) -> Target:
+    """Mix two targets: factor 0 is the policy's, 1 the human's; one or one an axis [A]."""
+    if isinstance(factor, float) and factor <= 0.0:
         return policy
-    if factor >= 1.0:
+    if isinstance(factor, float) and factor >= 1.0:
         return human
     position = (1.0 - factor) * policy.position + factor * human.position
     return Target(position, (1.0 - factor) * policy.velocity + factor * human.velocity)
 
 
-def approach(in_force: Target, human: Target, config: ArbiterConfig, at_ns: int) -> Fade:
-    """Return the fade from the command in force to the human's target, at a bounded speed."""
-    duration_ns = approach_ns(in_force, human, config.human_approach_rad_s)
-    return fade_between(in_force, human, at_ns, max(config.blend_ns, duration_ns))
+def approach(
+    in_force: Target, wanted: Target, config: ArbiterConfig, units: tuple[str, ...], at_ns: int
+) -> tuple[Fade, ...]:
+    """Return fades from the command in force to what is wanted, at bounded speeds.
+
+    One for each unit among `units` [A], so that the long way of one does not slow another down;
+    without units all axes are of one.
+    """
+    whole = fade_between(in_force, wanted, at_ns, config.blend_ns)
+    kinds = tuple(dict.fromkeys(units)) or ("rad",)
+    fades = []
+    for unit in kinds:
+        own = np.array([u == unit for u in units]) if len(kinds) > 1 else None
+        offset = whole.offset if own is None else np.where(own, whole.offset, 0.0)
+        rate = whole.rate if own is None else np.where(own, whole.rate, 0.0)
+        duration_ns = max(config.blend_ns, approach_ns(offset, config.approach_speed(unit)))
+        fades.append(Fade(offset, rate, at_ns, duration_ns))
+    return tuple(fades)
 
 
-def approach_ns(in_force: Target, human: Target, speed_rad_s: float) -> int:
-    """How long a fade from one to the other takes that stays below `speed_rad_s`."""
-    distance = float(np.abs(in_force.position - human.position).max())
-    return int(1.5 * distance / speed_rad_s * NS)  # a cubic peaks at 1.5 times its mean speed
+def approach_ns(offset: F64, speed: float) -> int:
+    """How long a fade of an offset [A] takes that stays below `speed`, of the same unit."""
+    distance = float(np.abs(offset).max())
+    return int(1.5 * distance / speed * NS)  # a cubic peaks at 1.5 times its mean speed
 
 
 class HumanTarget:
@@ -51,7 +65,7 @@ class HumanTarget:
     def __init__(self, engaged: bool = False, stamp_ns: int = LONG_AGO) -> None:
         self.engaged = engaged
         self.stamp_ns = stamp_ns
-        self.fade: Fade | None = None
+        self.fades: tuple[Fade, ...] = ()
         self._position: F64 | None = None
         self._velocity: F64 | None = None
         self._interval_ns = 0
@@ -64,6 +78,11 @@ class HumanTarget:
             self._velocity = (position - self._position) / (self._interval_ns / NS)
         self._position, self.stamp_ns = position, now_ns
 
+    @property
+    def position(self) -> F64 | None:
+        """The last target [A]; None before the first."""
+        return self._position
+
     def at(self, now_ns: int) -> Target | None:
         """Return the target, moved on for at most one message interval; None before the first."""
         if self._position is None or self._velocity is None:
@@ -73,4 +92,6 @@ class HumanTarget:
         velocity = self._velocity if moving else np.zeros_like(self._velocity)
         ahead_ns = min(age_ns, self._interval_ns) if self._velocity.any() else 0
         target = Target(self._position + self._velocity * (ahead_ns / NS), velocity)
-        return target if self.fade is None else self.fade.add_to(target, now_ns)
+        for fade in self.fades:
+            target = fade.add_to(target, now_ns)
+        return target

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from arfm_ros.core.chunks.player import Start
+from arfm_ros.core.chunks.player import LONG_AGO, Start
 from arfm_ros.core.errors import SafetyError
 from arfm_ros.core.safety.decision import (
     ESTOP,
@@ -15,15 +15,17 @@ from arfm_ros.core.safety.decision import (
     IDLE,
     POLICY,
     SETTLE,
+    WORDS,
     ArbiterConfig,
 )
 from arfm_ros.core.safety.drivers import Choice, Drivers
 from arfm_ros.core.safety.limiter import Limiter, Move
 from arfm_ros.core.safety.limits import F64, Target
+from arfm_ros.core.sharing.modes import ASSIST, SHARED, Role
 from arfm_ros.core.values.data import ActionChunk
 
 # what a robot is said to do whose lanes do different things: the first of these
-FOREMOST = (ESTOP, HUMAN, POLICY, SETTLE, HOLD, IDLE)
+FOREMOST = (ESTOP, HUMAN, WORDS, POLICY, SETTLE, HOLD, IDLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,37 @@ class Lanes:
     def __init__(self, config: ArbiterConfig) -> None:
         self.all = tuple(Drivers(config, lane, part) for lane, part in config.parts)
         self.newest = self.all[0]  # the first lane of the newest chunk
+        sharing = config.sharing
+        self.mode = sharing.mode
+        self.humans = frozenset(sharing.assist or (self.all[0].name,))  # lanes in mode assist
+        self.adopt(config, LONG_AGO)
 
-    def adopt(self, config: ArbiterConfig) -> None:
-        """Go on with other limits and times."""
+    def adopt(self, config: ArbiterConfig, now_ns: int) -> None:
+        """Go on with other limits and times, or in another `mode`."""
         for lane in self.all:
-            lane.config = config
+            lane.adopt(config, role(self.mode, lane.name in self.humans, config), now_ns)
+
+    @property
+    def waiting(self) -> str:
+        """Why the policy waits in all lanes; '' where it does not."""
+        return self.all[0].paused or self.all[0].asking
+
+    def pause(self, reason: str, now_ns: int) -> None:
+        """Let everybody wait in all lanes, '' no more; ends errands, and chunks in force."""
+        self.clear(now_ns)
+        for lane in self.all:
+            lane.paused = reason
+
+    def ask(self, reason: str, now_ns: int) -> None:
+        """Let the policy wait in all lanes, '' no more; only newer observations count then."""
+        for lane in self.all:
+            lane.asking = reason
+            lane.player.clear(now_ns)
+
+    def finish(self, now_ns: int, limiter: Limiter) -> None:
+        """Give back what an errand has ended in."""
+        for lane in self.all:
+            lane.finish(now_ns, limiter)
 
     def forget(self, now_ns: int, rest: F64 | None = None) -> None:
         """Drop what is under way and refuse older observations; glide to `rest` [A], if given."""
@@ -73,9 +101,9 @@ class Lanes:
             lane.forget(now_ns, None if rest is None else rest[lane.part])
 
     def clear(self, now_ns: int) -> None:
-        """Drop the chunks in force and refuse older observations."""
+        """Drop the chunks and errands in force and refuse older observations."""
         for lane in self.all:
-            lane.player.clear(now_ns)
+            lane.clear(now_ns)
 
     def executing(self, at_ns: int) -> bool:
         """Tell whether a path lies ahead at `at_ns`, or a human drives."""
@@ -117,7 +145,7 @@ class Lanes:
     ) -> str:
         """Take over a chunk of all axes in some lanes; return '' or why it was refused."""
         for lane in lanes:
-            refusal = lane.play(_cut(chunk, lane.part), at_ns, _part(in_force, lane.part), start)
+            refusal = lane.play(_cut(chunk, lane.part), at_ns, part_of(in_force, lane.part), start)
             if refusal:  # lanes differ only in what they have done before
                 return refusal
         self.newest = lanes[0]
@@ -136,19 +164,29 @@ class Lanes:
         for lane in self.all:
             lane.engage_human(engaged, now_ns)
 
-    def move_human(self, position: F64, now_ns: int) -> bool:
-        """Take the human's target [A]; return whether it begins or goes on after a gap."""
-        return any([lane.move_human(position[lane.part], now_ns) for lane in self.all])
+    def move_human(
+        self, position: F64, now_ns: int, lanes: tuple[Drivers, ...] | None = None
+    ) -> tuple[Drivers, ...]:
+        """Take the human's target [A]; return the lanes where it begins or ends a gap."""
+        those = self.all if lanes is None else lanes
+        return tuple([one for one in those if one.move_human(position[one.part], now_ns)])
 
-    def approach_human(self, now_ns: int, in_force: Target | None, at_ns: int) -> None:
+    def approach_human(
+        self,
+        now_ns: int,
+        in_force: Target | None,
+        at_ns: int,
+        lanes: tuple[Drivers, ...] | None = None,
+    ) -> None:
         """Go from the command in force at `at_ns` to the human's targets at bounded speeds."""
-        for lane in self.all:
+        for lane in self.all if lanes is None else lanes:
             lane.approach_human(
-                now_ns, None if in_force is None else _part(in_force, lane.part), at_ns
+                now_ns, None if in_force is None else part_of(in_force, lane.part), at_ns
             )
 
 
-def _part(target: Target, part: slice) -> Target:
+def part_of(target: Target, part: slice) -> Target:
+    """Return the part of a target that is a lane's."""
     return Target(target.position[part], target.velocity[part])
 
 
@@ -156,3 +194,14 @@ def _cut(chunk: ActionChunk, part: slice) -> ActionChunk:
     if part.start == 0 and part.stop == len(chunk.names):
         return chunk
     return replace(chunk, actions=chunk.actions[:, part], names=chunk.names[part])
+
+
+def role(mode: str, humans: bool, config: ArbiterConfig) -> Role:
+    """Return what `mode` means for a lane; `humans`: it is the person's in mode assist."""
+    if mode == SHARED:
+        return Role(mode, config.sharing.shared_weight)
+    if mode == POLICY:
+        return Role(mode, config.human_blend)
+    if mode == ASSIST:
+        return Role(mode, human=humans, policy=not humans)
+    return Role(mode, policy=False)

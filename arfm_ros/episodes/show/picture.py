@@ -21,6 +21,7 @@ AUTHORITY = {
     "human": "#f2c14e",
     "expert": "#9fc5b0",
     "settle": "#a9c5e8",
+    "words": "#b98bd0",
     "hold": "#c9b6e4",
     "idle": "#dfe3ea",
     "estop": "#c0392b",

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from arfm_ros.core.safety.decision import ArbiterConfig
 from arfm_ros.core.safety.watch import WatchConfig
+from arfm_ros.core.sharing.modes import MODES, Sharing
+from arfm_ros.installed import share
 from arfm_ros.nodes.arbiter.robot import DrivenRobot, with_controller, with_plain_grippers
 from arfm_ros.nodes.ros.params import knob
 from arfm_ros.robots.files.load import load_robot
 from arfm_ros.robots.robot import Robot
+from arfm_ros.words.lexicon import WORDS, Lexicon, load_lexicon
 
 NS = 1_000_000_000
 FIRST_RUN_SPEED = 0.25
@@ -84,6 +88,17 @@ class ArbiterParams:
     )
     human_age_max: float = knob(0.2, "hold when the teleop target is older", 0.02, 2.0)
     human_blend: float = knob(1.0, "0 policy .. 1 human while teleop is engaged", 0.0, 1.0)
+    mode: str = knob(
+        "policy", "who shares the arm how: docs/authority.md", choices=MODES, live=True
+    )
+    shared_weight: float = knob(0.5, "the person's weight in mode shared", 0.01, 0.99)
+    assist: tuple[str, ...] = knob(
+        (), "groups that are the person's in mode assist, empty: the first"
+    )
+    give_back: float = knob(0.5, "time in which the policy's weight comes back", 0.0, 5.0)
+    settle: float = knob(0.15, "time for which the end of a chunk is still gone to", 0.0, 5.0)
+    words: str = knob("", "YAML of words, '': config/words.yaml")
+    nudges: bool = knob(True, "corrections move the tool; false: they are the policy's", live=True)
 
     def robot_value(self, description: str = "") -> Robot:
         """Return the robot with the controllers that it has; raises `ConfigError`.
@@ -100,6 +115,10 @@ class ArbiterParams:
         if self.plain_grippers:
             robot = with_plain_grippers(robot)
         return with_controller(robot, self.controller, self.command_topic, options)
+
+    def lexicon(self) -> Lexicon:
+        """Return what words mean; raises `ConfigError`."""
+        return load_lexicon(Path(self.words) if self.words else share("config", WORDS))
 
     def config(self, driven: DrivenRobot) -> ArbiterConfig:
         """Return what the core needs."""
@@ -120,9 +139,14 @@ class ArbiterParams:
             estop_silence_ns=round(self.estop_heartbeat * NS),
             human_age_max_ns=round(self.human_age_max * NS),
             human_blend=self.human_blend,
+            settle_ns=round(self.settle * NS),
+            sharing=self._sharing(),
             lanes=driven.lanes(),
             space=driven.space(self.workspace, self.keep_out, self.self_distance),
         )
+
+    def _sharing(self) -> Sharing:
+        return Sharing(self.mode, self.shared_weight, self.assist, round(self.give_back * NS))
 
     def _watch(self) -> WatchConfig:
         return WatchConfig(

@@ -87,7 +87,12 @@ class DrivenRobot:
     def lanes(self) -> tuple[Lane, ...]:
         """Return a lane for each group."""
         return tuple(
-            Lane(g.name, len(g.axes), self.gains[g.name].lead if g.name in self.gains else None)
+            Lane(
+                g.name,
+                len(g.axes),
+                self.gains[g.name].lead if g.name in self.gains else None,
+                tuple(axis.unit for axis in g.axes),
+            )
             for g in self.robot.groups
         )
 

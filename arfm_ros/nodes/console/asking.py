@@ -8,15 +8,29 @@ from typing import Any
 
 from rclpy.node import Node
 
-from arfm_ros.nodes.console import rows
 from arfm_ros.nodes.ros import topics
 
 ANSWER_S, REPEAT_S = 3.0, 0.15
+# what a page asks for -> service, and what it is told: True, False, or None for a Trigger
+ASKED: dict[str, tuple[topics.Service, bool | None]] = {
+    "engage": (topics.ARBITER_ENGAGE, True),
+    "idle": (topics.ARBITER_ENGAGE, False),
+    "reset": (topics.ARBITER_RESET, None),
+    "estop": (topics.ESTOP_PRESS, True),
+    "release_estop": (topics.ESTOP_PRESS, False),
+    "takeover": (topics.ARBITER_TAKEOVER, True),
+    "give_back": (topics.ARBITER_TAKEOVER, False),
+    "record": (topics.RECORDER_START, None),
+    "stop": (topics.RECORDER_STOP, None),
+    "success": (topics.RECORDER_LABEL, True),
+    "failure": (topics.RECORDER_LABEL, False),
+    "discard": (topics.RECORDER_DISCARD, None),
+}
 SAID = {
     "instruction": topics.INSTRUCTION,
     "word": topics.INSTRUCTION,  # the arbiter knows words by its table
-    "request": rows.REQUEST,
-    "answer": rows.ANSWER,
+    "request": topics.ARBITER_REQUEST,
+    "answer": topics.ANSWER,
 }
 NOBODY = {  # who would listen
     "instruction": "no policy node listens",
@@ -31,7 +45,7 @@ class Asking:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        services = dict.fromkeys(row for row, _ in rows.ASKED.values())
+        services = dict.fromkeys(row for row, _ in ASKED.values())
         self._clients = {row: topics.client(node, row) for row in services}
         made = {row: topics.publisher(node, row) for row in dict.fromkeys(SAID.values())}
         self._publishers = {what: made[row] for what, row in SAID.items()}
@@ -39,7 +53,7 @@ class Asking:
     def ready(self) -> dict[str, bool]:
         """Return what can be asked for now."""
         there = {row: one.service_is_ready() for row, one in self._clients.items()}
-        found = {what: there[row] for what, (row, _) in rows.ASKED.items()}
+        found = {what: there[row] for what, (row, _) in ASKED.items()}
         heard = {what: p.get_subscription_count() > 0 for what, p in self._publishers.items()}
         return found | heard
 
@@ -48,7 +62,7 @@ class Asking:
 
         An e-stop is asked for again until it is answered: it may be pressed twice.
         """
-        row, data = rows.ASKED[what]
+        row, data = ASKED[what]
         client = self._clients[row]
         if not client.service_is_ready():
             return False, f"nobody offers {row.name}: is its node running?"

@@ -12,7 +12,6 @@ from rclpy.node import Node
 
 from arfm_ros.console.drawing import Drawing, Lines
 from arfm_ros.console.health import NS, HealthBoard, limits_in_use
-from arfm_ros.nodes.console import rows
 from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.ros.patience import values_of
 from arfm_ros.nodes.teleop.view import RobotView
@@ -40,10 +39,10 @@ class Eye:
             (topics.ACTION_CHUNK, self._on_chunk),
             (topics.RECORDER_STATE, self._on_recorder),
             (topics.INSTRUCTION, self._on_instruction),
-            (rows.OWNERS, self._on_owners),
-            (rows.QUESTION, self._on_question),
-            (rows.ANSWER, self._on_answer),
-            (rows.REQUEST_ANSWER, self._on_request_answer),
+            (topics.OWNERS, self._on_owners),
+            (topics.QUESTION, self._on_question),
+            (topics.ANSWER, self._on_answer),
+            (topics.ARBITER_ANSWER, self._on_request_answer),
         )
         self._readers = [topics.subscription(node, *one) for one in heard]
 

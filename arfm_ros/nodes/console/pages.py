@@ -14,8 +14,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from arfm_ros.console.clock import PageClock
 from arfm_ros.console.controls import Controls
 from arfm_ros.console.messages import Budget, PageError, number_of, read_message, text_of
-from arfm_ros.nodes.console import rows
-from arfm_ros.nodes.console.asking import SAID, Asking
+from arfm_ros.nodes.console.asking import ASKED, SAID, Asking
 
 PAGES_MAX, ANSWERS_MAX, SEND_S = 12, 100, 5.0
 FREE = ("estop",)  # what whoever watches may do too
@@ -166,7 +165,7 @@ class Pages:
                 raise PageError("this console does not drive: start it with teleop:=true")
             stamp_ns = page.clock.stamp_ns(number_of(message, "at"), now_ns)
             self._seat.hear(message, stamp_ns, now_ns)
-        elif what in rows.ASKED:
+        elif what in ASKED:
             if what == "estop" and self._seat is not None:
                 self._seat.stand_up()
                 self._seat.sit() if self._controls.holder else None

@@ -13,6 +13,7 @@ from arfm_ros.core.errors import EngineError, SafetyError
 from arfm_ros.core.values.data import F32, ActionChunk, ChunkInfo, Context, Observation
 from arfm_ros.core.values.latency import StageLatency
 from arfm_ros.core.values.sync import Synced
+from arfm_ros.nodes.policy.doubt import spread
 from arfm_ros.nodes.policy.inputs import PolicyInputs, Sample
 from arfm_ros.nodes.policy.values import Loaded, Pacing, Ports
 
@@ -35,6 +36,7 @@ class Inference:
     def __init__(self, inputs: PolicyInputs, ports: Ports) -> None:
         self._inputs, self._ports = inputs, ports
         self._latency, self._reuse = StageLatency(), ContextReuse()
+        self.spread = 0.0  # of two samples of the last observation, by the axes' ranges
 
     @property
     def reused(self) -> int:
@@ -65,9 +67,12 @@ class Inference:
         sample_ns = self._ports.now_ns()
         deadline_ns = time.monotonic_ns() + pacing.deadline_ns if pacing.deadline_ns else None
         follows = binds(observation.stamp_ns, wish.instruction) if pacing.guide else None
-        chunk = loaded.policy.sample(
-            context, noise, follows, pacing.steps or None, deadline_ns, wish.cancelled
-        )
+        rest = (follows, pacing.steps or None, deadline_ns, wish.cancelled)
+        chunk = loaded.policy.sample(context, noise, *rest)
+        if pacing.ask_above > 0.0:
+            second: F32 = rng.standard_normal(loaded.spec.flow_shape, dtype=np.float32)
+            other = loaded.policy.sample(context, second, *rest)
+            self.spread = spread(chunk.actions, other.actions, loaded.spec)
         end_ns = self._ports.now_ns()
         if not np.isfinite(chunk.actions).all():
             raise EngineError("the engine returned actions that are not finite: chunk discarded")

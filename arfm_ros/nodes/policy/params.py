@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from arfm_ros.core.chunks.reuse import Sameness
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.senses import Stillness
+from arfm_ros.installed import share
+from arfm_ros.nodes.policy.doubt import GO_ON, STOP
 from arfm_ros.nodes.policy.inputs import Wiring, camera_sizes, camera_topics
 from arfm_ros.nodes.policy.values import Pacing
 from arfm_ros.nodes.ros.axis_reader import AxisReader
 from arfm_ros.nodes.ros.params import knob
 from arfm_ros.robots.files.load import load_robot
 from arfm_ros.robots.robot import Robot
+from arfm_ros.words.lexicon import WORDS, Lexicon, load_lexicon
 
 NS = 1_000_000_000
 
@@ -39,7 +43,13 @@ class PolicyParams:
     patience_s: float = knob(
         3.0, "shortest time that engine errors last before giving up", 0.0, 3600.0, live=True
     )
+    ask_above: float = knob(
+        0.0, "ask where two samples differ by more of an axis' range; 0: never", 0, 10, live=True
+    )
+    ask_default: str = knob("stop", "answer when nobody does", choices=(GO_ON, STOP))
+    ask_timeout_s: float = knob(20.0, "time for an answer", 0.1, 3600.0)
     default_instruction: str = knob("", "used until one is published", live=True)
+    words: str = knob("", "YAML of words that are no instruction, '': config/words.yaml")
     robot: str = knob("fr3", "name in config/robots, or a YAML; next configure", live=True)
     cameras: tuple[str, ...] = knob(
         (), "cameras as name or name=topic, empty: the robot's, next configure", live=True
@@ -87,6 +97,10 @@ class PolicyParams:
         0.1, "rad of a joint that count as the arm moving, next activate", 0.001, 3.0, live=True
     )
 
+    def lexicon(self) -> Lexicon:
+        """Return what words mean; raises `ConfigError`."""
+        return load_lexicon(Path(self.words) if self.words else share("config", WORDS))
+
     def value(self) -> Robot:
         """Return the robot; raises `ConfigError`."""
         return load_robot(self.robot)
@@ -131,4 +145,5 @@ class PolicyParams:
             guide=self.guide,
             sameness=Sameness(image=self.reuse),
             patience_ns=int(self.patience_s * NS),
+            ask_above=self.ask_above,
         )

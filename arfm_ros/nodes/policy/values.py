@@ -41,6 +41,7 @@ class Pacing:
     guide: bool = True  # chunks follow on from the previous one where the policy can
     sameness: Sameness = Sameness()  # of observations that share a context
     patience_ns: int = 0  # that errors have to last before giving up
+    ask_above: float = 0.0  # difference of two samples that is asked about; 0: one is drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +67,5 @@ class Ports:
     publish: Callable[[ActionChunk], None]
     describe: Callable[[ActionChunk, dict[str, int]], None]  # chunk, stage durations in ns
     now_ns: Callable[[], int]  # the clock that stamps the sensors
+    # difference of two samples, limit -> whether the chunk has to wait for an answer
+    doubts: Callable[[float, float], bool] = lambda found, limit: False

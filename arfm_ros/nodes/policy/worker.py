@@ -210,7 +210,11 @@ class PolicyWorker:
             self._note_failure(one_line(error), synced, begin_ns)
         else:
             self._trial.passed()
-            self._send(*made, instruction)
+            limit, found = self.pacing.ask_above, self._inference.spread
+            if limit > 0.0 and self._ports.doubts(found, limit):
+                self._tell(waiting_for="an answer to a question of its own")
+            else:
+                self._send(*made, instruction)
         self._bound_ns = None
 
     def _cancelled(self) -> None:

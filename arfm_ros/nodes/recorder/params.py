@@ -29,6 +29,12 @@ ALWAYS = (
     topics.AUTHORITY,
     topics.ARBITER_COMMAND,
     topics.ROBOT_DESCRIPTION,
+    topics.ARBITER_REQUEST,
+    topics.ARBITER_ANSWER,
+    topics.OWNERS,
+    topics.DISAGREEMENT,
+    topics.QUESTION,
+    topics.ANSWER,
     topics.EPISODE_LABEL,
     topics.DIAGNOSTICS,
 )

@@ -124,6 +124,9 @@ ACTION_CHUNK = Topic(
 POLICY_STATE = Service("policy_node/get_state", "lifecycle_msgs/srv/GetState")
 CHUNK_INFO = Topic("policy/chunk_info", "diagnostic_msgs/msg/DiagnosticArray", STREAM, STREAM)
 
+QUESTION = Topic("policy/question", "std_msgs/msg/String", EVENT, EVENT)
+ANSWER = Topic("policy/answer", "std_msgs/msg/String", EVENT, EVENT)
+
 # The human
 TELEOP_TARGET = Topic("teleop/target_joint", "sensor_msgs/msg/JointState", COMMAND, COMMAND)
 TELEOP_ENGAGED = Topic("teleop/engaged", "std_msgs/msg/Bool", COMMAND, COMMAND)
@@ -134,6 +137,11 @@ ESTOP = Topic("estop", "std_msgs/msg/Bool", LATCHED, KEPT)
 AUTHORITY = Topic("arbiter/authority", "std_msgs/msg/String", LATCHED, LATCHED)
 ARBITER_COMMAND = Topic("arbiter/command", "sensor_msgs/msg/JointState", STREAM, NEWEST)
 CHUNK_RESULT = Topic("arbiter/chunk_result", "diagnostic_msgs/msg/DiagnosticArray", STREAM, STREAM)
+ARBITER_REQUEST = Topic("arbiter/request", "std_msgs/msg/String", EVENT, EVENT)
+ARBITER_ANSWER = Topic("arbiter/answer", "std_msgs/msg/String", EVENT, EVENT)
+OWNERS = Topic("arbiter/owners", "diagnostic_msgs/msg/DiagnosticArray", LATCHED, LATCHED)
+DISAGREEMENT = Topic("arbiter/disagreement", "diagnostic_msgs/msg/DiagnosticArray", STREAM, STREAM)
+ARBITER_TAKEOVER = Service("arbiter/takeover", "std_srvs/srv/SetBool")
 ARBITER_ENGAGE = Service("arbiter/engage", "std_srvs/srv/SetBool")
 ARBITER_RESET = Service("arbiter/reset", "std_srvs/srv/Trigger")
 ESTOP_PRESS = Service("estop", "std_srvs/srv/SetBool")

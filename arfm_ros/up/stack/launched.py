@@ -47,6 +47,7 @@ def description(robot: str = "", default: str = "", teleop: str = "") -> LaunchD
             "record", description="record episodes", **{**text, "default_value": "true"}
         ),
         DeclareLaunchArgument("namespace", default_value="", description="of all nodes"),
+        DeclareLaunchArgument("plan", default_value="", description="YAML of instructions"),
         DeclareLaunchArgument(
             "teleop", default_value=teleop, description=f"{', '.join(TELEOP)} (bag:FOLDER)"
         ),
@@ -74,6 +75,7 @@ def _setup(chosen: Mapping[str, str], robot: str) -> Setup:
         namespace=chosen["namespace"],
         teleop=chosen["teleop"],
         console=chosen["console"] == "true",
+        plan=chosen["plan"],
     )
 
 

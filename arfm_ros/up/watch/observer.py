@@ -29,7 +29,7 @@ POLL_PERIOD_S = 0.2
 ANSWER_S = 2.0  # without an answer it is asked again
 HEAR_OUT_S = 5.0
 PAUSE_NS = 100_000_000  # without a command: what comes next is not one step from the last
-DRIVEN = ("policy", "human")  # authorities that may move the arm
+DRIVEN = ("policy", "human", "words")  # authorities that may move the arm
 ALL_OF_IT = topics.Qos(reliable=True, depth=200)
 ALL_BEST_EFFORT = topics.Qos(reliable=False, depth=200)
 
@@ -130,6 +130,7 @@ class Observer:
     def _on_diagnostics(self, message: Any) -> None:
         for status in message.status:
             node = status.name.split(":")[0].rsplit("/", 1)[-1]
+            self.readings.heard.add(node)
             values = {pair.key: pair.value for pair in status.values}
             self.readings.heard.add(node)
             self.readings.health.setdefault(node, {}).update(values)

@@ -1,0 +1,1 @@
+"""How a person, words and the policy share a robot: modes, authority, hand-over."""
