@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import rclpy
 from rclpy.signals import SignalHandlerOptions
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from arfm_ros.bringup import NODES, NodeProcess, environment
@@ -19,13 +20,14 @@ from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.ros.executor import Spinner
 from arfm_ros.up.stack.process import Child, stop_all
 
+ALIVE_S = 0.5  # how often a page says that it is there
 START_S = 120.0  # processes that import, on a busy machine
 EVERYTHING = topics.Qos(reliable=False, depth=50)
 TWIST = dict.fromkeys(("x", "y", "z", "rx", "ry", "rz"), 0.0)
 
 
 class Stack:
-    """The processes, and what their topics said when (steady ns)."""
+    """The processes, and what their topics said when (steady ns); `engaged` by when it was sent."""
 
     def __init__(self, logs: Path, cameras: tuple[str, ...] = ("",), **console: object) -> None:
         self.authority: list[tuple[int, str]] = []
@@ -107,14 +109,18 @@ class Stack:
         def keep(kept: list[tuple[int, Any]], read: Callable[[Any], Any]) -> Callable[[Any], None]:
             return lambda message: kept.append((time.monotonic_ns(), read(message)))
 
+        def on_engaged(message: Any, info: Any) -> None:
+            ago_ns = time.time_ns() - info["source_timestamp"]
+            self.engaged.append((time.monotonic_ns() - ago_ns, message.data))
+
         for row, kept, read in (
             (topics.AUTHORITY, self.authority, lambda m: m.data),
-            (topics.TELEOP_ENGAGED, self.engaged, lambda m: m.data),
             (topics.JOINT_STATES, self.positions, lambda m: np.array(m.position[:7])),
             (topics.ARBITER_COMMAND, self.commands, lambda m: np.array(m.position[:7])),
         ):
             fast = EVERYTHING if row.type_name.endswith("JointState") else None
             topics.subscription(self.node, row, keep(kept, read), fast)
+        topics.subscription(self.node, topics.TELEOP_ENGAGED, on_engaged, EVERYTHING)
         topics.subscription(self.node, topics.INSTRUCTION, lambda m: self.said.append(m.data))
 
 
@@ -133,6 +139,9 @@ class Client:
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
         self._began_s = time.monotonic()
+        self._over = threading.Event()
+        self._alive = threading.Thread(target=self._say_alive, daemon=True)
+        self._alive.start()
 
     def send(self, **message: object) -> None:
         self.socket.send(json.dumps(message))
@@ -181,8 +190,17 @@ class Client:
         self._stack.until(lambda: self._stack.authority[-1][1] not in {"idle", "estop"})
 
     def close(self) -> None:
+        self._over.set()
         self.socket.close()
         self._thread.join(timeout=5.0)
+        self._alive.join(timeout=5.0)
+
+    def _say_alive(self) -> None:
+        while not self._over.wait(ALIVE_S):
+            try:
+                self.send(do="alive")
+            except ConnectionClosed:
+                return
 
     def _listen(self) -> None:
         try:

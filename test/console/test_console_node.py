@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 from arfm_ros.up.domain import reserve_domain  # noqa: E402
 
 MS = 1_000_000
-RELEASE_MS = 100 + 150  # the silence, and this process and machine
+RELEASE_MS = 80 + 170  # the silence, and a machine that is busy between a look and a message
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,14 @@ def client(stack: Stack) -> Iterator[Client]:
     stack.until(lambda: not stack.engaged or not stack.engaged[-1][1])
 
 
-def hold(stack: Stack, client: Client, press: int, seconds: float = 30.0) -> int:
+def assert_lets_go(stack: Stack, since_ns: int) -> None:
+    """The deadman is released, and was not said to be held for longer than is promised."""
+    released_ns = stack.first(stack.engaged, since_ns, lambda on: not on)
+    held = [(at - since_ns) / MS for at, on in stack.engaged if on and since_ns < at < released_ns]
+    assert max(held, default=0.0) < RELEASE_MS
+
+
+def hold(stack: Stack, client: Client, press: int, seconds: float = 90.0) -> int:
     """Hold until the arm follows; return the press that does.
 
     On a busy machine this process may be silent for too long: then it has to press anew.
@@ -92,8 +99,7 @@ def test_driving_moves_the_arm_and_silence_lets_go_for_good(stack: Stack, client
     press = hold(stack, client, 1)
     assert "human" in [who for _, who in stack.authority]
     silent_ns = time.monotonic_ns()
-    released = (stack.first(stack.engaged, silent_ns, lambda on: not on) - silent_ns) / MS
-    assert released < RELEASE_MS
+    assert_lets_go(stack, silent_ns)
     for _ in range(20):  # the finger is still down
         client.drive(press)
         time.sleep(0.03)
@@ -108,8 +114,7 @@ def test_a_lost_connection_lets_go_and_coming_back_does_not_drive(stack: Stack) 
     hold(stack, client, 1)
     lost_ns = time.monotonic_ns()
     client.socket.socket.shutdown(socket.SHUT_RDWR)
-    released = (stack.first(stack.engaged, lost_ns, lambda on: not on) - lost_ns) / MS
-    assert released < RELEASE_MS
+    assert_lets_go(stack, lost_ns)
     again = Client(stack)
     for _ in range(10):
         again.drive(99)

@@ -121,5 +121,5 @@ function form(id, box, what, more = () => ({})) {
 }
 form("instruct", "instruction", "instruction");
 form("correct", "word", "word");
-form("reply", "answer", "answer", () => ({ id: "" }));
+form("reply", "answer", "answer", () => ({ id: byId("question").dataset.id }));
 enable();

@@ -70,6 +70,7 @@ export function showQuestion(question, answer) {
   questionShown = key;
   box.hidden = !question;
   if (!question) return;
+  box.dataset.id = question.id;
   byId("asked").textContent = question.text;
   byId("options").replaceChildren(...question.options.map((option) => {
     const button = element("button", option);

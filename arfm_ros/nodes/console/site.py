@@ -17,9 +17,7 @@ from arfm_ros.nodes.console.pages import SEND_S, Pages
 from arfm_ros.nodes.console.pictures import Pictures
 
 SESSION = "arfm_console"
-BEAT_S = (
-    10.0  # of sockets to see who is gone; deadmen go by their own silence
-)
+BEAT_S = 10.0  # of sockets to see who is gone; deadmen go by their own silence
 LOGIN_MAX = 4096
 OPEN_PATHS = {"/login", "/style.css", "/login.js"}
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
