@@ -27,7 +27,7 @@ TWIST = dict.fromkeys(("x", "y", "z", "rx", "ry", "rz"), 0.0)
 
 
 class Stack:
-    """The processes, and what their topics said when (steady ns); `engaged` by when it was sent."""
+    """The processes, and what their topics said when (steady ns); `engaged`: when it was sent."""
 
     def __init__(self, logs: Path, cameras: tuple[str, ...] = ("",), **console: object) -> None:
         self.authority: list[tuple[int, str]] = []
@@ -208,4 +208,4 @@ class Client:
                 self.heard.append(json.loads(text))
         except Exception:  # noqa: BLE001 - thread border: the code says how it ended
             pass
-        self.close_code = self.socket.close_code or -1
+        self.close_code = self.socket.close_code or 1006

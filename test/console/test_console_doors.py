@@ -18,6 +18,8 @@ pytest.importorskip("websockets")
 from console_rig import Client, Stack  # noqa: E402
 from websockets.exceptions import InvalidStatus  # noqa: E402
 
+pytestmark = pytest.mark.slow  # three processes for one test
+
 
 def status_of(opener: urllib.request.OpenerDirector, url: str, data: bytes | None = None) -> int:
     try:
