@@ -29,7 +29,7 @@ TORCH = {"torch", "onnxscript", "onnx"}
 TIME = {"time", "datetime"}
 # Folder -> what nothing in it may import, be it ours ("arfm_ros.nodes") or another's.
 OURS = ("cli", "nodes", "up", "doctor", "study", "learn", "export", "sim", "episodes", "engines")
-OURS += ("bringup", "bench", "faults", "wire", "evaluate")
+OURS += ("bringup", "bench", "faults", "wire", "evaluate", "datasets")
 FORBIDDEN: dict[str, set[str]] = {
     "core": ROS
     | TORCH
@@ -44,6 +44,8 @@ FORBIDDEN: dict[str, set[str]] = {
     | {"mujoco", "onnxruntime"},
     "words": ROS | TORCH | TIME | {f"{PACKAGE}.{n}" for n in OURS} | {"mujoco", "onnxruntime"},
     "episodes": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "sim", "cli", "up")},
+    "datasets": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "sim", "cli", "up")},
+    "replay": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "cli", "up")},
     "wire": ROS
     | TORCH
     | TIME

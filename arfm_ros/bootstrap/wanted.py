@@ -40,9 +40,19 @@ def extras_wanted(root: Path, words: Sequence[str], ros: bool) -> tuple[str, ...
     found += [ENGINES[engine] for engine in _engines(rest) if engine in ENGINES]
     if verb == "up" and _opens_page(rest):
         found.append("console")
+    if _datasets(verb, rest):
+        found.append("datasets")
     if verb == "bench":
         found += BENCHES.get(rest[0] if rest else "stack", ("engine",))
     return tuple(dict.fromkeys(found))
+
+
+def _datasets(verb: str, words: Sequence[str]) -> bool:
+    """Tell whether a command reads or writes datasets of other tools."""
+    if verb == "episodes":
+        return words[:1] == ["convert"]
+    given = (Path(word) for word in words if not word.startswith("-"))
+    return verb == "train" and any((path / "meta" / "info.json").is_file() for path in given)
 
 
 def extras_of(root: Path, verb: str, ros: bool) -> tuple[str, ...]:

@@ -32,7 +32,9 @@ KNOBS: dict[str, tuple[str, str, str]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument("data", nargs="+", type=Path, help="folders with episodes")
+    parser.add_argument(
+        "data", nargs="+", type=Path, help="folders with episodes, or LeRobotDatasets"
+    )
     parser.add_argument("--out", type=Path, required=True, help="run folder")
     add_training(parser)
     parser.add_argument("--success-only", action="store_true", help="leave failed episodes out")
@@ -147,13 +149,14 @@ def _add_objective(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load the episodes, train, leave checkpoint.pt in the run folder."""
+    from arfm_ros.datasets.training import as_episodes
     from arfm_ros.learn.loop import begin as session
 
     _check_eyes(args)
     own = {**recorded_robot(args), **new_policy(args)}
     args.out.mkdir(parents=True, exist_ok=True)
     plan = session.Plan(
-        data=tuple(args.data),
+        data=as_episodes(args.data, args.out / "episodes"),
         out=args.out,
         train=train_config(args),
         success_only=args.success_only,

@@ -94,10 +94,14 @@ class ArbiterNode(Node):
         self._diagnostics = Diagnostics(self, self._health)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._check_timer = self.create_timer(CHECK_PERIOD_S, self._check, clock=steady)
-        self._thread = threading.Thread(target=self._run, name="tick", daemon=True)
+        self._thread = self._start_ticking()
+
+    def _start_ticking(self) -> threading.Thread:
+        thread = threading.Thread(target=self._run, name="tick", daemon=True)
         gc.collect()
         gc.freeze()  # what is there stays: a collection within a tick need not look through it
-        self._thread.start()
+        thread.start()
+        return thread
 
     def begin_stop(self) -> None:
         """Brake, then go idle: the controller keeps the last velocity for ever."""

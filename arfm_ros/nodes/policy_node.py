@@ -15,6 +15,7 @@ from std_msgs.msg import String
 from arfm_ros.core.errors import ArfmError, BundleError, ConfigError
 from arfm_ros.core.safety.decision import POLICY, SETTLE
 from arfm_ros.core.values.data import ActionChunk
+from arfm_ros.core.values.recall import Recall
 from arfm_ros.nodes.policy.bundle import Successor, load_checked, load_successor
 from arfm_ros.nodes.policy.doubt import Doubts
 from arfm_ros.nodes.policy.inputs import PolicyInputs
@@ -242,9 +243,9 @@ class PolicyNode(LifecycleNode):
     def _publish(self, chunk: ActionChunk) -> None:
         self._chunks.publish(chunk_to_trajectory(chunk))
 
-    def _describe(self, chunk: ActionChunk, stages_ns: dict[str, int]) -> None:
+    def _describe(self, chunk: ActionChunk, stages_ns: dict[str, int], recall: Recall) -> None:
         stages = {name: ns / 1e6 for name, ns in stages_ns.items()}
-        self._infos.publish(info_to_diagnostics(chunk.info, chunk.stamp_ns, stages))
+        self._infos.publish(info_to_diagnostics(chunk.info, chunk.stamp_ns, stages, recall))
 
     def _health(self) -> Health:
         values: dict[str, object] = {"state": self._state_machine.current_state[1]}

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arfm_ros.cli.episodes.convert import add_convert, run_convert
 from arfm_ros.core.errors import ConfigError, EpisodeError
 
 if TYPE_CHECKING:
     from arfm_ros.episodes.edit.listing import Row
 
-HELP = "list, label, examine and mend recorded episodes: ls, label, audit, stats, recover, fuzz"
+HELP = "recorded episodes: ls, label, audit, stats, recover, convert, fuzz"
 EXTRAS = ()
 
 
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for word in (ls, stats):
         _add_filters(word)
         word.add_argument("--json", action="store_true", help="one JSON object for each line")
+    add_convert(words)
     label = words.add_parser("label", help="label finished episodes; what was said before is kept")
     label.add_argument("folders", nargs="+", metavar="EPISODE|KEY=VALUE", help="success=true")
     label.add_argument("--discard", action="store_true", help="keep it, but learn nothing from it")
@@ -55,6 +57,7 @@ def _add_filters(word: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what the word says; 1 where something is wrong with an episode."""
     words = {"ls": _ls, "stats": _stats, "audit": _audit, "label": _label, "recover": _recover}
+    words["convert"] = run_convert
     return words.get(args.word, _fuzz)(args)
 
 

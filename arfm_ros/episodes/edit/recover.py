@@ -59,7 +59,7 @@ def recover(source: Path) -> Recovered:
     original = target.with_name(target.name + ORIGINAL)
     if original.exists():
         raise EpisodeError(f"{original} is in the way: move it, it is never overwritten")
-    sha256 = _sha256(files)
+    sha256 = bag_sha256(files)
     try:
         known = _mended(target, sha256) if target != source else None
         if known is None:
@@ -175,7 +175,8 @@ def _offered(text: str) -> OfferedQos:
         return OfferedQos()
 
 
-def _sha256(files: list[Path]) -> str:
+def bag_sha256(files: list[Path]) -> str:
+    """Hash the bags of an episode, one after the other."""
     digest = hashlib.sha256()
     for path in files:
         with open(path, "rb") as file:

@@ -89,7 +89,9 @@ def find_episodes(roots: Sequence[Path]) -> list[Path]:
     found = set(filter(is_learned, {bag.parent for bag in bags}))
     if not found:
         if any(next(root.rglob("*.db3"), None) for root in roots):
-            raise EpisodeError("bags of sqlite3 (*.db3) are not read: `ros2 bag convert` to mcap")
+            raise EpisodeError(
+                "bags of sqlite3 (*.db3) are not read: `arfm episodes convert --from rosbag2`"
+            )
         places = ", ".join(str(r) for r in roots)
         raise EpisodeError(f"no episode (*.mcap) below {places}; record some or run `arfm demos`")
     return sorted(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from arfm_ros.core.chunks.reuse import ContextReuse
 from arfm_ros.core.errors import EngineError, SafetyError
 from arfm_ros.core.values.data import F32, ActionChunk, ChunkInfo, Context, Observation
 from arfm_ros.core.values.latency import StageLatency
+from arfm_ros.core.values.recall import Recall, recalled
 from arfm_ros.core.values.sync import Synced
 from arfm_ros.nodes.policy.doubt import spread
 from arfm_ros.nodes.policy.inputs import PolicyInputs, Sample
@@ -36,6 +38,7 @@ class Inference:
     def __init__(self, inputs: PolicyInputs, ports: Ports) -> None:
         self._inputs, self._ports = inputs, ports
         self._latency, self._reuse = StageLatency(), ContextReuse()
+        self._made: Callable[[ActionChunk], Recall] | None = None  # of the last chunk
         self.spread = 0.0  # of two samples of the last observation, by the axes' ranges
 
     @property
@@ -63,6 +66,7 @@ class Inference:
         rng = np.random.default_rng((pacing.seed, wish.chunk_id))  # of its own for every chunk
         noise: F32 = rng.standard_normal(loaded.spec.flow_shape, dtype=np.float32)
         encode_ns = self._ports.now_ns()
+        contexts = self._reuse.count
         context = self._context(loaded, pacing, observation)
         sample_ns = self._ports.now_ns()
         deadline_ns = time.monotonic_ns() + pacing.deadline_ns if pacing.deadline_ns else None
@@ -73,7 +77,8 @@ class Inference:
             second: F32 = rng.standard_normal(loaded.spec.flow_shape, dtype=np.float32)
             other = loaded.policy.sample(context, second, *rest)
             self.spread = spread(chunk.actions, other.actions, loaded.spec)
-        end_ns = self._ports.now_ns()
+        reused, end_ns = self._reuse.count > contexts, self._ports.now_ns()
+        self._made = partial(_recalled, loaded, pacing, observation, follows, reused)
         if not np.isfinite(chunk.actions).all():
             raise EngineError("the engine returned actions that are not finite: chunk discarded")
         info = replace(
@@ -86,8 +91,8 @@ class Inference:
             encode_ns=sample_ns - encode_ns,
             sample_ns=end_ns - sample_ns,
         )
-        marks = _marks(synced, info) | {"decode": encode_ns - wish.begin_ns}
-        chunk = replace(chunk, info=info)
+        chunk, marks = replace(chunk, info=info), _marks(synced, info)
+        marks |= {"decode": encode_ns - wish.begin_ns}
         return chunk, self._as_joints(chunk, loaded, synced), marks
 
     def _as_joints(
@@ -102,6 +107,11 @@ class Inference:
         except SafetyError as error:
             raise EngineError(f"actions that the robot cannot follow: {error}") from error
         return replace(chunk, actions=path.astype(np.float32), names=loaded.axes)
+
+    def recall(self, chunk: ActionChunk) -> Recall:
+        """Say what the last chunk was computed from; after it is published, as this takes time."""
+        assert self._made is not None
+        return self._made(chunk)
 
     def note(self, chunk: ActionChunk, marks: dict[str, int]) -> dict[str, int]:
         """Complete the stages of a chunk that was published just now, and count them."""
@@ -124,6 +134,18 @@ class Inference:
             if pacing.sameness.image > 0:
                 self._reuse.keep(observation, found)
         return found
+
+
+def _recalled(
+    loaded: Loaded,
+    pacing: Pacing,
+    observation: Observation,
+    follows: ActionChunk | None,
+    reused: bool,
+    chunk: ActionChunk,
+) -> Recall:
+    engine = loaded.policy.runtime.describe()
+    return recalled(observation, chunk, follows, engine, pacing.steps, reused)
 
 
 def _marks(synced: Synced[Sample], info: ChunkInfo) -> dict[str, int]:

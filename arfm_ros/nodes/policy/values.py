@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from arfm_ros.core.chunks.reuse import Sameness
 from arfm_ros.core.values.data import ActionChunk
+from arfm_ros.core.values.recall import Recall
 from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines import Bundle, EnginePolicy
 from arfm_ros.engines.server.remote import RemotePolicy
@@ -65,7 +66,8 @@ class Ports:
     """What the worker calls, in its thread."""
 
     publish: Callable[[ActionChunk], None]
-    describe: Callable[[ActionChunk, dict[str, int]], None]  # chunk, stage durations in ns
+    # chunk, stage durations in ns, what it was computed from
+    describe: Callable[[ActionChunk, dict[str, int], Recall], None]
     now_ns: Callable[[], int]  # the clock that stamps the sensors
     # difference of two samples, limit -> whether the chunk has to wait for an answer
     doubts: Callable[[float, float], bool] = lambda found, limit: False

@@ -245,7 +245,8 @@ class PolicyWorker:
             # Noted first: the arbiter may answer before `publish` returns.
             self._chunking.took_over(chunk, instruction, self._ports.now_ns())
             self._ports.publish(path)
-            self._ports.describe(chunk, self._inference.note(chunk, marks))
+            stages = self._inference.note(chunk, marks)
+            self._ports.describe(chunk, stages, self._inference.recall(chunk))
 
     def _note_input(self, error: SpecError, synced: Synced[Sample], begin_ns: int) -> None:
         """Wait for other inputs; a policy on trial that alone cannot take these has failed."""

@@ -15,6 +15,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from arfm_ros.core.errors import SpecError
 from arfm_ros.core.values.data import ActionChunk, ChunkInfo
+from arfm_ros.core.values.recall import KEY, Recall
 from arfm_ros.wire.cdr import NS
 from arfm_ros.wire.joints import check_counts
 
@@ -80,12 +81,16 @@ def trajectory_to_chunk(message: JointTrajectory, info: ChunkInfo | None = None)
 
 
 def info_to_diagnostics(
-    info: ChunkInfo, stamp_ns: int, stages_ms: Mapping[str, float] | None = None
+    info: ChunkInfo,
+    stamp_ns: int,
+    stages_ms: Mapping[str, float] | None = None,
+    recall: Recall | None = None,
 ) -> DiagnosticArray:
-    """Write every field of a `ChunkInfo`, and stage latencies beside it, as key values."""
+    """Write a `ChunkInfo`, its stage latencies and what it was made of as key values."""
     pairs = [
         *((f.name, str(getattr(info, f.name))) for f in dataclasses.fields(info)),
         *((STAGE + name, f"{ms:.3f}") for name, ms in (stages_ms or {}).items()),
+        *([] if recall is None else [(KEY, recall.as_text())]),
     ]
     status = DiagnosticStatus(
         name=CHUNK_STATUS, values=[KeyValue(key=key, value=value) for key, value in pairs]

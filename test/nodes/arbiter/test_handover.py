@@ -68,6 +68,7 @@ class Policy:
 
     def __init__(self, spec: PolicySpec, error: Exception | None = None) -> None:
         self.spec, self.error, self.hung_up = spec, error, False
+        self.runtime = SimpleNamespace(describe=lambda: "rig")
 
     def encode(self, observation: Observation) -> Observation:
         return observation
@@ -89,7 +90,7 @@ def loaded(spec: PolicySpec, error: Exception | None = None) -> Loaded:
 
 
 def worker(spec: PolicySpec, publish: Callable[[ActionChunk], None]) -> PolicyWorker:
-    ports = Ports(publish, lambda chunk, stages: None, time.time_ns)
+    ports = Ports(publish, lambda chunk, stages, recall: None, time.time_ns)
     made = PolicyWorker(loaded(spec), Inputs(), ports, PACING)  # type: ignore[arg-type]
     made.instruct("lift")
     return made

@@ -1,0 +1,1 @@
+"""Recorded episodes again: chunks recomputed, another policy asked, the robot moved in the sim."""
