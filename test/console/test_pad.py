@@ -118,7 +118,7 @@ def test_a_phone_drives_by_its_touch() -> None:
     values = {
         "touch": 1.0,
         "x": 0.0,
-        "y": 0.5,
+        "y": 0.0,
         "z": 0.0,
         "qx": 0.0,
         "qy": 0.0,
@@ -126,7 +126,9 @@ def test_a_phone_drives_by_its_touch() -> None:
         "qw": 1.0,
     }
     message = {"held": True, "press": 1, "kind": "phone", "values": values}
-    for k, targets in enumerate(hold(pad, message, BEGIN_NS, 30)):
+    touched = hold(pad, message, BEGIN_NS, 3)
+    dragged = {**message, "values": {**values, "y": 0.5}}
+    for k, targets in enumerate([*touched, *hold(pad, dragged, BEGIN_NS + 3 * TICK_NS, 30)]):
         wanted = moves.follow(targets, state(), BEGIN_NS + k * TICK_NS)
     assert wanted.engaged
     assert max(abs(wanted.positions[n] - h) for n, h in zip(ARM, HOME)) > 0.01
