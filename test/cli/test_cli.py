@@ -171,7 +171,7 @@ def test_the_tests_go_on_without_tensorrt(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Environment, "_pip", pip)
     bootstrap.prepare(made, ["test"])
-    assert asked == ["ros,sim,train,dev,remote,arms", "rtx"]
+    assert asked == ["ros,sim,train,dev,remote,arms,console", "rtx"]
     with pytest.raises(BootstrapError):
         bootstrap.prepare(made, ["export", "x", "--engine", "tensorrt_rtx"])
 

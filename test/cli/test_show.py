@@ -78,7 +78,7 @@ def test_a_cut_off_episode_becomes_a_page_that_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write(tmp_path / "e", policy=True)
-    file = folder / "episode_0.mcap"
+    (file,) = folder.glob("*.mcap")
     file.write_bytes(file.read_bytes()[:-500])
     out = tmp_path / "e.html"
     assert main(["show", str(tmp_path), "--out", str(out)]) == 0

@@ -49,6 +49,15 @@ class MovingMean:
             knots.append((q, v, area))
         self._knots = knots
 
+    def ahead(self, position: F64, velocity: F64) -> F64:
+        """Where the path is [A] if its mean is at `position` [A] at a constant `velocity` [A]."""
+        return position + 0.5 * self._window_s * velocity
+
+    def inside(self, position: F64, low: F64, high: F64) -> tuple[F64, F64]:
+        """Return the constant velocities [A] at which the path ends at `low` and at `high` [A]."""
+        half_s = 0.5 * self._window_s
+        return (low - position) / half_s, (high - position) / half_s
+
     @property
     def end(self) -> F64:
         """Position [A] of the path itself, not of its mean."""
