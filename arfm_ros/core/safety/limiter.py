@@ -183,7 +183,7 @@ class Limiter:
         position, velocity = self._sent
         faster = axes & (np.abs(self.velocity) > np.abs(velocity))
         ahead = self._mean.ahead(position, velocity)
-        # what would run past an end goes on as it was: that path keeps inside, and so does its mean
+        # what would run past an end goes on as it was: that path and its mean keep inside
         faster &= (ahead >= self.limits.low) & (ahead <= self.limits.high)
         self._mean.flatten(faster, position, velocity)
         self.position = np.where(faster, ahead, self.position)
