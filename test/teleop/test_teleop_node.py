@@ -99,6 +99,7 @@ def test_a_second_teleop_node_is_named_by_both(opened: Opened) -> None:
     arm.until(lambda: words in arm.said.get("teleop_node", ("",))[0], 20.0)
 
 
+@pytest.mark.slow  # this process plays the terminal: it has to answer within 100 ms
 def test_a_terminal_drives_and_lets_go_when_it_freezes_or_is_closed(opened: Opened) -> None:
     terminal = PtyTyping()
     arm = opened(device="keyboard", terminal=terminal.path)
