@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import threading
-from array import array
 from collections.abc import Mapping
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool
 
 from arfm_ros.console.pad import PadDevice
 from arfm_ros.core.values.latency import StageLatency
 from arfm_ros.nodes.arbiter.inputs import Moment, moment
-from arfm_ros.nodes.ros import topics
-from arfm_ros.nodes.ros.convert import ns_to_time
 from arfm_ros.nodes.teleop.senders import Senders
 from arfm_ros.nodes.teleop.view import RobotView
+from arfm_ros.nodes.teleop.wishes import Wishes
 from arfm_ros.robots.kinematics.chain import Chain
 from arfm_ros.robots.robot import Robot
 from arfm_ros.teleop.device import seat_of
 from arfm_ros.teleop.pilot import NOTHING, Pilot, Wanted
 
 PERIOD_S = 0.01
-REPEAT_NS = 40_000_000  # how often a deadman that did not change is said
 LOOK_S = 0.2
 
 
@@ -39,10 +34,9 @@ class Drive:
         self._lock = threading.Lock()
         self._pad = PadDevice(robot, seat_of(robot, group))
         self._pilot = Pilot(robot, lambda name: Chain(robot, name))
-        self._target = topics.publisher(node, topics.TELEOP_TARGET)
-        self._engaged = topics.publisher(node, topics.TELEOP_ENGAGED)
+        self._wishes = Wishes(node, view, latency)
         self._senders = Senders(node)
-        self._said, self._said_ns, self._stopping = False, 0, False
+        self._stopping = False
         self.note = ""  # what holds the arm back, or why the press does not count
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(PERIOD_S, self._tick, clock=steady)
@@ -52,7 +46,7 @@ class Drive:
     @property
     def held(self) -> bool:
         """Whether the arbiter was told that a person drives."""
-        return self._said
+        return self._wishes.held
 
     def sit(self) -> None:
         """Give the seat to the page that took the controls."""
@@ -88,18 +82,13 @@ class Drive:
     def _tick(self) -> None:
         now = moment(self._node)
         with self._lock:
-            if not self._pad.held and not self._said:
-                self._repeat(now)
+            if not self._pad.held and not self._wishes.held:
+                self._wishes.idle(now)
                 return
             wanted = self._wanted(now)
         if wanted.note:
             self.note = wanted.note
-        self._say(wanted, now)
-
-    def _repeat(self, now: Moment) -> None:
-        if now.steady_ns - self._said_ns >= 5 * REPEAT_NS:
-            self._engaged.publish(Bool(data=False))
-            self._said_ns = now.steady_ns
+        self._wishes.say(wanted, now)
 
     def _wanted(self, now: Moment) -> Wanted:
         state = self._view.state(now.steady_ns)
@@ -113,19 +102,3 @@ class Drive:
             self._pilot.release()
             return NOTHING
         return self._pilot.follow(targets, state, now.steady_ns)
-
-    def _say(self, wanted: Wanted, now: Moment) -> None:
-        changed = wanted.engaged != self._said
-        if changed or now.steady_ns - self._said_ns >= REPEAT_NS:
-            self._engaged.publish(Bool(data=wanted.engaged))
-            self._said, self._said_ns = wanted.engaged, now.steady_ns
-        if changed and wanted.engaged:
-            self._view.took_over(wanted.stamp_ns)
-        if not wanted.engaged or not wanted.positions:
-            return
-        message = JointState(name=list(wanted.positions))
-        message.header.stamp = ns_to_time(now.ros(wanted.stamp_ns))
-        message.position = array("d", wanted.positions.values())
-        self._target.publish(message)
-        self._view.sent(now.steady_ns)
-        self._latency.add("event_to_target", now.steady_ns - wanted.stamp_ns)
