@@ -220,3 +220,26 @@ def test_what_was_given_back_under_a_pressed_deadman_waits_for_the_next_press(ho
     rig.authority.deadman(True, rig.now)
     rig.wants()
     assert rig.owners() == HUMAN_ARM
+
+
+def test_a_device_that_falls_silent_under_its_deadman_holds_all_groups_and_says_so():
+    rig = Rig(give_back_ns=500 * MS)
+    moving(rig)
+    rig.wants()
+    rig.authority.deadman(True, rig.now)
+    for _ in range(20):
+        rig.chunk(gripper=-0.5)
+        rig.wants(0.1)
+        rig.tick(2)
+    assert rig.owners() == HUMAN_ARM
+    for _ in range(20):
+        rig.chunk(gripper=-0.5)
+        rig.tick(2)
+    last = rig.last
+    assert (last.authority, dict(last.owners)) == ("hold", {"arm": "hold", "gripper": "hold"})
+    assert "teleop target is" in last.reason
+    assert np.allclose(last.velocity, 0.0)
+    rig.wants(0.1)
+    rig.chunk()
+    rig.tick(2)
+    assert rig.last.authority == "human"
