@@ -131,6 +131,7 @@ def test_each_kind_is_drawn_as_often_as_any_other():
     assert all(drawn.count(kind.name) == 3 for kind in kinds)
 
 
+@pytest.mark.robot
 def test_some_faults_in_the_running_stack_break_no_promise():
     rows = run.run(run.draw(chosen(SMALL), len(SMALL), 1), lambda row: None)
     assert {row.kind: broken(row) for row in rows if broken(row) and in_time(row)} == {}

@@ -183,8 +183,9 @@ class Limiter:
         position, velocity = self._sent
         faster = axes & (np.abs(self.velocity) > np.abs(velocity))
         ahead = self._mean.ahead(position, velocity)
-        # what would run past an end goes on as it was: that path and its mean keep inside
-        faster &= (ahead >= self.limits.low) & (ahead <= self.limits.high)
+        # what could not brake before an end goes on as it was: that path and its mean keep inside
+        down, up = self._braking.speeds(SIGNS * ahead, SIGNS * velocity, self._ends, 0.0)
+        faster &= (velocity >= -down) & (velocity <= up)
         self._mean.flatten(faster, position, velocity)
         self.position = np.where(faster, ahead, self.position)
         self.velocity = np.where(faster, velocity, self.velocity)
@@ -194,8 +195,8 @@ class Limiter:
         position, velocity = self._sent
         change = self.limits.acceleration * (pause_s - self._steps.longest)
         slower = np.sign(velocity) * np.maximum(np.abs(velocity) - change, 0.0)
-        down, up = self._mean.inside(position, self.limits.low, self.limits.high)
-        self.velocity = _between(slower, np.minimum(down, 0.0), np.maximum(up, 0.0))
+        down, up = self._braking.speeds_behind(SIGNS * position, self._mean.lead_s)
+        self.velocity = _between(slower, -down, up)
         self._mean.restart(position, self.velocity)
         ahead = self._mean.end
         self.position = _between(

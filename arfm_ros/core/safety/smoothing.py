@@ -53,10 +53,10 @@ class MovingMean:
         """Where the path is [A] if its mean is at `position` [A] at a constant `velocity` [A]."""
         return position + 0.5 * self._window_s * velocity
 
-    def inside(self, position: F64, low: F64, high: F64) -> tuple[F64, F64]:
-        """Return the constant velocities [A] at which the path ends at `low` and at `high` [A]."""
-        half_s = 0.5 * self._window_s
-        return (low - position) / half_s, (high - position) / half_s
+    @property
+    def lead_s(self) -> float:
+        """How far ahead of its mean a path of constant velocity is; seconds."""
+        return 0.5 * self._window_s
 
     @property
     def end(self) -> F64:
