@@ -110,6 +110,12 @@ def test_a_late_simulation_is_not_held_against_the_arm():
     assert fit[:150].all() and not fit[210:300].any()
 
 
+def test_what_the_arm_does_while_somebody_else_commands_is_not_held_against_us():
+    wild = motion(1.2, rest_s=1.0, hertz=250.0)  # stops at once
+    assert judged(record(arm=wild), ANY).arm_acceleration > 1.0
+    assert judged(record(arm=wild, intruder_s=(0.9, 1.1)), ANY).arm_acceleration < 1.0
+
+
 @pytest.mark.parametrize("what", ["camera", "state", "policy", "teleop"])
 @pytest.mark.parametrize("how", CELLS)
 def test_every_kind_of_fault_of_every_input_is_there(what, how):

@@ -7,6 +7,7 @@ robot's own joint states. Velocities count against the position-dependent limits
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,7 @@ WINDOW_S = 0.06  # over which the arm's acceleration is a mean: six commands
 OVERDUE_S = 0.015  # a simulated robot that is later than that got its commands in a burst
 TOUCH_M = 0.06  # below, the fingers may touch the table or the cube
 PRONE_S = 0.06  # for which lateness and touch go on to have an effect
+CONTEST_S = 0.5  # around commands of somebody else: the controller hears of him before he speaks
 ROUNDING = 1e-3
 RESTART_RAD, STILL_RAD_S = 0.02, 1e-6
 
@@ -143,6 +145,13 @@ def untouched(arm: Motion) -> NDArray[np.bool_]:
     low = arm.received_s[_low(arm)]
     since = np.searchsorted(low, arm.received_s - PRONE_S)
     return np.asarray(np.searchsorted(low, arm.received_s + WINDOW_S) == since)
+
+
+def uncontested(arm: Motion, intruder_s: Sequence[float]) -> NDArray[np.bool_]:
+    """Return at which samples [N] nobody else commanded: then the controller ignores what we do."""
+    at, others = arm.received_s, np.asarray(intruder_s, np.float64)
+    since = np.searchsorted(others, at - CONTEST_S)
+    return np.asarray(np.searchsorted(others, at + CONTEST_S) == since)
 
 
 def _low(arm: Motion) -> NDArray[np.bool_]:

@@ -93,6 +93,7 @@ def _limits(row: Row, record: Record, stamped: bool) -> Iterator[str]:
     if row.replayed:
         fit = bounds.untouched(record.arm)
         fit &= record.arm.received_s > record.arm.received_s[:1].sum() + SETTLES_S
+    fit &= bounds.uncontested(record.arm, record.intruder_s)
     arm, whole = bounds.of_arm(record.arm, stamped, fit), bounds.of_arm(record.arm, stamped)
     row.command_velocity = round(max(command.velocity, command.step), 4)
     row.command_acceleration = round(command.acceleration, 4)
