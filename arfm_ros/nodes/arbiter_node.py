@@ -164,12 +164,7 @@ class ArbiterNode(Node):
             self._latency.add("tick", time.perf_counter_ns() - begin_ns)
             self._outputs.publish(decision, now, self._arbiter.preview)
         before, self._decision = self._decision, decision
-        self._told.ticks += 1
-        if before is None or (before.authority, before.reason) != (
-            decision.authority,
-            decision.reason,
-        ):
-            self._told.changed.set()
+        self._told.decided(before, decision)
         if decision.chunk_stamp_ns and decision.chunk_stamp_ns != self._commanded_stamp_ns:
             self._commanded_stamp_ns = decision.chunk_stamp_ns
             self._latency.add("sensor_to_command", now.steady_ns - decision.chunk_stamp_ns)

@@ -148,7 +148,7 @@ def untouched(arm: Motion) -> NDArray[np.bool_]:
 
 
 def uncontested(arm: Motion, intruder_s: Sequence[float]) -> NDArray[np.bool_]:
-    """Return at which samples [N] nobody else commanded: then the controller ignores what we do."""
+    """Return at which samples [N] nobody else commanded: then nobody follows what we send."""
     at, others = arm.received_s, np.asarray(intruder_s, np.float64)
     since = np.searchsorted(others, at - CONTEST_S)
     return np.asarray(np.searchsorted(others, at + CONTEST_S) == since)
