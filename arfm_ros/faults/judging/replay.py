@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from arfm_ros.faults.judging.bounds import OVERDUE_S
 from arfm_ros.faults.judging.record import Motion, Record
 from arfm_ros.sim.world import World
 
 STEP_MS = 2
-LATE_S = 0.03  # of the robot's states: then the replay is judged instead
+LATE_S = OVERDUE_S  # of the robot's states: then the replay is judged instead
 SETTLES_S = 0.3  # the replay begins at rest, the arm did not
 
 
