@@ -41,8 +41,8 @@ def record(**changes):
     return replace(whole, **changes)
 
 
-def judged(changed, expected, recovered="by itself", held=True):
-    marks = Marks(1.0, 1.9, 2.0, recovered, held)
+def judged(changed, expected, recovered="by itself"):
+    marks = Marks(1.0, 1.9, 2.0, recovered, asked_s=1.95)
     return judge(Kind("made up", None, expected), 0, changed, marks)
 
 
@@ -81,15 +81,16 @@ def test_an_arm_that_runs_on_after_the_last_target_is_a_violation():
 
 
 @pytest.mark.parametrize(
-    "recovered, held, expected, complaint",
+    "recovered, goes_on, expected, complaint",
     [
-        ("", True, ANY, "does not recover"),
-        ("reset", True, ANY, "recovers only by reset"),
-        ("reset", False, replace(stops(0.0, "", True)), "needs to be latched"),
+        ("", (), ANY, "does not recover"),
+        ("reset", (), ANY, "recovers only by reset"),
+        ("reset", (Word(1.9, "policy"),), stops(0.0, "", True), "needs to be latched"),
     ],
 )
-def test_the_judge_names_a_wrong_recovery(recovered, held, expected, complaint):
-    violations = judged(record(), expected, recovered, held).violations
+def test_the_judge_names_a_wrong_recovery(recovered, goes_on, expected, complaint):
+    changed = record(authority=[Word(0.0, "policy"), Word(1.05, "hold"), *goes_on])
+    violations = judged(changed, expected, recovered).violations
     assert any(complaint in text for text in violations)
 
 

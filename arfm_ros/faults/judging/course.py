@@ -28,7 +28,7 @@ class Marks:
     ended_s: float  # it was over
     over_s: float  # recovered, or given up
     recovered: str  # "by itself", the operator's step, '' for never
-    latch_held: bool = True  # nothing drove before the operator's step
+    asked_s: float = 0.0  # the operator's step, or whether it went on before
 
 
 def driven_at(record: Record, at_s: float) -> bool:

@@ -62,7 +62,7 @@ def judge(kind: Kind, seed: int, record: Record, marks: Marks) -> Row:
     row.violations += _limits(row, record, kind.variant != "clock")
     row.violations += _stopping(row, expected, record, marks)
     row.violations += _saying(row, expected, record, marks)
-    row.violations += _recovery(expected, marks)
+    row.violations += _recovery(expected, record, marks)
     return row
 
 
@@ -156,10 +156,10 @@ def _saying(row: Row, expected: Expected, record: Record, marks: Marks) -> Itera
         yield f"reason published {late_s * MS:.0f} ms late, needs {expected.reason_s * MS:.0f} ms"
 
 
-def _recovery(expected: Expected, marks: Marks) -> Iterator[str]:
+def _recovery(expected: Expected, record: Record, marks: Marks) -> Iterator[str]:
     if not marks.recovered:
         yield "does not recover"
     elif expected.by_itself and marks.recovered != "by itself":
         yield f"recovers only by {marks.recovered}, needs to by itself"
-    if expected.latched and not marks.latch_held:
+    if expected.latched and course.driven_at(record, marks.asked_s):
         yield "went on by itself, needs to be latched"

@@ -83,6 +83,7 @@ class FrankaSpace:
         if len(self._room) > 1:
             raise ConfigError(f"workspace has {len(workspace)} numbers, needs 6, or none")
         self._names = self._list_names(len(walls))
+        self.reach = np.append(_reach(), 0.0)  # the opening of the gripper moves nothing
 
     def depth(self, positions: F64) -> F64:
         """Return how far [...] m the worst part of the arm is outside at positions [..., A]."""
@@ -127,6 +128,12 @@ def fr3_space(
     if not len(workspace) and not len(keep_out) and self_distance <= -1.0:
         return ANYWHERE
     return FrankaSpace(workspace, keep_out, self_distance)
+
+
+def _reach() -> F64:
+    """Return [7] how far any ball or capsule moves at most, m for a radian of each joint."""
+    each = [kinematics.chain().reach(link, at) for link, at in zip(_LINKS, _AT) if link >= 0]
+    return np.asarray(np.max(each, axis=0))
 
 
 def _points(frames: F64) -> F64:
