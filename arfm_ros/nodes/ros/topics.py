@@ -115,6 +115,8 @@ CAMERA_INFO = Topic("{camera}/camera_info", "sensor_msgs/msg/CameraInfo", STREAM
 TASK_STATE = Topic("task/state", "diagnostic_msgs/msg/DiagnosticArray", STREAM, COMMAND)
 ROBOT_DESCRIPTION = Topic("robot_description", "std_msgs/msg/String", LATCHED, LATCHED)
 INSTRUCTION = Topic("instruction", "std_msgs/msg/String", LATCHED, LATCHED)
+# texts as string parameters: no standard service has a text
+INSTRUCT = Service("instruction", "rcl_interfaces/srv/SetParameters")
 SIM_RESET = Service("sim/reset", "std_srvs/srv/Trigger")
 
 # The policy

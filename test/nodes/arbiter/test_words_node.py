@@ -8,6 +8,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool
@@ -95,6 +97,36 @@ def test_words_stop_move_and_give_back_without_a_policy(rig):
     words = [json.loads(message.data)["word"] for message in labels]
     assert {"home", "nudge", "close", "stop", "resume"} <= {word["as"] for word in words}
     assert all(int(word["stamp_ns"]) > 0 for word in words)
+
+
+def test_the_service_does_what_the_topic_does_once_and_says_what_it_was(rig):
+    said = heard(
+        rig, topics.Topic("instruction", "std_msgs/msg/String", topics.EVENT, topics.EVENT)
+    )
+    answers = heard(rig, topics.ARBITER_ANSWER)
+
+    def call(*texts):
+        kind = ParameterType.PARAMETER_STRING
+        values = [ParameterValue(type=kind, string_value=text) for text in texts]
+        given = [Parameter(name="say", value=value) for value in values]
+        answer = rig.call(topics.INSTRUCT, SetParameters.Request(parameters=given))
+        return [(one.successful, one.reason) for one in answer.results]
+
+    assert call("home") == [(False, "not engaged")]
+    rig.engage()
+    assert call("stop") == [(True, "stop")]
+    rig.health("stop: waits for 'resume'", authority="hold")
+    assert call("resume", "lift the cube", "x" * 2_000)[:2] == [
+        (True, "resume"),
+        (True, "instruction"),
+    ]
+    rig.until(lambda: "lift the cube" in [message.data for message in said])
+    wait(rig, 0.5)
+    told = [json.loads(message.data)["said"] for message in answers]
+    assert told.count("stop") == 1 and told.count("resume") == 1
+    not_text = Parameter(name="n", value=ParameterValue(type=2, integer_value=3))
+    answer = rig.call(topics.INSTRUCT, SetParameters.Request(parameters=[not_text]))
+    assert "is no string" in answer.results[0].reason
 
 
 def test_a_question_holds_the_policy_until_it_is_answered(rig):
