@@ -20,8 +20,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
 from arfm_ros.up.domain import reserve_domain  # noqa: E402
 
+pytestmark = pytest.mark.robot
 # real presses end after 80 ms of this process' silence: on a machine that is full it takes minutes
-pytestmark = pytest.mark.slow
+slow = pytest.mark.slow
 MS = 1_000_000
 RELEASE_MS = 80 + 170  # the silence, and a machine that is busy between a look and a message
 
@@ -95,6 +96,7 @@ def test_who_watches_commands_nothing_but_the_e_stop(stack: Stack, client: Clien
     other.close()
 
 
+@slow
 def test_driving_moves_the_arm_and_silence_lets_go_for_good(stack: Stack, client: Client) -> None:
     client.take()
     client.engage()
@@ -126,6 +128,7 @@ def test_a_lost_connection_lets_go_and_coming_back_does_not_drive(stack: Stack) 
     again.close()
 
 
+@slow
 def test_messages_held_up_on_their_way_do_not_drive(stack: Stack, client: Client) -> None:
     client.take()
     client.engage()
@@ -140,6 +143,7 @@ def test_messages_held_up_on_their_way_do_not_drive(stack: Stack, client: Client
     assert not any(on for at, on in stack.engaged if at > begin_ns)
 
 
+@slow
 def test_what_is_no_message_is_refused_in_words(client: Client) -> None:
     for text in ("no", '{"do": "drive", "at": NaN}', "[]"):
         client.socket.send(text)
@@ -151,6 +155,7 @@ def test_what_is_no_message_is_refused_in_words(client: Client) -> None:
     assert "finite" in client.answer("", "refused")["why"]
 
 
+@slow
 def test_words_and_instructions_of_any_script_arrive(stack: Stack, client: Client) -> None:
     client.take()
     text = "hebe den Würfel \U0001f9ca ein Stück an"
@@ -160,6 +165,7 @@ def test_words_and_instructions_of_any_script_arrive(stack: Stack, client: Clien
     assert "takes 2000" in client.answer("", "refused")["why"]
 
 
+@slow
 def test_an_oversized_message_ends_the_connection_only(stack: Stack, client: Client) -> None:
     big = Client(stack)
     big.socket.send('{"do": "' + "x" * 100_000 + '"}')
@@ -169,6 +175,7 @@ def test_an_oversized_message_ends_the_connection_only(stack: Stack, client: Cli
     client.state()
 
 
+@slow
 def test_a_flood_ends_the_connection_and_its_drive(stack: Stack) -> None:
     client = Client(stack)
     client.take()
@@ -182,6 +189,7 @@ def test_a_flood_ends_the_connection_and_its_drive(stack: Stack) -> None:
     stack.until(lambda: client.close_code == 1008 and not stack.engaged[-1][1])
 
 
+@slow
 def test_a_page_that_stalls_costs_others_nothing(stack: Stack, client: Client) -> None:
     raw = socket.create_connection(("127.0.0.1", stack.port))
     raw.sendall(
@@ -216,10 +224,12 @@ def test_files_outside_of_the_page_are_not_served(stack: Stack) -> None:
         assert found.value.code in {403, 404}
 
 
+@slow
 def test_the_log_says_no_more_than_where_the_page_is(stack: Stack) -> None:
     assert "Traceback" not in stack.log() and len(stack.log().splitlines()) < 5
 
 
+@slow
 def test_any_host_but_loopback_needs_token_and_tls(tmp_path: Path) -> None:
     from arfm_ros.core.errors import ConfigError
     from arfm_ros.nodes.console.params import ConsoleParams
