@@ -23,14 +23,14 @@ from arfm_ros.sim.expert.quality import Quality, draw_flaws
 from arfm_ros.sim.expert.scripted import Expert
 from arfm_ros.sim.record.scribe import Scribe
 from arfm_ros.sim.tasks import make_task
-from arfm_ros.sim.tasks.task import Task
+from arfm_ros.sim.tasks.task import HELD_MS, Task
 from arfm_ros.sim.view.render import Renderer
 from arfm_ros.sim.world import World
 
 F64 = NDArray[np.float64]
 TICK_MS = 10
 DEFAULT_ROBOT = "fr3"
-HELD_MS, TAIL_MS = 300, 500
+TAIL_MS = 500
 TAKEOVER_S = 6.0
 
 
