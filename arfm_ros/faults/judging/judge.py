@@ -43,6 +43,7 @@ class Row:
     travel_rad: float = 0.0  # past the last target where the stream ended, else since the stop
     recovered: str = ""
     recovery_s: float = 0.0
+    last_words: list[str] = field(default_factory=list)  # of every node, where it did not recover
     before: list[str] = field(default_factory=list)  # stops that came before the fault
     violations: list[str] = field(default_factory=list)
 
@@ -58,6 +59,10 @@ def judge(kind: Kind, seed: int, record: Record, marks: Marks) -> Row:
     row = Row(kind.name, seed, recovered=marks.recovered)
     row.recovery_s = round(marks.over_s - marks.ended_s, 3)
     row.reaction = course.reaction(record, marks)
+    if not marks.recovered:
+        row.last_words = [
+            f"{w.node}: {w.text}" for w in {w.node: w for w in record.health}.values()
+        ]
     record = _in_time(row, kind, record, marks)
     row.violations += _limits(row, record, kind.variant != "clock")
     row.violations += _stopping(row, expected, record, marks)
