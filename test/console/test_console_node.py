@@ -80,6 +80,7 @@ def test_a_page_is_told_the_robot_and_its_state(client: Client) -> None:
     assert [one["group"] for one in state["owners"]] == ["arm", "gripper"]
 
 
+@slow
 def test_who_watches_commands_nothing_but_the_e_stop(stack: Stack, client: Client) -> None:
     for what in ("engage", "reset", "instruction", "drive"):
         client.send(do=what, text="x", held=True)
@@ -111,6 +112,7 @@ def test_driving_moves_the_arm_and_silence_lets_go_for_good(stack: Stack, client
     hold(stack, client, press + 1)
 
 
+@slow
 def test_a_lost_connection_lets_go_and_coming_back_does_not_drive(stack: Stack) -> None:
     client = Client(stack)
     client.take()
