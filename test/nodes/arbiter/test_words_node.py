@@ -112,7 +112,7 @@ def test_the_service_does_what_the_topic_does_once_and_says_what_it_was(rig):
         answer = rig.call(topics.INSTRUCT, SetParameters.Request(parameters=given))
         return [(one.successful, one.reason) for one in answer.results]
 
-    assert call("home") == [(False, "not engaged")]
+    assert call("home") == [(False, "home: not engaged")]
     rig.engage()
     assert call("stop") == [(True, "stop")]
     rig.health("stop: waits for 'resume'", authority="hold")
