@@ -28,7 +28,7 @@ class MovingMean:
 
     def restart(self, position: F64, velocity: F64) -> None:
         """Forget the past: the path came to `position` at a constant `velocity`, now its mean."""
-        ahead = position + 0.5 * self._window_s * velocity  # half a window behind lies `position`
+        ahead = self.ahead(position, velocity)
         self._base = ahead
         self._times = [-self._window_s, 0.0]
         begin = -self._window_s * velocity
@@ -38,7 +38,7 @@ class MovingMean:
 
     def flatten(self, axes: NDArray[np.bool_], position: F64, velocity: F64) -> None:
         """Let `axes` [A] have come to the mean `position` at a constant `velocity`."""
-        ahead = position + 0.5 * self._window_s * velocity - self._base
+        ahead = self.ahead(position, velocity) - self._base
         begin_s, end_s = self._times[0], self._times[-1]
         first = ahead + velocity * (begin_s - end_s)
         knots = []
@@ -51,7 +51,7 @@ class MovingMean:
 
     def ahead(self, position: F64, velocity: F64) -> F64:
         """Where the path is [A] if its mean is at `position` [A] at a constant `velocity` [A]."""
-        return position + 0.5 * self._window_s * velocity
+        return position + self.lead_s * velocity
 
     @property
     def lead_s(self) -> float:
