@@ -33,26 +33,25 @@ def _never(since_ns: int) -> Iterable[Measured]:
     return ()
 
 
-@dataclass(slots=True)
 class _Repeat:
     """The first of the pictures that are all the same, and how far the arm went since."""
 
-    picture: bytes
-    stamp_ns: int
-    joints: F32
-    newest: Measured
-    moved: float = 0.0
+    def __init__(self, picture: bytes, stamp_ns: int, joints: F32) -> None:
+        self.picture, self.stamp_ns = picture, stamp_ns
+        self.newest: Measured = stamp_ns, joints
+        self.moved = 0.0  # rad, the largest way of a joint
+        self._gone = np.zeros(joints.shape)
 
     def on_state(self, state: Measured) -> None:
         """Take the next state: one that jumps is wrong, or right again, and no arm moved so."""
         (before_ns, before), (stamp_ns, joints) = self.newest, state
         if stamp_ns < before_ns:
             return
-        step = joints - before
+        step = joints.astype(np.float64) - before
         reach = JUMP_RAD + JUMP_RAD_S * (stamp_ns - before_ns) / NS
-        self.joints = self.joints + np.where(np.abs(step) > reach, step, np.float32(0.0))
+        self._gone += np.where(np.abs(step) <= reach, step, 0.0)
         self.newest = state
-        self.moved = max(self.moved, float(np.abs(joints - self.joints).max(initial=0.0)))
+        self.moved = max(self.moved, float(np.abs(self._gone).max(initial=0.0)))
 
 
 class PictureWatch:
@@ -97,8 +96,8 @@ class PictureWatch:
         """
         first = self._repeats.get(camera)
         same = first is not None and first.stamp_ns <= stamp_ns and first.picture == picture
-        if first is None or not same or first.joints.shape != joints.shape:
-            self._repeats[camera] = _Repeat(picture, stamp_ns, joints, (stamp_ns, joints))
+        if first is None or not same or first.newest[1].shape != joints.shape:
+            self._repeats[camera] = _Repeat(picture, stamp_ns, joints)
             return ""
         for state in (*since(first.newest[0]), (stamp_ns, joints)):
             first.on_state(state)
