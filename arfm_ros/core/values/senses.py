@@ -12,6 +12,7 @@ from arfm_ros.core.values.data import F32
 NS = 1_000_000_000
 SMALLEST = 0.5  # a picture may have so much of the policy's own height and width, not less
 JUMP_RAD, JUMP_RAD_S = 0.02, 10.0  # a joint that goes farther between two states did not move
+UNSEEN_NS = 150_000_000  # nor does a step count that is as long: states jumped while none looked
 Size = tuple[int, int]  # height, width
 Measured = tuple[int, F32]  # stamp in ns, joints [J] in rad
 
@@ -47,10 +48,12 @@ class _Repeat:
         (before_ns, before), (stamp_ns, joints) = self.newest, state
         if stamp_ns < before_ns:
             return
+        self.newest = state
+        if stamp_ns - before_ns > UNSEEN_NS:
+            return
         step = joints.astype(np.float64) - before
         reach = JUMP_RAD + JUMP_RAD_S * (stamp_ns - before_ns) / NS
         self._gone += np.where(np.abs(step) <= reach, step, 0.0)
-        self.newest = state
         self.moved = max(self.moved, float(np.abs(self._gone).max(initial=0.0)))
 
 
