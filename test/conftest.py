@@ -21,7 +21,7 @@ for rig in ("arbiter_rig", "client_rig", "sim_rig"):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let `arfm test` run two kinds of tests beside each other."""
-    text = "only tests that start processes of a robot or of the program (robot), or the others"
+    text = "only tests that start a robot's processes (robot), or only the others (other)"
     parser.addoption("--lane", choices=("robot", "other"), help=text)
 
 
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept, left = [], []
     for item in items:
         robot = "ros_domain" in getattr(item, "fixturenames", ())
-        robot |= item.get_closest_marker("robot") is not None or item.path.parent.name == "cli"
+        robot |= item.get_closest_marker("robot") is not None
         (kept if robot == (lane == "robot") else left).append(item)
     config.hook.pytest_deselected(items=left)
     items[:] = kept
