@@ -225,7 +225,8 @@ class ArbiterNode(Node):
             played, cut = self._arbiter.player.chunk, self._arbiter.cut_short
         if reason or played is None:
             return Verdict(stamp_ns, False, reason, self._chunks)
-        return Verdict(stamp_ns, True, cut, self._chunks, now.ros(played.stamp_ns), played.dt_ns)
+        begin_ns, ahead_ns = now.ros(played.stamp_ns), self._arbiter.ahead_ns
+        return Verdict(stamp_ns, True, cut, self._chunks, begin_ns, played.dt_ns, ahead_ns)
 
     def _on_estop(self, message: Bool) -> None:
         with self._lock:

@@ -75,6 +75,7 @@ class PolicyDriver:
         self._arbiter = Arbiter(ArbiterConfig(self.limits, lead=self._contract.lead))
         self._arbiter.engage(self._world.time_ns, self.measured())
         self._chunking = Chunking(self._spec.rtc if self.config.guide else Rtc())
+        self._chunking.ahead_ns = self._arbiter.ahead_ns
         self._pending: list[tuple[int, ActionChunk]] = []
         self._taken_ns = -1
         self._senses.forget()
