@@ -64,6 +64,7 @@ class PolicyDriver:
         self._contract = contract_of(world)
         self.limits = self._contract.limits
         self.human: Callable[[], F64 | None] | None = None  # where a person wants the axes [A]
+        self.wish: F64 | None = None  # what it said at the last tick; None: nobody drives
         self.on_chunk: Callable[[ActionChunk], None] | None = None  # called when one arrives
 
     def start(self, instruction: str, seed: int) -> None:
@@ -77,7 +78,7 @@ class PolicyDriver:
         self._chunking = Chunking(self._spec.rtc if self.config.guide else Rtc())
         self._chunking.ahead_ns = self._arbiter.ahead_ns
         self._pending: list[tuple[int, ActionChunk]] = []
-        self._taken_ns = -1
+        self._taken_ns, self.wish = -1, None
         self._senses.forget()
         self.chunks = 0
 
@@ -94,7 +95,8 @@ class PolicyDriver:
         self._arbiter.on_state(self.measured(), now, now)
         if self.human is None:
             return self._arbiter.tick(now)
-        self._arbiter.on_human(self.human(), now)
+        self.wish = self.human()
+        self._arbiter.on_human(self.wish, now)
         decision = self._arbiter.tick(now)
         # what a person did meanwhile is not what the chunk before wanted
         self._chunking.in_force = decision.authority in {POLICY, SETTLE}
