@@ -163,6 +163,7 @@ class ArbiterNode(Node):
             decision = self._arbiter.tick(now.steady_ns)
             self._latency.add("tick", time.perf_counter_ns() - begin_ns)
             self._outputs.publish(decision, now, self._arbiter.preview)
+            self._owners.decided(self._arbiter, decision, now)
         before, self._decision = self._decision, decision
         self._told.decided(before, decision)
         if decision.chunk_stamp_ns and decision.chunk_stamp_ns != self._commanded_stamp_ns:
@@ -246,7 +247,7 @@ class ArbiterNode(Node):
                 if self._arbiter.engaged:
                     self._arbiter.fail(trouble)
             self._operator.check()
-            self._owners.tell(self._arbiter, self._decision, moment(self))
+            self._owners.tell(self._arbiter, moment(self))
         self._words.check()
         if self._told.changed.is_set():  # a reason is told at once, not with the next second
             self._told.changed.clear()
