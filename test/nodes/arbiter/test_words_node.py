@@ -16,6 +16,7 @@ from std_srvs.srv import SetBool
 from test_arbiter_node import AMPLITUDE_RAD, CHUNK_SOURCE, RATE_RAD_S, rig
 
 from arfm_ros.nodes.ros import topics
+from arfm_ros.nodes.ros.convert import time_to_ns
 from arfm_ros.robots.fr3 import facts as fr3
 
 __all__ = ["rig"]
@@ -36,7 +37,15 @@ def heard(rig, row, kind=String):
 def owners(found):
     if not found:
         return {}
-    return {s.name: {v.key: v.value for v in s.values} for s in found[-1].status}
+    return values(found[-1])
+
+
+def values(message):
+    return {s.name: {v.key: v.value for v in s.values} for s in message.status}
+
+
+def acting(message):
+    return {name: row["acting"] for name, row in values(message).items()}
 
 
 def answer(rig, answers, said):
@@ -176,6 +185,11 @@ def test_requests_and_the_takeover_service_change_the_owners(rig):
     assert owners(told)["arm"]["weight"] == "1.000"
     assert rig.call(topics.ARBITER_TAKEOVER, SetBool.Request(data=False)).success
     rig.until(lambda: owners(told)["arm"]["owner"] == "policy")
+    # a recording says of each command whose it was: others act from a command's own stamp on
+    sent = {time_to_ns(message.header.stamp) for message in rig.heard["arbiter/command"]}
+    others = [b for a, b in zip(told, told[1:]) if acting(a) != acting(b)]
+    assert any(acting(message)["arm"] == "human" for message in others)
+    assert any(time_to_ns(message.header.stamp) in sent for message in others)
     request.publish(String(data="mode=shadow"))
     rig.until(lambda: owners(told)["arm"]["mode"] == "shadow")
     assert owners(told)["gripper"]["owner"] == "human"
