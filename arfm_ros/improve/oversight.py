@@ -34,7 +34,7 @@ def steps_of(corrected: bool) -> tuple[Step, ...]:
 
 
 def _watched(work: Round, bundle: Path, seed: int) -> dict[str, dict[str, list[float]]]:
-    plan, found = work.plan, {}
+    plan, found = work.plan, dict[str, dict[str, list[float]]]()
     seeds = range(seed, seed + plan.eval_episodes)
     for task in plan.tasks:
         results = run_episodes(bundle, task, seeds, OVERSEEN, plan.workers, plan.out / RESULTS)

@@ -103,7 +103,7 @@ def judged(returns: F32, kinds: Kinds) -> F32:
     A person's command counts as a success, whatever became of the episode. The takeover speaks
     against the time before it and against nothing earlier: -1 there, not summed to the end.
     """
-    found = returns.copy()
+    found: F32 = returns.copy()
     found[:, TERMS.index("takeover")] = -(kinds == BLAMED).astype(np.float32)
     found[kinds == LABEL, TERMS.index("success")] = 1.0
     return found
