@@ -27,6 +27,8 @@ from arfm_ros.learn.loop.train import TrainConfig
 from arfm_ros.learn.objectives.arfm import Arfm
 from arfm_ros.learn.objectives.rwr import Rwr
 
+pytestmark = pytest.mark.robot  # long: the robots' lane has time for it
+
 STEPS = ["plan", "collect", "label", "train", "export", "check", "evaluate", "decide"]
 
 

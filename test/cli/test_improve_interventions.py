@@ -16,6 +16,8 @@ from arfm_ros.improve.oversight import steps_of
 from arfm_ros.improve.verdict import demand_better, judge, relieve
 from arfm_ros.learn.loop.checkpoint import load_checkpoint
 
+pytestmark = pytest.mark.robot  # long: the robots' lane has time for it
+
 STEPS = ["plan", "collect", "label", "train", "export", "check", "evaluate", "oversee", "decide"]
 
 
