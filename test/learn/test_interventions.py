@@ -39,8 +39,7 @@ from arfm_ros.study.blind import BLIND
 from arfm_ros.wire import messages
 
 SEED = 5  # the person takes over once and lifts the cube
-CONFIG = frames_config(BLIND)
-CORRECTED = DriverConfig(human="scripted")
+CONFIG, CORRECTED = frames_config(BLIND), DriverConfig(human="scripted")
 
 
 @pytest.fixture(scope="module")

@@ -170,6 +170,7 @@ class PolicyInputs:
     def _look(self, synced: Synced[Sample], seen: Observation, spec: PolicySpec) -> None:
         """Raise `SpecError` for a camera that no longer shows what is there."""
         which, troubles = _joints(spec), []
+        joints = seen.state[which]
 
         def since(stamp_ns: int) -> list[tuple[int, F32]]:
             return [
@@ -184,7 +185,6 @@ class PolicyInputs:
             stamp_ns = synced.stamps_ns[camera.name]
             # not the message: rclpy leaves padding between its fields as memory had it
             picture = seen.images[camera.name].tobytes()
-            joints = seen.state[which]
             troubles.append(
                 self._watch.still_trouble(camera.name, stamp_ns, picture, joints, since)
             )
