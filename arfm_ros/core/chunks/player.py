@@ -229,12 +229,12 @@ class ChunkPlayer:
         in_force = in_force or self.command(now_ns)
         actions = np.asarray(chunk.actions, dtype=np.float64)
         first = actions[0] if in_force is None else in_force.position
-        ramp = Ramp(chunk.stamp_ns, start.ramp_ns)
-        old = self._spline
+        ramp, old = Ramp(chunk.stamp_ns, start.ramp_ns), self._spline
+        joins = old is not None and not start.ramp_ns and old.ramp.holds_back(chunk.stamp_ns)
         # what was commanded when the observation was taken; the fade covers the rest
-        if old is not None and old.ramp.begin_ns - old.ramp.ramp_ns <= chunk.stamp_ns <= now_ns:
+        if old is not None and (joins or old.stamp_ns <= chunk.stamp_ns <= now_ns):
             first = old.at(chunk.stamp_ns).position
-        if old is not None and not start.ramp_ns and old.ramp.holds_back(chunk.stamp_ns):
+        if old is not None and joins:
             ramp = old.ramp  # what was not executed meanwhile is not chased
             chunk = replace(chunk, stamp_ns=max(chunk.stamp_ns, ramp.begin_ns))
         spline = Spline(actions, first, chunk.stamp_ns, chunk.dt_ns, ramp)
