@@ -10,12 +10,12 @@ from typing import Any
 from arfm_ros.core.errors import BundleError
 from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.engines.gate.replay import load_reference, replay
-from arfm_ros.improve.activation import activate, check_link
 from arfm_ros.improve.journal import Journal
 from arfm_ros.improve.oversight import steps_of
 from arfm_ros.improve.plan import ACTIVE, Plan
 from arfm_ros.improve.steps import Result, Round
 from arfm_ros.learn.model.from_bundle import bundle_checkpoint
+from arfm_ros.links import activate, check_link
 
 Say = Callable[[str], None]
 

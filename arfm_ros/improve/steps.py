@@ -24,13 +24,13 @@ from arfm_ros.evaluate.collect import CollectOptions
 from arfm_ros.evaluate.rollout import SCRIPTED
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.export.card import write_card
-from arfm_ros.improve.activation import activate
 from arfm_ros.improve.plan import ACTIVE, BUNDLE, EPISODES, RESULTS, TRAIN, Plan
 from arfm_ros.improve.survey import counts, survey
 from arfm_ros.improve.verdict import Relief, demand_better, judge
 from arfm_ros.learn.data.frames import find_episodes
 from arfm_ros.learn.loop import begin as session
 from arfm_ros.learn.loop.checkpoint import NAME as CHECKPOINT
+from arfm_ros.links import activate
 from arfm_ros.sim.drive.driver import DriverConfig
 from arfm_ros.sim.record.batch import Batch, note_command, record_batch
 

@@ -18,7 +18,7 @@ from arfm_ros.cli import improve as verb
 from arfm_ros.cli.train import train_config
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.engines import load_bundle
-from arfm_ros.improve.activation import activate, check_link
+from arfm_ros.links import activate, check_link
 from arfm_ros.improve.journal import Journal
 from arfm_ros.improve.plan import Plan
 from arfm_ros.improve.survey import counts, survey
