@@ -3,10 +3,12 @@
 import asyncio
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
 
 import pytest
 from episode_rig import write_some
@@ -15,7 +17,6 @@ from arfm_ros.episodes.write.content import Making
 from arfm_ros.fleet.place import Place, open_place
 from arfm_ros.fleet.robot import Robot
 
-BUCKET = "fleet"
 KINDS = ("folder", "memory", "s3", "ssh")
 
 
@@ -45,7 +46,7 @@ def make_robot(root: Path, name: str = "r1", episodes: int = 3, **options) -> Ro
 
 
 @contextmanager
-def store(kind: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def store(kind: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[str, None, None]:
     """Give the address of an empty store."""
     known = {"folder": _folder, "memory": _memory, "s3": _s3, "ssh": _ssh}
     with known[kind](root, monkeypatch) as address:
@@ -53,41 +54,41 @@ def store(kind: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[st
 
 
 @contextmanager
-def _folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def _folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[str, None, None]:
     (root / "store").mkdir()
     yield str(root / "store")
 
 
 @contextmanager
-def _memory(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def _memory(root: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[str, None, None]:
     memory = pytest.importorskip("fsspec").filesystem("memory")
     memory.store.clear()
     yield "memory://fleet"
     memory.store.clear()
 
 
-@contextmanager
-def _s3(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Serve S3 from this process, as moto does it."""
-    pytest.importorskip("s3fs")
-    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0)
+@lru_cache
+def s3_server() -> str:
+    """Serve S3 from this process, as moto does it, until it ends."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    return "http://{}:{}".format(*server.get_host_and_port())
+
+
+@contextmanager
+def _s3(root: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[str, None, None]:
+    s3fs = pytest.importorskip("s3fs")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server())
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()
-    s3fs.S3FileSystem().mkdir(BUCKET)
-    yield f"s3://{BUCKET}/one"
-    s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
+    bucket = f"fleet-{uuid4().hex}"
+    s3fs.S3FileSystem().mkdir(bucket)
+    yield f"s3://{bucket}/one"
 
 
 @contextmanager
-def _ssh(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def _ssh(root: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[str, None, None]:
     """Serve SFTP from this process to the key of a user who knows this host."""
     asyncssh = pytest.importorskip("asyncssh")
     pytest.importorskip("sshfs")

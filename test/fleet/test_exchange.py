@@ -88,7 +88,11 @@ def test_broken_twenty_times_every_episode_arrives_exactly_once(
 
 
 def test_labels_given_on_either_side_reach_the_other(address: str, tmp_path: Path) -> None:
-    place, robot, out = open_place(address), make_robot(tmp_path / "r1", episodes=2), tmp_path / "d"
+    place, robot, out = (
+        open_place(address),
+        make_robot(tmp_path / "r1", episodes=2),
+        tmp_path / "d",
+    )
     first = sorted(robot.episodes.iterdir())[0]
     sha256 = episode_item(first).sha256
     give(place, robot, QUIET)
