@@ -15,7 +15,7 @@ SOURCES = {
 }
 PAGE = ("--console", "--teleop=console")  # what of `up` opens the console
 ENGINES = {"tensorrt_rtx": "rtx", "torch": "train"}
-BENCHES = {"stack": (), "record": (), "train": ("train",)}  # any other counts a bundle's graphs
+BENCHES = {"stack": (), "record": (), "train": ("train",), "fleet": ("fleet", "fleet_test")}
 
 
 def environment_of(words: Sequence[str]) -> str:
@@ -43,6 +43,7 @@ def extras_wanted(root: Path, words: Sequence[str], ros: bool) -> tuple[str, ...
     if _datasets(verb, rest):
         found.append("datasets")
     if verb == "bench":
+        # any other counts a bundle's graphs
         found += BENCHES.get(rest[0] if rest else "stack", ("engine",))
     return tuple(dict.fromkeys(found))
 
