@@ -1,4 +1,4 @@
-"""A robot of which only the exchange with the store is real: `python -m arfm_ros.fleet.simulated`."""
+"""A robot of which only the exchange is real: `python -m arfm_ros.fleet.simulated`."""
 
 from __future__ import annotations
 
