@@ -14,6 +14,7 @@ SOURCES = {
     "remote:": ("remote",),
 }
 PAGE = ("--console", "--teleop=console")  # what of `up` opens the console
+NODE = "--policy-node"  # `sync` speaks to it through ROS 2
 ENGINES = {"tensorrt_rtx": "rtx", "torch": "train"}
 BENCHES = {"stack": (), "record": (), "train": ("train",), "fleet": ("fleet", "fleet_test")}
 
@@ -42,8 +43,9 @@ def extras_wanted(root: Path, words: Sequence[str], ros: bool) -> tuple[str, ...
         found.append("console")
     if _datasets(verb, rest):
         found.append("datasets")
-    if verb == "bench":
-        # any other counts a bundle's graphs
+    if verb == "sync" and not ros and any(word.startswith(NODE) for word in rest):
+        found.append("ros")
+    if verb == "bench":  # any other counts a bundle's graphs
         found += BENCHES.get(rest[0] if rest else "stack", ("engine",))
     return tuple(dict.fromkeys(found))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--signers", type=Path, metavar="FILE",
         help="whose bundles may drive: ssh's allowed_signers (DIR/allowed_signers)")  # fmt: skip
     add("--engine", default="onnx", metavar="E", help="on which a bundle has to pass")
+    add("--policy-node", default="", metavar="NODE", help="it runs here: it takes over at once")
     add("--every", type=float, metavar="S", help="go on for ever, every so many seconds")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--collect", type=Path, metavar="DIR", help="fetch all robots' episodes")
@@ -85,7 +87,12 @@ def _robot(args: argparse.Namespace) -> Robot:
 
     name = check_name(args.robot or socket.gethostname())
     allowed = args.signers or args.bundles / ALLOWED
-    return Robot(name, args.bundles, args.episodes, allowed, Engine(args.engine))
+    robot = Robot(name, args.bundles, args.episodes, allowed, Engine(args.engine))
+    if not args.policy_node:
+        return robot
+    from arfm_ros.nodes.policy.running import RunningPolicy
+
+    return replace(robot, drives=RunningPolicy(args.policy_node))
 
 
 def _release(place: Place, args: argparse.Namespace) -> int:
