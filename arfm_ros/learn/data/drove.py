@@ -9,17 +9,19 @@ from numpy.typing import NDArray
 
 from arfm_ros.core.errors import EpisodeError
 from arfm_ros.core.sharing.modes import POLICY
-from arfm_ros.episodes.authorities import KNOWN, PERSONS, unknown
+from arfm_ros.episodes.authorities import (
+    AUTHORITY,
+    KNOWN,
+    OWNERS,
+    PERSONS,
+    said_owners,
+    unknown,
+)
 from arfm_ros.episodes.reader import EpisodeReader
-from arfm_ros.episodes.series import texts
 from arfm_ros.episodes.windows import held
 
 I64 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-OWNERS, AUTHORITY = "arbiter/owners", "arbiter/authority"
-WHOLE = "robot"  # the one group of an episode that tells of none
-
-Told = dict[str, list[tuple[int, str]]]  # group -> from when on who acts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +51,7 @@ def who_drove(reader: EpisodeReader, at_ns: I64) -> Drove:
 
     Raises `EpisodeError` where neither was recorded, and for a name that is none of an authority.
     """
-    told = _owners(reader) or _authority(reader)
+    told = said_owners(reader)
     if not told:
         raise EpisodeError(
             f"{reader.folder} has neither {OWNERS} nor {AUTHORITY}: nobody knows who drove; "
@@ -63,20 +65,3 @@ def who_drove(reader: EpisodeReader, at_ns: I64) -> Drove:
             )
     acting = np.stack([held(said, at_ns) for said in told.values()], axis=1)
     return Drove(at_ns, tuple(told), acting)
-
-
-def _owners(reader: EpisodeReader) -> Told:
-    topic = reader.find(OWNERS)
-    told: Told = {}
-    for stamp, message in reader.messages(topic) if topic else ():
-        for status in message.status:
-            words = {pair.key: pair.value for pair in status.values}
-            told.setdefault(status.name, []).append((stamp, words.get("acting", "")))
-    for said in told.values():
-        said.sort(key=lambda pair: pair[0])
-    return told
-
-
-def _authority(reader: EpisodeReader) -> Told:
-    said = texts(reader, AUTHORITY)
-    return {WHOLE: said} if said else {}
