@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("plotly")
-av = pytest.importorskip("av")
-
+pytest.importorskip("av")
+import av
 from episode_rig import write_some
 from test_show import write
 
@@ -122,7 +122,8 @@ def test_who_acted_is_told_of_each_group(tmp_path: Path) -> None:
 
 
 def test_a_folder_s_page_shows_every_episode_and_leads_to_its_own(tmp_path: Path) -> None:
-    good, bad = write_some(tmp_path / "in" / "good"), write_some(tmp_path / "in" / "bad")
+    write_some(tmp_path / "in" / "good")
+    bad = write_some(tmp_path / "in" / "bad")
     relabel(bad, {"success": False}, "eve")
     broken = tmp_path / "in" / "broken"
     broken.mkdir()
@@ -155,6 +156,7 @@ def test_rerun_reads_what_was_written(tmp_path: Path) -> None:
 
 
 def test_the_foxglove_layout_names_topics_that_are_recorded() -> None:
+    pytest.importorskip("rclpy")
     from arfm_ros.nodes.recorder.params import ALWAYS
     from arfm_ros.nodes.ros import topics
 
@@ -162,14 +164,11 @@ def test_the_foxglove_layout_names_topics_that_are_recorded() -> None:
     shown = set(panels(layout["layout"]))
     assert shown == set(layout["configById"])
     known = {"/" + row.name.lstrip("/") for row in ALWAYS}
-    cameras = (row.of(c) for c in ("scene", "wrist") for row in PICTURES(topics))
+    pictures = (topics.COMPRESSED_IMAGE, topics.CAMERA_INFO)
+    cameras = (row.of(c) for c in ("scene", "wrist") for row in pictures)
     known |= {"/" + row.name.lstrip("/") for row in cameras}
     named = set(words(layout["configById"]))
     assert named and named <= known
-
-
-def PICTURES(topics):
-    return (topics.COMPRESSED_IMAGE, topics.CAMERA_INFO)
 
 
 def panels(node) -> list[str]:
