@@ -51,7 +51,7 @@ def test_the_story_holds_what_was_recorded(tmp_path: Path) -> None:
     assert [word for _, word in story.authority["robot"]] == ["policy", "human", "policy"]
     said = [(event.t_s, event.kind, event.text) for event in story.events]
     assert said[0] == (0.0, "instruction", "lift the cube")
-    assert said[-1] == (2.0, "label", "task: lift, success: True")
+    assert said[-1] == (2.0, "label", "success: True, task: lift")
     assert story.latencies["total"].value.tolist() == [20.0, 40.0, 60.0, 80.0, 100.0]
     assert set(story.commanded) - set(story.measured) == {"gripper"}
 

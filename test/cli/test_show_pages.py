@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -62,7 +64,7 @@ def test_a_page_needs_nothing_from_elsewhere_and_plays_every_picture(tmp_path: P
     assert times == pytest.approx([n / 10 for n in range(20)], abs=1e-3)
     assert float(video["data-begin"]) == 0.0
     assert "SUCCESS" in seen.text and "lift the cube" in seen.text
-    assert "/scene/image_raw" in seen.text and "task: lift, success: True" in seen.text
+    assert "/scene/image_raw" in seen.text and "success: True, task: lift" in seen.text
     assert all(name in out.read_text() for name in ("fr3_joint7", "human", "commanded", "chunks"))
 
 
@@ -146,13 +148,15 @@ def test_other_endings_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_rerun_reads_what_was_written(tmp_path: Path) -> None:
-    rerun = pytest.importorskip("rerun")
+    pytest.importorskip("rerun")
     out = tmp_path / "e.rrd"
     assert main(["show", str(write(tmp_path / "e", policy=True)), "--out", str(out)]) == 0
-    recording = rerun.dataframe.load_recording(out)
-    paths = {str(column.entity_path) for column in recording.schema().component_columns()}
-    assert {"/camera/scene", "/measured/fr3_joint1", "/commanded/gripper"} <= paths
-    assert {"/who/robot", "/event/label", "/latency_ms/total", "/chunk/fr3_joint1/0"} <= paths
+    words = [sys.executable, "-m", "rerun", "rrd", "print", str(out)]
+    told = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
+    for path in ("/camera/scene", "/measured/fr3_joint1", "/commanded/gripper", "/who/robot"):
+        assert path in told
+    for path in ("/event/label", "/latency_ms/total", "/chunk/fr3_joint1/0"):
+        assert path in told
 
 
 def test_the_foxglove_layout_names_topics_that_are_recorded() -> None:

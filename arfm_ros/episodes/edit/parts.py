@@ -16,6 +16,7 @@ from arfm_ros.episodes.labels import DISCARDED_KEY, LABEL_TOPIC
 from arfm_ros.episodes.labels import merge as merged
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.scan import Record
+from arfm_ros.episodes.write import manifest
 from arfm_ros.episodes.write.content import Making
 from arfm_ros.episodes.write.info import INFO_TOPIC
 from arfm_ros.episodes.write.writer import EpisodeWriter
@@ -80,7 +81,8 @@ def _write(
     label: Mapping[str, object],
 ) -> Path:
     files = [file for reader in readers for file in reader.files]
-    info = dict(readers[0].info()) | about
+    known = manifest.load(readers[0].folder)
+    info = {**({} if known is None else known.info), **readers[0].info(), **about}
     sha256 = bag_sha256([file.path for file in files])
     writer = EpisodeWriter(folder, offered_qos(files), Making(source_sha256=sha256, info=info))
     rest = iter(records)

@@ -80,15 +80,17 @@ def _mismatch(
         return []
     wanted, there = told.at(at_ns), was.at(at_ns)
     gaps = [wanted[: len(wanted) - lag] - there[lag:] for lag in range(LAGS)]
-    best = min(gaps, key=lambda gap: float(np.median(np.abs(gap))))
-    apart = float(np.median(np.abs(best)))
-    if apart <= max(APART, SHARE * float(np.ptp(wanted))):
-        return []
-    offset = float(np.median(best))
-    steady = float(np.median(np.abs(best - offset))) < APART / 2
+    best = min(gaps, key=lambda gap: _size(gap - np.median(gap)))
+    offset, apart = float(np.median(best)), min(_size(gap) for gap in gaps)
     text = f"{name}: its commands and where it then was are {apart:.2f} apart (median)"
-    if steady:
-        return [
-            Finding(f"{text}, always by {offset:+.2f}", "an offset in the topic map (--topics)")
-        ]
-    return [Finding(text, "names, signs or units of the commands: a scale in the topic map")]
+    if abs(offset) > APART and _size(best - offset) < APART / 2:
+        fix = "an offset in the topic map (--topics)"
+        return [Finding(f"{text}, always by {offset:+.2f}", fix)]
+    if apart > max(APART, SHARE * float(np.ptp(wanted))):
+        fix = "names, signs or units of the commands: a scale in the topic map"
+        return [Finding(text, fix)]
+    return []
+
+
+def _size(gap: F64) -> float:
+    return float(np.median(np.abs(gap)))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.episodes.examine.finding import Finding
-from arfm_ros.episodes.read.axes import AxisSeries
+from arfm_ros.episodes.read.axes import BODY, AxisSeries
 from arfm_ros.episodes.reader import EpisodeReader, stamp_ns
 from arfm_ros.episodes.series import decode_image
 
@@ -25,7 +25,7 @@ I64 = NDArray[np.int64]
 @dataclass(slots=True)
 class _Camera:
     stamps: list[int] = field(default_factory=list)
-    contents: list[int] = field(default_factory=list)  # hashes, without the header
+    contents: list[int] = field(default_factory=list)  # hashes, without the stamp
 
 
 def camera_faults(
@@ -37,7 +37,7 @@ def camera_faults(
     for record in reader.records(set(seen)):
         camera = seen[record.topic]
         camera.stamps.append(stamp_ns(record))
-        camera.contents.append(hash(bytes(record.cdr[-len(record.cdr) // 2 :])))
+        camera.contents.append(hash(bytes(record.cdr[BODY:])))
         first = last[record.topic][0] or record.log_time_ns
         last[record.topic] = (first, record.log_time_ns)
     found = []

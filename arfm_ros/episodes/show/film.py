@@ -38,8 +38,7 @@ def film(reader: EpisodeReader, camera: str, begin_ns: int) -> Film | None:
         return None
     buffer = io.BytesIO()
     first_ns, last = stamp_ns(records[0]), -1
-    options = {"movflags": "faststart"}
-    with av.open(buffer, "w", format="mp4", options=options) as container:
+    with av.open(buffer, "w", format="mp4") as container:
         stream = None
         for record in records:
             rgb = decode_image(record)
