@@ -15,6 +15,7 @@ from arfm_ros.episodes.read.axes import AxisSeries, read_axes
 from arfm_ros.episodes.read.topics import OWN
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.write import manifest
+from arfm_ros.wire.definitions import has_header
 
 BLOCK = 1 << 20
 
@@ -40,7 +41,7 @@ def examine(folder: Path) -> Examined:
         if topic.lost:
             text = f"{name}: {topic.lost} of {topic.count + topic.lost} messages are missing"
             found.append(Finding(text, "record on a machine that keeps up; leave it out"))
-        if not topic.monotonic:
+        if not topic.monotonic and has_header(topic.type_name):  # words have no stamps
             text = f"{name}: stamps go back in time"
             found.append(Finding(text, "synchronise the clocks; --topics with 'times: received'"))
     try:

@@ -11,7 +11,7 @@ from fleet_rig import allow, make_key
 from policy_rig import Robot, write_bundle
 from test_swap import check_motion_went_on, driving, hashes, prove
 
-from arfm_ros.cli import main
+from arfm_ros.cli.__main__ import main
 from arfm_ros.engines import load_bundle
 from arfm_ros.nodes.policy.running import RunningPolicy
 
