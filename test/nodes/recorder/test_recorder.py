@@ -115,7 +115,7 @@ def test_what_is_lost_while_the_recorder_does_not_run_is_told_within_a_second(
     start("-c", JOINTS)
     client.until(lambda: int(client.state.get("joint_states", "0")) > 300)
     node.send_signal(signal.SIGSTOP)
-    time.sleep(2.0)  # 4000 joint states: more than a reader keeps, also where few get through
+    time.sleep(2.0)  # 4000 joint states: more than a reader keeps
     node.send_signal(signal.SIGCONT)
     since = time.monotonic()
     client.until(lambda: "did not run" in client.message and "lost" in client.message)
