@@ -71,7 +71,7 @@ class Broken:
 def s3_server(scratch: Path) -> Generator[str, None, None]:
     """Serve S3 on this machine, as moto does it, and give the address of an empty store."""
     if not all(find_spec(name) for name in ("moto", "s3fs")):
-        raise ConfigError("it needs moto's S3 server: pip install 'arfm_ros[fleet,fleet_test]'")
+        raise ConfigError("it needs moto's S3 server: pip install 'arfm_ros[fleet,s3server]'")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]

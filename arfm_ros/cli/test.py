@@ -24,10 +24,10 @@ EXTRAS = (
     "remote",
     "arms",
     "console",
-    "rtx",
     "show",
     "fleet",
-    "fleet_test",
+    "s3server",
+    "rtx",
 )
 LANES = ("robot", "other")  # tests that start a robot's processes mostly wait; the others compute
 NONE_COLLECTED = 5  # pytest's exit status

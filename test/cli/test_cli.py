@@ -18,6 +18,7 @@ from arfm_ros.bootstrap.environment import Environment
 from arfm_ros.bootstrap.system import BootstrapError
 from arfm_ros.bootstrap.wanted import LEROBOT, OWN, environment_of, extras_of, extras_wanted
 from arfm_ros.cli.__main__ import FOLDER, help_line, main, verbs
+from arfm_ros.cli.test import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -171,7 +172,7 @@ def test_the_tests_go_on_without_tensorrt(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Environment, "_pip", pip)
     bootstrap.prepare(made, ["test"])
-    assert asked == ["ros,sim,train,dev,remote,arms,console", "rtx"]
+    assert asked == [",".join(one for one in EXTRAS if one != "rtx"), "rtx"]
     with pytest.raises(BootstrapError):
         bootstrap.prepare(made, ["export", "x", "--engine", "tensorrt_rtx"])
 
