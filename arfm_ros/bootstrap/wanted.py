@@ -43,7 +43,9 @@ def extras_wanted(root: Path, words: Sequence[str], ros: bool) -> tuple[str, ...
         found.append("console")
     if _datasets(verb, rest):
         found.append("datasets")
-    if verb == "show" and (any(word.endswith(".rrd") for word in rest) or "--rerun" in rest):
+    if verb == "episodes" and rest[:1] == ["show"]:
+        found += extras_of(root, "show", ros)
+    if "show" in words[:2] and (any(word.endswith(".rrd") for word in rest) or "--rerun" in rest):
         found.append("rerun")
     if verb == "sync" and not ros and any(word.startswith(NODE) for word in rest):
         found.append("ros")

@@ -103,6 +103,13 @@ def test_the_extras_of_a_verb_are_read_by_the_bootstrap_and_exist(verb: str) -> 
         ("bench stack", "ros sim"),
         ("bench fr3_tabletop", "ros sim engine"),
         ("check models/fr3_tabletop --engine torch", "train"),
+        ("bench fleet", "ros sim fleet s3server"),
+        ("sync s3://lab/arfm", "fleet"),
+        ("sync s3://lab/arfm --policy-node policy_node", "fleet ros"),
+        ("show episodes/one --out one.html", "show"),
+        ("show episodes/one --rerun", "show rerun"),
+        ("episodes show episodes/one --out one.rrd", "show rerun"),
+        ("episodes ls", ""),
     ],
 )
 def test_an_engine_brings_its_extra_and_a_bundle_needs_no_torch(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arfm_ros.cli import show
 from arfm_ros.cli.episodes.convert import add_convert, run_convert
 from arfm_ros.core.errors import ConfigError, EpisodeError
 
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     label.add_argument("folders", nargs="+", metavar="EPISODE|KEY=VALUE", help="success=true")
     label.add_argument("--discard", action="store_true", help="keep it, but learn nothing from it")
     _add_parts(words)
+    show.add_arguments(words.add_parser("show", help="draw them, as `arfm show` does"))
     fuzz = words.add_parser("fuzz", help="damage copies of an episode: are readers up to it")
     fuzz.add_argument("episode", type=Path, help="a whole episode, better a small one")
     fuzz.add_argument("--trials", type=int, default=1000)
@@ -70,7 +72,7 @@ def _add_filters(word: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what the word says; 1 where something is wrong with an episode."""
     words = {"ls": _ls, "stats": _stats, "audit": _audit, "label": _label, "recover": _recover}
-    words |= {"convert": run_convert, "split": _split, "merge": _merge}
+    words |= {"convert": run_convert, "split": _split, "merge": _merge, "show": show.run}
     return words.get(args.word, _fuzz)(args)
 
 
