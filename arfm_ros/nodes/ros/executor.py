@@ -1,4 +1,4 @@
-"""The executor of every node: what rclpy's does, for a third of its time."""
+"""The executor of every node: what rclpy's does, for little more than half of its time."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ class Spinner(SingleThreadedExecutor):
     Here the set is kept, events are looked at every `EVENTS_EVERY_NS` (nothing is lost: an event
     stays until it is taken), and a callback that awaits nothing is called as it is. While
     something awaits, and in an rclpy whose parts have other names, rclpy's own way is taken.
+    (rclpy.experimental.EventsExecutor of 7.1.5 takes a whole core and hands over next to nothing.)
     """
 
     def __init__(self, **options: Any) -> None:
