@@ -42,9 +42,14 @@ class _Repeat:
         self.newest: Measured = stamp_ns, joints
         self.moved = 0.0  # rad, the largest way of a joint
         self._gone = np.zeros(joints.shape)
+        self._largest = np.zeros(joints.shape)  # of the steps
 
     def on_state(self, state: Measured) -> None:
-        """Take the next state: one that jumps is wrong, or right again, and no arm moved so."""
+        """Take the next state: one that jumps is wrong, or right again, and no arm moved so.
+
+        The largest step does not count: a simulation that begins anew puts the arm elsewhere in
+        one, which may be long under way, and then all stands still. A motion takes many.
+        """
         (before_ns, before), (stamp_ns, joints) = self.newest, state
         if stamp_ns < before_ns:
             return
@@ -53,8 +58,11 @@ class _Repeat:
             return
         step = joints.astype(np.float64) - before
         reach = JUMP_RAD + JUMP_RAD_S * (stamp_ns - before_ns) / NS
-        self._gone += np.where(np.abs(step) <= reach, step, 0.0)
-        self.moved = max(self.moved, float(np.abs(self._gone).max(initial=0.0)))
+        went = np.where(np.abs(step) <= reach, step, 0.0)
+        self._gone += went
+        self._largest = np.where(np.abs(went) > np.abs(self._largest), went, self._largest)
+        way = np.abs(self._gone - self._largest)
+        self.moved = max(self.moved, float(way.max(initial=0.0)))
 
 
 class PictureWatch:

@@ -175,7 +175,10 @@ class Spinner(SingleThreadedExecutor):
     def _handle(self, entity: Any, take: Take) -> None:
         """Take what came and call its callback; what awaits something becomes a task."""
         with self._work_tracker:
-            execute = take(entity)
+            try:
+                execute = take(entity)
+            except InvalidHandle:  # a callback before it destroyed it
+                return
             if execute is None:
                 return
             running = execute()
