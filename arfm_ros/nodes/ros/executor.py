@@ -66,8 +66,8 @@ class Spinner(SingleThreadedExecutor):
                     self._tasks = [task for task in self._tasks if not task[0].done()]
             if self._tasks or WaitSet is None:
                 super().spin_once(timeout_sec)
-                self._cb_iter = None  # what else was ready then is so still
                 return
+            self._cb_iter = None  # of rclpy's way: what else was ready then is so still
             self._wait(FOREVER_NS if timeout_sec is None else max(round(timeout_sec * 1e9), 0))
         if self._ready:
             self._handle(*self._ready.popleft())
