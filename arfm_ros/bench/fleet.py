@@ -92,6 +92,7 @@ def s3_server(scratch: Path) -> Generator[str, None, None]:
 def _make_bucket(bucket: str) -> bool:
     import s3fs
 
+    s3fs.S3FileSystem.clear_instance_cache()  # of a server before this one
     try:
         s3fs.S3FileSystem().mkdir(bucket)
     except Exception:  # noqa: BLE001  it is not up yet, and says so in its own ways
