@@ -13,7 +13,7 @@ from arfm_ros.episodes.read.axes import BODY, AxisSeries
 from arfm_ros.episodes.reader import EpisodeReader, stamp_ns
 from arfm_ros.episodes.series import decode_image
 
-REPEATS = 5  # the same picture so often in a row is a frozen camera, or a scene that stands still
+REPEATS = 5  # pictures that are all the same: a camera that froze, or a scene at rest
 DUPLICATES = 0.2  # share of pictures that came twice
 MOVED_RAD = 0.03  # of a joint meanwhile: a camera at a moving arm shows another picture
 JUMP_NS = 1_000_000_000

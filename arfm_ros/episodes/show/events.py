@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from arfm_ros.core.errors import EpisodeError
 from arfm_ros.episodes.labels import LABEL_TOPIC
 from arfm_ros.episodes.reader import EpisodeReader, stamp_ns
 from arfm_ros.episodes.series import texts
@@ -116,10 +115,7 @@ def read_gaps(reader: EpisodeReader, begin_ns: int) -> dict[str, list[Gap]]:
     for topic, kind in sorted(reader.topics.items()):
         if not (kind.endswith("Image") or kind == JOINT_STATE):
             continue
-        try:
-            stamps = np.sort([stamp_ns(record) for record in reader.records({topic})])
-        except EpisodeError:
-            continue
+        stamps = np.sort([stamp_ns(record) for record in reader.records({topic})])
         steps = np.diff(stamps)
         usual = float(np.median(steps)) if len(steps) else 0.0
         wide = steps > max(WIDE * usual, 1e9 * WIDE_S)

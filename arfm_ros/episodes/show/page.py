@@ -121,11 +121,11 @@ def _plots(story: Story) -> str:
 
     names = [*story.measured, *(n for n in story.commanded if n not in story.measured)]
     rows = -(-len(names) // COLUMNS)
-    bands, late = len(story.authority), bool(story.latencies)
-    heights = [0.15 * max(1, bands)] + [1.0] * rows + [0.9] * late
+    bands, late = len(story.authority) + bool(story.events), bool(story.latencies)
+    heights = [0.2 * max(1, bands)] + [1.0] * rows + [0.9] * late
     wide = [{"colspan": COLUMNS}, None]
     specs = [wide, *([{}] * COLUMNS for _ in range(rows)), *[wide] * late]
-    titles = ["who acts", *names, *[""] * (rows * COLUMNS - len(names)), *["latency, ms"] * late]
+    titles = ["", *names, *[""] * (rows * COLUMNS - len(names)), *["latency, ms"] * late]
     figure = make_subplots(
         rows=len(heights), cols=COLUMNS, row_heights=heights, specs=specs, subplot_titles=titles,
         shared_xaxes="all", vertical_spacing=0.04 if rows < 6 else 0.02, horizontal_spacing=0.05,
