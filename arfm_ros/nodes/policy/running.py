@@ -16,8 +16,9 @@ from arfm_ros.core.errors import FleetError
 from arfm_ros.engines import load_bundle
 from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.ros.executor import Spinner
+from arfm_ros.nodes.ros.patience import ANSWER_S
 
-FOUND_S, POLL_S = 5.0, 0.05
+FOUND_S, POLL_S, TRIES = 5.0, 0.05, 3
 ACTIVE = "active"
 
 
@@ -54,11 +55,12 @@ class RunningPolicy:
         try:
             if not (client.wait_for_service(FOUND_S) and _wait(lambda: self._heard, FOUND_S)):
                 return ""  # nobody drives: whoever starts next follows the link
-            answer = client.call_async(_bundle_is(row, link))
-            if not _wait(answer.done, FOUND_S):
-                raise FleetError(f"{self._name} does not answer: is it being stopped?")
-            result = answer.result().results[0]
-            return self._taken(wanted) if result.successful else str(result.reason)
+            for _ in range(TRIES):  # an answer may get lost, and to set it twice does no harm
+                answer = client.call_async(_bundle_is(row, link))
+                if _wait(answer.done, ANSWER_S):
+                    result = answer.result().results[0]
+                    return self._taken(wanted) if result.successful else str(result.reason)
+            raise FleetError(f"{self._name} does not answer: is it being stopped?")
         finally:
             context.try_shutdown()
             thread.join(timeout=2.0)
