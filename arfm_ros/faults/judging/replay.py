@@ -22,10 +22,10 @@ SETTLES_S = 0.3  # the replay begins as the arm was measured, which is a little 
 def replay(record: Record, end_s: float) -> Motion:
     """Return the arm's motion from the first command to `end_s`, at times of receipt."""
     target = record.target
-    delay_s = float(np.percentile(target.received_s - target.stamp_s, 5))
+    delay_s = float(np.percentile(target.sent_s - target.stamp_s, 5))
     due_ms = np.round((target.stamp_s - target.stamp_s[0]) * 1e3).astype(int)
     begin_s = target.stamp_s[0] + delay_s
-    world, k = _begun(record.arm, float(target.received_s[0])), 0
+    world, k = _begun(record.arm, float(target.sent_s[0])), 0
     times, positions, velocities = [], [], []
     for now_ms in range(0, round((end_s - begin_s) * 1e3), STEP_MS):
         while k < len(due_ms) and due_ms[k] <= now_ms:
@@ -42,7 +42,7 @@ def replay(record: Record, end_s: float) -> Motion:
 
 def _begun(arm: Motion, at_s: float) -> World:
     """Return a world whose arm is where and as fast as it was measured at `at_s`."""
-    k = int(np.argmin(np.abs(arm.received_s - at_s)))
+    k = int(np.argmin(np.abs(arm.sent_s - at_s)))
     world = World()
     world.reset(arm.position[k])
     for name, velocity in zip(fr3.JOINT_NAMES, arm.velocity[k]):
