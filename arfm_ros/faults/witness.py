@@ -3,8 +3,8 @@
 Usage: python -m arfm_ros.faults.witness FILE
 
 Every record is a head (number of the topic, steady ns, length) and the message's CDR bytes. The
-time is the one that the middleware noted when the message was written: a busy machine may wake this
-process late. Only a latched e-stop counts from when it came, for nobody hears it before.
+time is the one that the middleware noted when the message was written: a busy machine may wake
+this process late. Only a latched e-stop counts from when it came, for nobody hears it before.
 """
 
 from __future__ import annotations
