@@ -19,7 +19,8 @@ FAILURE, END = "failure", "end"  # what the end of a process means for the stack
 RANGE_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 FRANKA = "franka"  # the name of the product line; its arm here is the FR3
 TASKS = ("reach", "lift", "push", "place")
-TELEOP = ("keyboard", "joy", "leader", "hand", "phone", "bag", "scripted")
+TELEOP = ("keyboard", "joy", "leader", "hand", "phone", "bag", "scripted", "console")
+PAGE = "console"  # the device that is the operator's page
 DDS_PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
@@ -40,6 +41,7 @@ class Setup:
     view: bool = False
     plan: str = ""  # a YAML of instructions that are said one after the other
     teleop: str = ""  # a device that shares the arm, of TELEOP, or bag:FOLDER
+    console: bool = False  # a page for operators, docs/console.md
 
     def __post_init__(self) -> None:
         if self.robot not in robots() and not Path(self.robot).is_file():
@@ -124,8 +126,10 @@ def stack(setup: Setup) -> tuple[NodeProcess, ...]:
         parameters["recorder_node"] = {"out": str(Path(setup.out).resolve())}
     if setup.plan:
         parameters["operator_node"] = {"plan": str(Path(setup.plan).resolve())}
-    if setup.teleop:
+    if setup.teleop not in {"", PAGE}:
         parameters["teleop_node"] = _teleop(setup)
+    if setup.console or setup.teleop == PAGE:
+        parameters["console_node"] = {"teleop": setup.teleop == PAGE}
     if setup.sim:
         parameters["rollout_node"] = _rollout(setup)
     if setup.robot != FRANKA:
@@ -150,6 +154,7 @@ NODES = {
         NodeProcess("operator_node", ready="operator_node", stop_rank=0),
         NodeProcess("recorder_node", ready=topics.RECORDER_STATE.name, stop_rank=1, stop_s=STOP_S),
         NodeProcess("teleop_node", ready=topics.TELEOP_ENGAGED.name, stop_rank=1),
+        NodeProcess("console_node", ready="console_node", stop_rank=1),
         NodeProcess("rollout_node", stop_rank=0, on_exit=END),
     )
 }

@@ -33,6 +33,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept, left = [], []
     for item in items:
         robot = "ros_domain" in getattr(item, "fixturenames", ())
+        robot |= item.get_closest_marker("robot") is not None
         (kept if robot == (lane == "robot") else left).append(item)
     config.hook.pytest_deselected(items=left)
     items[:] = kept

@@ -29,7 +29,7 @@ TORCH = {"torch", "onnxscript", "onnx"}
 TIME = {"time", "datetime"}
 # Folder -> what nothing in it may import, be it ours ("arfm_ros.nodes") or another's.
 OURS = ("cli", "nodes", "up", "doctor", "study", "learn", "export", "sim", "episodes", "engines")
-OURS += ("bringup", "bench", "faults", "wire", "evaluate", "datasets")
+OURS += ("bringup", "bench", "faults", "wire", "evaluate", "datasets", "fleet")
 FORBIDDEN: dict[str, set[str]] = {
     "core": ROS
     | TORCH
@@ -45,6 +45,10 @@ FORBIDDEN: dict[str, set[str]] = {
     "words": ROS | TORCH | TIME | {f"{PACKAGE}.{n}" for n in OURS} | {"mujoco", "onnxruntime"},
     "episodes": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "sim", "cli", "up")},
     "datasets": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "sim", "cli", "up")},
+    "fleet": ROS
+    | TORCH
+    | {"mujoco"}
+    | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export", "sim", "cli", "up", "bringup")},
     "replay": ROS | TORCH | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "cli", "up")},
     "wire": ROS
     | TORCH
@@ -58,6 +62,11 @@ FORBIDDEN: dict[str, set[str]] = {
     | TORCH
     | TIME
     | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export", "cli", "up", "evaluate")},
+    "console": ROS
+    | TORCH
+    | TIME
+    | {"aiohttp"}
+    | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export", "cli", "up", "sim", "evaluate")},
     "evaluate": ROS
     | TORCH
     | {f"{PACKAGE}.{n}" for n in ("nodes", "learn", "export", "cli", "up")},

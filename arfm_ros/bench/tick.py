@@ -55,6 +55,7 @@ class ArmsApart:
 
     def __init__(self, one: Space, arms: int) -> None:
         self._one, self._arms = one, arms
+        self.reach = np.tile(one.reach, arms)
 
     def depth(self, positions: F64) -> F64:
         """Return how far [...] m the worst arm is outside at positions [..., A]."""

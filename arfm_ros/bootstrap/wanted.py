@@ -13,8 +13,10 @@ SOURCES = {
     "--vla": ("lerobot",),
     "remote:": ("remote",),
 }
+PAGE = ("--console", "--teleop=console")  # what of `up` opens the console
+NODE = "--policy-node"  # `sync` speaks to it through ROS 2
 ENGINES = {"tensorrt_rtx": "rtx", "torch": "train"}
-BENCHES = {"stack": (), "record": (), "train": ("train",)}  # any other counts a bundle's graphs
+BENCHES = {"stack": (), "record": (), "train": ("train",), "fleet": ("fleet", "s3server")}
 
 
 def environment_of(words: Sequence[str]) -> str:
@@ -37,9 +39,17 @@ def extras_wanted(root: Path, words: Sequence[str], ros: bool) -> tuple[str, ...
     if verb == "export" and any((Path(word) / "policy.json").is_file() for word in rest):
         found = ["engine" if extra == "train" else extra for extra in found]
     found += [ENGINES[engine] for engine in _engines(rest) if engine in ENGINES]
+    if verb == "up" and _opens_page(rest):
+        found.append("console")
     if _datasets(verb, rest):
         found.append("datasets")
-    if verb == "bench":
+    if verb == "episodes" and rest[:1] == ["show"]:
+        found += extras_of(root, "show", ros)
+    if "show" in words[:2] and (any(word.endswith(".rrd") for word in rest) or "--rerun" in rest):
+        found.append("rerun")
+    if verb == "sync" and not ros and any(word.startswith(NODE) for word in rest):
+        found.append("ros")
+    if verb == "bench":  # any other counts a bundle's graphs
         found += BENCHES.get(rest[0] if rest else "stack", ("engine",))
     return tuple(dict.fromkeys(found))
 
@@ -70,6 +80,11 @@ def extras_of(root: Path, verb: str, ros: bool) -> tuple[str, ...]:
 
 def _is(word: str, start: str) -> bool:
     return word == start if start.startswith("--") else word.startswith(start)
+
+
+def _opens_page(words: Sequence[str]) -> bool:
+    pairs = zip(words, words[1:])
+    return any(word in PAGE for word in words) or ("--teleop", "console") in pairs
 
 
 def _engines(words: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Measure a bundle, the stack, a tick, a device, the recorder, training, joins of chunks."""
+"""Measure a bundle, the stack, a tick, a device, the recorder, training, joins, a fleet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from arfm_ros.core.errors import ConfigError
 
-HELP = "measure against floors: BUNDLE, stack, tick, teleop, record, discovery, seams, train"
+HELP = "measure: BUNDLE, stack, tick, teleop, record, discovery, seams, train, fleet"
 EXTRAS = ("ros", "sim")  # and "train" for that, "engine" for a bundle, see ./arfm
 GHOST_TARGET_S = 3.0  # a controller ignores a restarted arbiter for so long
 EXPERTS = {"lift": 6, "place": 6}  # episodes to train on where none are given
@@ -19,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         metavar="WHAT",
-        help="stack, tick, teleop, record, discovery, seams, train, or a bundle (folder or name)",
+        help="stack, tick, teleop, record, discovery, seams, train, fleet, or a bundle (folder "
+        "or name)",
     )
     parser.add_argument(
         "data", nargs="*", type=Path, help="train: folders with episodes (default: it makes some)"
@@ -42,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     record = parser.add_argument_group("record: 1 kHz joint states and two cameras at 30 Hz")
     record.add_argument("--raw", action="store_true", help="raw VGA pictures, 55 MB/s, no JPEG")
     record.add_argument("--kills", type=int, default=0, metavar="N", help="then kill N recorders")
+    parser.add_argument(
+        "--robots", type=int, nargs="+", default=[1, 4, 16], help="fleet: of each size (1 4 16)"
+    )
     bundle = parser.add_argument_group("a bundle, beside eager torch where that is installed")
     bundle.add_argument("--engine", default="onnx", metavar="E", help="as in arfm check")
     bundle.add_argument("--precision", default="", help="fp32, fp16 or bf16 (default: as built)")
@@ -52,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure; 1 when a target was missed or a run broke."""
     known = {"train": _train, "stack": _stack, "discovery": _discovery, "seams": _seams}
-    known |= {"tick": _tick, "teleop": _teleop, "record": _record}
+    known |= {"tick": _tick, "teleop": _teleop, "record": _record, "fleet": _fleet}
     return known.get(args.what, _bundle)(args)
 
 
@@ -232,6 +236,35 @@ def _record(args: argparse.Namespace) -> int:
         done = [one.as_json() for one in ended]
         targets = [line.as_dict() for line in lines]
         save(Path(args.json), {"episode": costs.as_json(), "kills": done, "targets": targets})
+    return int(not all(line.met for line in lines))
+
+
+def _fleet(args: argparse.Namespace) -> int:
+    """Let fleets of robots take a bundle and back, and send episodes, with an S3 server here."""
+    from arfm_ros.bench.fleet import TARGET_S, Load, break_often, measure, s3_server, variant
+    from arfm_ros.bringup import find_bundle
+    from arfm_ros.up.targets import at_least, at_most, show_lines
+    from arfm_ros.up.watch.report import save
+
+    bundle, lines, rows = find_bundle(args.policy, "lift"), [], []
+    for robots in args.robots:
+        with tempfile.TemporaryDirectory() as name, s3_server(Path(name)) as address:
+            both = (bundle, variant(bundle, Path(name)))
+            row = measure(address, Path(name), robots, both, Load())
+        rows.append(row.as_json())
+        print(row, flush=True)
+        lines.append(at_most(f"new bundle on {robots} robots", row.there_s, TARGET_S, "s"))
+        lines.append(at_most(f"and back on {robots} robots", row.back_s, TARGET_S, "s"))
+    if args.kills:
+        with tempfile.TemporaryDirectory() as name, s3_server(Path(name)) as address:
+            load = Load(episodes=4, megabytes=20.0)
+            left = break_often(address, Path(name), args.kills, load, args.seed)
+        print(left)
+        lines.append(at_most("files left over by kills", left.left, 0))
+        lines.append(at_least("episodes equal", left.equal * left.arrived, left.episodes))
+    show_lines(lines, "what a fleet must reach")
+    if args.json:
+        save(Path(args.json), {"fleets": rows, "targets": [line.as_dict() for line in lines]})
     return int(not all(line.met for line in lines))
 
 

@@ -35,6 +35,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how chunks follow on: bundle (as exported), none, guided, prefix; or a list",
     )
     parser.add_argument(
+        "--human",
+        default="",
+        choices=("", "scripted"),
+        help="who watches and corrects: scripted, an expert with reaction time and noise",
+    )
+    _add_worlds(parser)
+    parser.add_argument("--workers", type=int, default=2, help="processes")
+    parser.add_argument("--json", type=Path, default=None, help="write the results here")
+    parser.add_argument(
+        "--out", type=Path, help="keep finished episodes here, so that the next call goes on"
+    )
+    parser.add_argument("--plot", type=Path, help="draw success over delay, a .png or .svg")
+
+
+def _add_worlds(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--action-noise",
         type=float,
         default=0.0,
@@ -42,17 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="standard deviation on executed actions, in what one control step moves",
     )
     parser.add_argument(
-        "--human",
+        "--env",
         default="",
-        choices=("", "scripted"),
-        help="who watches and corrects: scripted, an expert with reaction time and noise",
+        help="act in an environment, action by action, without delay and arbiter: tabletop",
     )
-    parser.add_argument("--workers", type=int, default=2, help="processes")
-    parser.add_argument("--json", type=Path, default=None, help="write the results here")
-    parser.add_argument(
-        "--out", type=Path, help="keep finished episodes here, so that the next call goes on"
-    )
-    parser.add_argument("--plot", type=Path, help="draw success over delay, a .png or .svg")
 
 
 def numbers(text: str) -> tuple[int, ...]:
@@ -86,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
     from arfm_ros.evaluate.sweep_plot import draw
     from arfm_ros.sim.drive.driver import DriverConfig
 
+    if args.env:
+        return _in_environment(args)
     config = DriverConfig(
         period_ms=args.period_ms,
         steps=args.steps,
@@ -112,4 +123,25 @@ def run(args: argparse.Namespace) -> int:
         args.json.write_text(json.dumps(report(plan, outcomes), indent=1))
     if args.plot:
         draw(outcomes, args.plot)
+    return 0
+
+
+def _in_environment(args: argparse.Namespace) -> int:
+    """Run the policy alone, without the robot's stack."""
+    from dataclasses import asdict
+
+    from arfm_ros.bringup import find_bundle
+    from arfm_ros.cli.parts.tables import show_environment
+    from arfm_ros.engines import load_bundle
+    from arfm_ros.evaluate.environments import episodes
+
+    bundle = find_bundle(args.bundle)
+    tasks = tuple(args.task or load_bundle(bundle).spec.instructions)
+    seeds = range(args.seed, args.seed + args.episodes)
+    check_outputs(args.json, None)
+    results = list(episodes(bundle, args.env, tasks, seeds, args.period_ms * 1_000_000))
+    show_environment(f"{bundle.name} in {args.env}", results)
+    if args.json:
+        rows = [asdict(one) for one in results]
+        args.json.write_text(json.dumps({"environment": args.env, "episodes": rows}, indent=1))
     return 0

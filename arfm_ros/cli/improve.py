@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from arfm_ros.cli.parts.interventions import add_interventions, interventions_of
 from arfm_ros.cli.parts.words import rebuild
 from arfm_ros.cli.train import KNOBS, UNSET_IS_0, add_training, train_config
 
@@ -28,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=int, default=2, help="processes that simulate")
     add("--activate", type=Path, metavar="LINK", help="link to move to the new bundle")
     add("--json", type=Path, help="write the result of every step here")
+    add_interventions(
+        parser,
+        "a scripted person corrects the policy while it is collected; learn from that (HG-DAgger)",
+    )
     add_training(parser)
     parser.set_defaults(objective="arfm", learning_rate=LEARNING_RATE)
 
@@ -51,13 +56,14 @@ def run(args: argparse.Namespace) -> int:
         data=tuple(args.data or ()),
         eval_episodes=args.eval_episodes,
         workers=args.workers,
+        interventions=interventions_of(args),
         activate=args.activate,
         command=rebuild("improve", args, UNSET_IS_0, positional=("bundle",)),
     )
     results = improve(plan)
     if args.json:
         args.json.write_text(json.dumps(results, indent=1) + "\n")
-    print("\n".join(verdict(results["decide"])))
+    print("\n".join(verdict(results["decide"], results.get("oversee"))))
     print(f"active: {(args.out / ACTIVE).resolve()}")
     return 0
 
@@ -73,8 +79,13 @@ def choose_knobs(args: argparse.Namespace) -> None:
             setattr(args, name, FOR_SUCCESS[field])
 
 
-def verdict(decided: dict[str, Any]) -> list[str]:
-    """Say per task how old and new did on the same starts, and what follows."""
+def verdict(decided: dict[str, Any], seen: dict[str, Any] | None = None) -> list[str]:
+    """Say per task how old and new did on the same starts, and what follows.
+
+    `seen`: how often a person took over, where one watched.
+    """
+    from arfm_ros.improve.verdict import Relief
+
     lines = []
     for task, row in decided.get("tasks", {}).items():
         low, high = (f"{100 * end:+.1f}" for end in row["score_interval"])
@@ -83,5 +94,7 @@ def verdict(decided: dict[str, Any]) -> list[str]:
             f"{row['n']}; difference {100 * row['difference']:+.1f} [{low}, {high}] points, "
             f"McNemar p {row['p']:.3g}"
         )
+    if seen:
+        lines.append(str(Relief(**seen["relief"])))
     did = "activated the new bundle" if decided["activated"] else "kept the old bundle"
     return [*lines, f"{did}: {decided['reason']}"]

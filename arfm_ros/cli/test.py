@@ -16,7 +16,19 @@ from arfm_ros.bringup import share
 from arfm_ros.core.errors import ConfigError
 
 HELP = "run every test (--slow: also those that take minutes; --vla: those that need LeRobot)"
-EXTRAS = ("ros", "sim", "train", "dev", "remote", "arms", "rtx")
+EXTRAS = (
+    "ros",
+    "sim",
+    "train",
+    "dev",
+    "remote",
+    "arms",
+    "console",
+    "show",
+    "fleet",
+    "s3server",
+    "rtx",
+)
 LANES = ("robot", "other")  # tests that start a robot's processes mostly wait; the others compute
 NONE_COLLECTED = 5  # pytest's exit status
 POLITENESS = 10

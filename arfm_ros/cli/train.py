@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arfm_ros.cli.parts.interventions import add_interventions, interventions_of
 from arfm_ros.cli.parts.recorded import add_robot, camera, recorded_robot
 from arfm_ros.cli.parts.words import rebuild
 
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--authority", default="", help="keep only steps commanded by these, comma-separated"
     )
+    add_interventions(parser, "learn what a person did who corrected the policy (HG-DAgger)")
     parser.add_argument(
         "--camera",
         action="append",
@@ -160,7 +162,8 @@ def run(args: argparse.Namespace) -> int:
         out=args.out,
         train=train_config(args),
         success_only=args.success_only,
-        authority=tuple(name for name in args.authority.split(",") if name),
+        authority=_authority(args.authority),
+        interventions=interventions_of(args),
         init=_begun(args.init),
         warm_start=_begun(args.warm_start),
         resume=args.resume,
@@ -169,6 +172,15 @@ def run(args: argparse.Namespace) -> int:
     )
     session.start(plan, command(args))
     return 0
+
+
+def _authority(text: str) -> tuple[str, ...]:
+    """Read who may have commanded; raise `ConfigError` for a name that nobody has."""
+    from arfm_ros.episodes.authorities import check_authorities
+
+    names = tuple(name for name in text.split(",") if name)
+    check_authorities(names, "--authority")
+    return names
 
 
 def _begun(given: Path | None) -> Path | None:

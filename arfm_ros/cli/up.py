@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DEVICE",
         help=f"share the arm: {', '.join(TELEOP)} (bag:FOLDER); see docs/shared.md",
     )
+    add("--console", action="store_true", help="a page for operators: docs/console.md")
     add("--view", action="store_true", help="open MuJoCo's viewer (needs a display)")
     add("--namespace", default="", metavar="NS", help="ROS namespace of the whole stack")
     add("--time-limit", type=float, default=0.0, metavar="S", help="longest episode (default: 20)")
@@ -61,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
         view=args.view,
         plan=args.plan,
         teleop=args.teleop,
+        console=args.console,
     )
     from arfm_ros.up.stack import run as session
     from arfm_ros.up.watch import report

@@ -25,6 +25,10 @@ class EpisodeError(ArfmError):
     """A recorded episode cannot be read or written."""
 
 
+class FleetError(ArfmError):
+    """The store of a fleet cannot be reached, or holds what it should not."""
+
+
 class SafetyError(ArfmError):
     """An input would have become an unsafe command."""
 

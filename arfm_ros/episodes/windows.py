@@ -101,7 +101,7 @@ def read_windows(reader: EpisodeReader, wanted: Wanted) -> EpisodeArrays:
         stamp_ns=stamps,
         commands=commands,
         command_stamp_ns=command_ns,
-        authority=_held(texts(reader, "arbiter/authority"), command_ns),
+        authority=held(texts(reader, "arbiter/authority"), command_ns),
         instruction=instruction_of(reader, topics),
         success=success_of(reader, label, topics),
         task=str(label.get("task", topics.task)),
@@ -119,6 +119,13 @@ def action_chunk(arrays: EpisodeArrays, i: int, horizon: int, dt_ns: int) -> F32
     at, known = due - begin, arrays.command_stamp_ns - begin  # small: exact as floats
     columns = [np.interp(at, known, column) for column in arrays.commands.T]
     return np.stack(columns, axis=1).astype(np.float32)
+
+
+def held(said: Sequence[tuple[int, str]], at_ns: I64) -> NDArray[np.str_]:
+    """Give the text that was in force at each instant; empty before the first."""
+    stamps = np.array([stamp for stamp, _ in said], dtype=np.int64)
+    values = np.array(["", *(text for _, text in said)])
+    return values[np.searchsorted(stamps, at_ns, side="right")]
 
 
 def _frames(
@@ -196,10 +203,3 @@ def _instants(stamps: Sequence[I64], dt_ns: int) -> I64:
         if not kept or 2 * (stamp - kept[-1]) >= dt_ns:
             kept.append(stamp)
     return np.array(kept, dtype=np.int64)
-
-
-def _held(said: Sequence[tuple[int, str]], at_ns: I64) -> NDArray[np.str_]:
-    """Give the text that was in force at each instant; empty before the first."""
-    stamps = np.array([stamp for stamp, _ in said], dtype=np.int64)
-    values = np.array(["", *(text for _, text in said)])
-    return values[np.searchsorted(stamps, at_ns, side="right")]

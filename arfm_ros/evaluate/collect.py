@@ -1,4 +1,4 @@
-"""Episodes that a policy drives alone, in the episode format, failures too."""
+"""Episodes that a policy drives, alone or with a person who corrects it, failures too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from arfm_ros.core.safety.decision import Decision
 from arfm_ros.engines import load_bundle, load_policy
-from arfm_ros.evaluate.rollout import Rollouts
+from arfm_ros.evaluate.rollout import RolloutResult, Rollouts
 from arfm_ros.sim.drive.driver import DriverConfig
 from arfm_ros.sim.record.scribe import Scribe
 from arfm_ros.sim.tasks.task import Task
@@ -42,6 +42,7 @@ class Collector:
             if rollouts.world.time_ns == 0:
                 scribe.text("/instruction", driver.instruction)
             scribe.look(task)
+            scribe.wished(driver.wish)
             scribe.commanded(decision.command, decision.authority)
 
         with Scribe(folder, rollouts.world, driver.picture, seed, self._cameras) as scribe:
@@ -58,5 +59,13 @@ class Collector:
                 "source": "policy",
                 "bundle": self._bundle.name,
                 "bundle_sha256": self._bundle.sha256,
+                **_corrections(driver.config, result),
             })
         return result.success
+
+
+def _corrections(config: DriverConfig, result: RolloutResult) -> dict[str, object]:
+    """Say how often a person took over, where one watched."""
+    if not config.human:
+        return {}
+    return {"interventions": result.interventions, "human_s": round(result.human_s, 3)}

@@ -19,11 +19,10 @@ from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.sim.arms.contract import robot_of
 from arfm_ros.sim.drive.driver import MS, TICK_MS, DriverConfig, PolicyDriver
 from arfm_ros.sim.tasks import make_task
-from arfm_ros.sim.tasks.task import Task
+from arfm_ros.sim.tasks.task import HELD_MS, Task
 from arfm_ros.sim.world import World
 from arfm_ros.teleop.devices.scripted import ScriptedHuman
 
-HELD_MS = 300
 SCRIPTED = "scripted"
 Watch = Callable[[Task, Decision], None]  # called at every tick, before the physics goes on
 

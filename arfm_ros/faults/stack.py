@@ -49,11 +49,11 @@ class Companion:
     """A process of the fault suite itself, with a pipe for orders and one for answers."""
 
     def __init__(self, module: str, *words: str) -> None:
-        command = [sys.executable, "-m", f"arfm_ros.faults.{module}", *words]
+        command = [sys.executable, "-m", "arfm_ros.up.stack.child", f"arfm_ros.faults.{module}"]
         self._log: list[str] = []
         self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
         self._process = subprocess.Popen(
-            command,
+            [*command, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

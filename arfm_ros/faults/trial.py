@@ -79,7 +79,7 @@ class Scene:
         if kind.human:
             self.stack.relay.order(teleop=False)
         self._pass(LATCH_S)
-        held = not operator.driven()
+        asked_s = time.monotonic()
         by = ""
         if not expected.latched and not kind.sender:
             patience_s = expected.recovers_s if expected.by_itself else STEP_S
@@ -87,7 +87,7 @@ class Scene:
         until_s = time.monotonic() + max(expected.recovers_s, 2 * STEP_S)
         while not by and time.monotonic() < until_s:
             by = self._step()
-        return Marks(seen_s, ended_s, time.monotonic(), by, held)
+        return Marks(seen_s, ended_s, time.monotonic(), by, asked_s)
 
     def _step(self) -> str:
         """Do what the documentation tells an operator; return it if the policy drives then."""

@@ -1,8 +1,10 @@
-"""A process that only listens: what was sent and what the arm did, with steady receive times.
+"""A process that only listens: what was sent and what the arm did, with the times of sending.
 
 Usage: python -m arfm_ros.faults.witness FILE
 
-Every record is a head (number of the topic, steady ns, length) and the message's CDR bytes.
+Every record is a head (number of the topic, steady ns, length) and the message's CDR bytes. The
+time is the one that the middleware noted when the message was written: a busy machine may wake
+this process late. Only a latched e-stop counts from when it came, for nobody hears it before.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import rclpy
 from rclpy.node import Node
@@ -34,13 +37,20 @@ class Witness(Node):
         for number, row in enumerate(WITNESSED):
             topics.subscription(self, row, self._writer(number), ALL, raw=True)
         # an e-stop that was pressed before its reader was found
-        topics.subscription(self, WITNESSED[ESTOP], self._writer(ESTOP), LATCHED, raw=True)
+        topics.subscription(self, WITNESSED[ESTOP], self._write_now, LATCHED, raw=True)
 
-    def _writer(self, number: int) -> Callable[[bytes], None]:
-        def write(cdr: bytes) -> None:
-            os.write(self._file, HEAD.pack(number, time.monotonic_ns(), len(cdr)) + cdr)
+    def _writer(self, number: int) -> Callable[[bytes, Any], None]:
+        def write(cdr: bytes, info: Any) -> None:
+            self._write(number, cdr, time.time_ns() - info["source_timestamp"])
 
         return write
+
+    def _write_now(self, cdr: bytes) -> None:
+        self._write(ESTOP, cdr, 0)
+
+    def _write(self, number: int, cdr: bytes, age_ns: int) -> None:
+        sent_ns = time.monotonic_ns() - age_ns
+        os.write(self._file, HEAD.pack(number, sent_ns, len(cdr)) + cdr)
 
     def close(self) -> None:
         """Close the file."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.learn.data.interventions import Interventions
 from arfm_ros.learn.loop.train import TrainConfig
 from arfm_ros.sim.tasks import make_task
 
@@ -28,6 +29,7 @@ class Plan:
     data: tuple[Path, ...] = ()  # older episodes to train on as well
     eval_episodes: int = 100  # a task, of each policy
     workers: int = 2
+    interventions: Interventions | None = None  # a person corrects, and is learned from
     activate: Path | None = None  # a link to move to the new bundle
     command: str = ""
 
@@ -59,5 +61,6 @@ class Plan:
             "from_episodes": str(self.recorded or ""),
             "data": [str(path) for path in self.data],
             "eval_episodes": self.eval_episodes,
+            "interventions": self.interventions and asdict(self.interventions),
             "train": {"objective": type(self.train.objective).__name__} | asdict(self.train),
         }

@@ -10,17 +10,18 @@ from typing import Any
 from arfm_ros.core.errors import BundleError
 from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.engines.gate.replay import load_reference, replay
-from arfm_ros.improve.activation import activate, check_link
 from arfm_ros.improve.journal import Journal
+from arfm_ros.improve.oversight import steps_of
 from arfm_ros.improve.plan import ACTIVE, Plan
-from arfm_ros.improve.steps import STEPS, Result, Round
+from arfm_ros.improve.steps import Result, Round
 from arfm_ros.learn.model.from_bundle import bundle_checkpoint
+from arfm_ros.links import activate, check_link
 
 Say = Callable[[str], None]
 
 
 def improve(
-    plan: Plan, say: Say = print, steps: Sequence[Callable[[Round], Result]] = STEPS
+    plan: Plan, say: Say = print, steps: Sequence[Callable[[Round], Result]] | None = None
 ) -> dict[str, Any]:
     """Do what is left of the round in `plan.out` and return every step's result.
 
@@ -28,6 +29,7 @@ def improve(
     round with other options or the bundle cannot be trained, `BundleError` if it does not run
     here as it should.
     """
+    steps = steps or steps_of(plan.interventions is not None)
     old = load_bundle(plan.bundle)
     work = Round(plan, old, say)
     if plan.activate is not None:

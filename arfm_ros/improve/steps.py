@@ -13,27 +13,30 @@ from pathlib import Path
 from typing import Any
 
 from arfm_ros.core.errors import BundleError
+from arfm_ros.core.sharing.modes import POLICY as DRIVES
 from arfm_ros.core.values.statistics import wilson
 from arfm_ros.engines import Bundle, load_bundle, load_policy
 from arfm_ros.engines.bundle import POLICY
 from arfm_ros.engines.gate.replay import load_reference, replay
+from arfm_ros.episodes.authorities import PERSONS
 from arfm_ros.evaluate.bundles import evaluate as run_episodes
 from arfm_ros.evaluate.collect import CollectOptions
+from arfm_ros.evaluate.rollout import SCRIPTED
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.export.card import write_card
-from arfm_ros.improve.activation import activate
 from arfm_ros.improve.plan import ACTIVE, BUNDLE, EPISODES, RESULTS, TRAIN, Plan
 from arfm_ros.improve.survey import counts, survey
-from arfm_ros.improve.verdict import judge
+from arfm_ros.improve.verdict import Relief, demand_better, judge
 from arfm_ros.learn.data.frames import find_episodes
 from arfm_ros.learn.loop import begin as session
 from arfm_ros.learn.loop.checkpoint import NAME as CHECKPOINT
+from arfm_ros.links import activate
 from arfm_ros.sim.drive.driver import DriverConfig
 from arfm_ros.sim.record.batch import Batch, note_command, record_batch
 
 Result = dict[str, Any]
 LABELS = "labels.json"
-LEARNED_FROM = ("policy", "human", "expert")  # a disturbance on purpose is nothing to imitate
+LEARNED_FROM = (DRIVES, *PERSONS)  # a disturbance on purpose is nothing to imitate
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +55,20 @@ class Round:
 
 
 def collect(work: Round) -> Result:
-    """Have the policy drive in the simulator, or take what was recorded on a robot."""
+    """Have the policy drive in the simulator, or take what was recorded on a robot.
+
+    Where corrections are learned from, a scripted person watches it and takes over.
+    """
     plan = work.plan
     if plan.recorded is not None:
         return {"folders": [str(path) for path in find_episodes((plan.recorded,))]}
     out, (seed, _) = plan.out / EPISODES, plan.seeds(work.old.sha256)
-    batch = Batch(plan.tasks, plan.episodes, seed, out, "policy_{task}")
+    corrected = plan.interventions is not None
+    name = "corrected_{task}" if corrected else "policy_{task}"
+    driver = DriverConfig(human=SCRIPTED if corrected else "")
+    batch = Batch(plan.tasks, plan.episodes, seed, out, name)
     note_command(out, plan.command)
-    record_batch(batch, CollectOptions(plan.bundle), plan.workers)
+    record_batch(batch, CollectOptions(plan.bundle, driver), plan.workers)
     return {"folders": [str(path) for path in find_episodes((out,))], "seed": seed}
 
 
@@ -86,7 +95,8 @@ def train(work: Round) -> Result:
         data=(*fresh, *plan.data),
         out=out,
         train=plan.train,
-        authority=LEARNED_FROM,
+        authority=() if plan.interventions else LEARNED_FROM,
+        interventions=plan.interventions,
         init=plan.bundle,
         resume=(out / CHECKPOINT).exists(),
     )
@@ -145,6 +155,9 @@ def decide(work: Round) -> Result:
     if not checked["passed"]:
         return {"activated": False, "reason": f"failed its check: {checked['reason']}"}
     verdict = judge(found["old"], found["new"])
+    seen = work.results.get("oversee")
+    if seen:
+        verdict = demand_better(verdict, Relief(**seen["relief"]))
     if verdict.activate:
         for link in filter(None, (plan.out / ACTIVE, plan.activate)):
             activate(link, work.new)
@@ -156,7 +169,8 @@ def decide(work: Round) -> Result:
     }
 
 
-STEPS: tuple[Callable[[Round], Result], ...] = (
+Step = Callable[[Round], Result]
+STEPS: tuple[Step, ...] = (
     collect,
     label,
     train,

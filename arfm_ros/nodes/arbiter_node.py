@@ -163,13 +163,9 @@ class ArbiterNode(Node):
             decision = self._arbiter.tick(now.steady_ns)
             self._latency.add("tick", time.perf_counter_ns() - begin_ns)
             self._outputs.publish(decision, now, self._arbiter.preview)
+            self._owners.decided(self._arbiter, decision, now)
         before, self._decision = self._decision, decision
-        self._told.ticks += 1
-        if before is None or (before.authority, before.reason) != (
-            decision.authority,
-            decision.reason,
-        ):
-            self._told.changed.set()
+        self._told.decided(before, decision)
         if decision.chunk_stamp_ns and decision.chunk_stamp_ns != self._commanded_stamp_ns:
             self._commanded_stamp_ns = decision.chunk_stamp_ns
             self._latency.add("sensor_to_command", now.steady_ns - decision.chunk_stamp_ns)
@@ -230,7 +226,8 @@ class ArbiterNode(Node):
             played, cut = self._arbiter.player.chunk, self._arbiter.cut_short
         if reason or played is None:
             return Verdict(stamp_ns, False, reason, self._chunks)
-        return Verdict(stamp_ns, True, cut, self._chunks, now.ros(played.stamp_ns), played.dt_ns)
+        begin_ns, ahead_ns = now.ros(played.stamp_ns), self._arbiter.ahead_ns
+        return Verdict(stamp_ns, True, cut, self._chunks, begin_ns, played.dt_ns, ahead_ns)
 
     def _on_estop(self, message: Bool) -> None:
         with self._lock:
@@ -250,7 +247,7 @@ class ArbiterNode(Node):
                 if self._arbiter.engaged:
                     self._arbiter.fail(trouble)
             self._operator.check()
-            self._owners.tell(self._arbiter, self._decision, moment(self))
+            self._owners.tell(self._arbiter, moment(self))
         self._words.check()
         if self._told.changed.is_set():  # a reason is told at once, not with the next second
             self._told.changed.clear()

@@ -7,30 +7,26 @@ and says why; the arbiter does the rest. Stamps are the device's.
 from __future__ import annotations
 
 import sys
-from array import array
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.latency import StageLatency
 from arfm_ros.nodes.arbiter.inputs import Moment, moment
-from arfm_ros.nodes.ros import spin, topics
-from arfm_ros.nodes.ros.convert import ns_to_time
+from arfm_ros.nodes.ros import spin
 from arfm_ros.nodes.ros.diagnostics import OK, WARN, Diagnostics, Health
 from arfm_ros.nodes.ros.params import declare
 from arfm_ros.nodes.teleop.params import TeleopParams
 from arfm_ros.nodes.teleop.senders import Senders
 from arfm_ros.nodes.teleop.sources import OPEN, Desk
 from arfm_ros.nodes.teleop.view import RobotView
+from arfm_ros.nodes.teleop.wishes import Wishes
 from arfm_ros.robots.files.load import load_robot
 from arfm_ros.robots.kinematics.chain import Chain
 from arfm_ros.teleop.device import seat_of
 from arfm_ros.teleop.pilot import NOTHING, Pilot, Wanted
 
-REPEAT_NS = 40_000_000  # how often a deadman that did not change is said
 LOOK_S = 0.1
 
 
@@ -45,14 +41,12 @@ class TeleopNode(Node):
         robot = load_robot(params.robot)
         self._seat = seat_of(robot, params.group)
         self._latency = StageLatency()
-        self._target = topics.publisher(self, topics.TELEOP_TARGET)
-        self._engaged = topics.publisher(self, topics.TELEOP_ENGAGED)
         self._view = RobotView(self, robot, self._latency)
+        self._wishes = Wishes(self, self._view, self._latency)
         self._senders = Senders(self)
         self._pilot = Pilot(robot, lambda group: Chain(robot, group), params.cartesian())
         desk = Desk(self, params, robot, self._seat, self._view, self._senders)
         self._source = OPEN[params.device](desk)
-        self._said, self._said_ns, self._takeovers = False, 0, 0
         self._trouble, self._note = "", ""
         self._stopping = False
         self._diagnostics = Diagnostics(self, self._health)
@@ -67,7 +61,7 @@ class TeleopNode(Node):
 
     def stopped(self) -> bool:
         """Tell whether the arbiter was told so."""
-        return not self._said
+        return not self._wishes.held
 
     def close(self) -> None:
         """Give the device back."""
@@ -76,7 +70,7 @@ class TeleopNode(Node):
     def _tick(self) -> None:
         now = moment(self)
         wanted, trouble = self._wanted(now)
-        self._say(wanted, now)
+        self._wishes.say(wanted, now)
         self._source.answer(now.ros_ns)
         self._note = wanted.note
         told = trouble or (wanted.note if not wanted.engaged else "")
@@ -103,35 +97,18 @@ class TeleopNode(Node):
             return NOTHING, trouble
         return self._pilot.follow(targets, state, now.steady_ns), ""
 
-    def _say(self, wanted: Wanted, now: Moment) -> None:
-        changed = wanted.engaged != self._said
-        if changed or now.steady_ns - self._said_ns >= REPEAT_NS:
-            self._engaged.publish(Bool(data=wanted.engaged))
-            self._said, self._said_ns = wanted.engaged, now.steady_ns
-        if changed and wanted.engaged:
-            self._takeovers += 1
-            self._view.took_over(wanted.stamp_ns)
-        if not wanted.engaged or not wanted.positions:
-            return
-        message = JointState(name=list(wanted.positions))
-        message.header.stamp = ns_to_time(now.ros(wanted.stamp_ns))
-        message.position = array("d", wanted.positions.values())
-        self._target.publish(message)
-        self._view.sent(now.steady_ns)
-        self._latency.add("event_to_target", now.steady_ns - wanted.stamp_ns)
-
     def _health(self) -> Health:
         values: dict[str, object] = {
             "device": self._params.device,
-            "engaged": self._said,
-            "takeovers": self._takeovers,
+            "engaged": self._wishes.held,
+            "takeovers": self._wishes.takeovers,
             "authority": self._view.authority,
             "held_back": self._note,
             **self._latency.values_ms(),
         }
         if self._trouble:
             return Health(WARN, self._trouble, values)
-        return Health(OK, "driving" if self._said else "ready", values)
+        return Health(OK, "driving" if self._wishes.held else "ready", values)
 
 
 def main() -> int:

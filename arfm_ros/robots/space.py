@@ -26,6 +26,7 @@ class ArmsSpace:
             raise ConfigError(f"workspace has {len(room)} numbers, needs 6, or none")
         self._distance_m = distance_m
         self._arms = ArmKinematics(robot)
+        self.reach = 2.0 * self._arms.reach()  # of two links that come nearer both may move
         self._tools = tuple(g.tool for g in robot.groups if g.kind == "arm" and g.tool)
 
     def depth(self, positions: F64) -> F64:

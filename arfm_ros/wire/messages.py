@@ -99,17 +99,12 @@ def diagnostic_array(
     message: str = "",
 ) -> Serialized:
     """Make a `diagnostic_msgs/msg/DiagnosticArray` of one status; values are written as text."""
-    key_value = _T["diagnostic_msgs/msg/KeyValue"]
-    status = _T["diagnostic_msgs/msg/DiagnosticStatus"](
-        level=level,
-        name=name,
-        message=message,
-        hardware_id="",
-        values=[key_value(key=k, value=str(v)) for k, v in values.items()],
-    )
-    return _message(
-        "diagnostic_msgs/msg/DiagnosticArray", header=_header(stamp_ns, ""), status=[status]
-    )
+    return _statuses(stamp_ns, [_status(name, values, level, message)])
+
+
+def diagnostic_arrays(stamp_ns: int, rows: Mapping[str, Mapping[str, object]]) -> Serialized:
+    """Make a `diagnostic_msgs/msg/DiagnosticArray` of one status for each name in `rows`."""
+    return _statuses(stamp_ns, [_status(name, values) for name, values in rows.items()])
 
 
 def trajectory(
@@ -141,6 +136,22 @@ def trajectory(
         joint_names=list(names),
         points=points,
     )
+
+
+def _status(name: str, values: Mapping[str, object], level: int = 0, message: str = "") -> Any:
+    key_value = _T["diagnostic_msgs/msg/KeyValue"]
+    return _T["diagnostic_msgs/msg/DiagnosticStatus"](
+        level=level,
+        name=name,
+        message=message,
+        hardware_id="",
+        values=[key_value(key=k, value=str(v)) for k, v in values.items()],
+    )
+
+
+def _statuses(stamp_ns: int, rows: list[Any]) -> Serialized:
+    header = _header(stamp_ns, "")
+    return _message("diagnostic_msgs/msg/DiagnosticArray", header=header, status=rows)
 
 
 def _message(type_name: str, **fields: Any) -> Serialized:

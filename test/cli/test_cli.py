@@ -18,6 +18,7 @@ from arfm_ros.bootstrap.environment import Environment
 from arfm_ros.bootstrap.system import BootstrapError
 from arfm_ros.bootstrap.wanted import LEROBOT, OWN, environment_of, extras_of, extras_wanted
 from arfm_ros.cli.__main__ import FOLDER, help_line, main, verbs
+from arfm_ros.cli.test import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -102,6 +103,13 @@ def test_the_extras_of_a_verb_are_read_by_the_bootstrap_and_exist(verb: str) -> 
         ("bench stack", "ros sim"),
         ("bench fr3_tabletop", "ros sim engine"),
         ("check models/fr3_tabletop --engine torch", "train"),
+        ("bench fleet", "ros sim fleet s3server"),
+        ("sync s3://lab/arfm", "fleet"),
+        ("sync s3://lab/arfm --policy-node policy_node", "fleet ros"),
+        ("show episodes/one --out one.html", "show"),
+        ("show episodes/one --rerun", "show rerun"),
+        ("episodes show episodes/one --out one.rrd", "show rerun"),
+        ("episodes ls", ""),
     ],
 )
 def test_an_engine_brings_its_extra_and_a_bundle_needs_no_torch(
@@ -171,7 +179,7 @@ def test_the_tests_go_on_without_tensorrt(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Environment, "_pip", pip)
     bootstrap.prepare(made, ["test"])
-    assert asked == ["ros,sim,train,dev,remote,arms", "rtx"]
+    assert asked == [",".join(one for one in EXTRAS if one != "rtx"), "rtx"]
     with pytest.raises(BootstrapError):
         bootstrap.prepare(made, ["export", "x", "--engine", "tensorrt_rtx"])
 

@@ -29,6 +29,8 @@ from arfm_ros.robots.files.load import load_robot
 from arfm_ros.robots.kinematics.arm import ArmKinematics
 from arfm_ros.wire import messages
 
+pytestmark = pytest.mark.robot  # long: the robots' lane has time for it
+
 UR5E, TWO = load_robot("ur5e"), load_robot("fr3_two_arms")
 NAMES = (*ARM, "gripper")
 DT_NS = 50_000_000

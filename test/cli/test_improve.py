@@ -18,7 +18,6 @@ from arfm_ros.cli import improve as verb
 from arfm_ros.cli.train import train_config
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.engines import load_bundle
-from arfm_ros.improve.activation import activate, check_link
 from arfm_ros.improve.journal import Journal
 from arfm_ros.improve.plan import Plan
 from arfm_ros.improve.survey import counts, survey
@@ -26,6 +25,9 @@ from arfm_ros.improve.verdict import judge
 from arfm_ros.learn.loop.train import TrainConfig
 from arfm_ros.learn.objectives.arfm import Arfm
 from arfm_ros.learn.objectives.rwr import Rwr
+from arfm_ros.links import activate, check_link
+
+pytestmark = pytest.mark.robot  # long: the robots' lane has time for it
 
 STEPS = ["plan", "collect", "label", "train", "export", "check", "evaluate", "decide"]
 

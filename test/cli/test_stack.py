@@ -21,6 +21,7 @@ from policy_rig import write_bundle  # noqa: E402
 
 from arfm_ros.episodes.reader import EpisodeReader  # noqa: E402
 
+pytestmark = pytest.mark.robot
 ROOT = Path(__file__).resolve().parents[2]
 NODES = ("sim_node", "policy_node", "arbiter_node", "recorder_node", "rollout_node")
 TIMEOUT_S = 150.0

@@ -205,6 +205,7 @@ def test_further_training_keeps_how_delays_were_learned(run: Path, tmp_path: Pat
     assert flow["delay_max"] == DELAY_MAX and flow["delay_noise"] == 0.3
 
 
+@pytest.mark.slow
 def test_a_trained_prefix_can_also_be_guided_or_left_alone(run: Path, tmp_path: Path) -> None:
     for mode in ("guided", "none"):
         export_bundle(run, tmp_path / mode, "rig", threads=1, rtc=mode, say=silent)

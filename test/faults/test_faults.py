@@ -41,8 +41,8 @@ def record(**changes):
     return replace(whole, **changes)
 
 
-def judged(changed, expected, recovered="by itself", held=True):
-    marks = Marks(1.0, 1.9, 2.0, recovered, held)
+def judged(changed, expected, recovered="by itself"):
+    marks = Marks(1.0, 1.9, 2.0, recovered, asked_s=1.95)
     return judge(Kind("made up", None, expected), 0, changed, marks)
 
 
@@ -73,6 +73,33 @@ def test_the_judge_names_each_broken_promise(changes, expected, complaint):
     assert any(complaint in text for text in judged(record(**changes), expected).violations)
 
 
+@pytest.mark.parametrize("slows_s, told_s, stop_ms", [(1.05, 1.4, 50), (1.35, 1.4, 350)])
+def test_a_stop_begins_where_the_commands_begin_it_not_where_it_is_told(slows_s, told_s, stop_ms):
+    moved = motion(0.09, rest_s=slows_s)
+    words = [Word(0.0, "policy"), Word(told_s, "hold")]
+    row = judged(record(command=moved, target=moved, authority=words), stops())
+    assert row.stop_ms == pytest.approx(stop_ms, abs=15)
+    assert any("stop begun" in text for text in row.violations) == (stop_ms > 100)
+
+
+def test_slowing_down_for_longer_than_a_stop_takes_is_no_stop():
+    moved = motion(0.4)
+    moved.velocity[:, 0] = np.interp(moved.sent_s, [1.0, 1.8], [0.4, 0.0])
+    words = [Word(0.0, "policy"), Word(1.7, "hold")]
+    row = judged(record(command=moved, authority=words), stops())
+    assert row.stop_ms == pytest.approx(700, abs=15)
+
+
+@pytest.mark.parametrize("speed, says", [(0.3, True), (0.02, False)])
+def test_a_frozen_camera_is_to_be_told_only_while_the_arm_moves(speed, says):
+    kind = replace(next(k for k in all_kinds() if k.name == "camera stuck"), inject=None)
+    marks = Marks(1.0, 4.0, 4.5, "by itself", asked_s=4.2)
+    moved = motion(speed, end_s=4.0)
+    changed = record(arm=moved, command=moved, target=moved, health=())
+    row = judge(kind, 0, changed, marks)
+    assert any("no word of" in text for text in row.violations) == says
+
+
 def test_an_arm_that_runs_on_after_the_last_target_is_a_violation():
     target = motion(0.5, end_s=1.0)
     changed = record(target=target, command=target, arm=motion(0.5, hertz=250.0))
@@ -81,33 +108,40 @@ def test_an_arm_that_runs_on_after_the_last_target_is_a_violation():
 
 
 @pytest.mark.parametrize(
-    "recovered, held, expected, complaint",
+    "recovered, goes_on, expected, complaint",
     [
-        ("", True, ANY, "does not recover"),
-        ("reset", True, ANY, "recovers only by reset"),
-        ("reset", False, replace(stops(0.0, "", True)), "needs to be latched"),
+        ("", (), ANY, "does not recover"),
+        ("reset", (), ANY, "recovers only by reset"),
+        ("reset", (Word(1.9, "policy"),), stops(0.0, "", True), "needs to be latched"),
     ],
 )
-def test_the_judge_names_a_wrong_recovery(recovered, held, expected, complaint):
-    violations = judged(record(), expected, recovered, held).violations
+def test_the_judge_names_a_wrong_recovery(recovered, goes_on, expected, complaint):
+    changed = record(authority=[Word(0.0, "policy"), Word(1.05, "hold"), *goes_on])
+    violations = judged(changed, expected, recovered).violations
     assert any(complaint in text for text in violations)
 
 
 def test_where_the_robot_was_late_an_arm_in_time_is_judged():
     arm = motion(0.09, rest_s=1.2, hertz=250.0)
-    received = arm.received_s + np.where(arm.stamp_s - 1e6 > 1.4, 0.2, 0.0)
+    sent = arm.sent_s + np.where(arm.stamp_s - 1e6 > 1.4, 0.2, 0.0)
     burst = np.where((arm.stamp_s - 1e6 > 1.4)[:, None], 4.0, arm.velocity)
-    late = replace(arm, received_s=received, velocity=burst)
+    late = replace(arm, sent_s=sent, velocity=burst)
     row = judged(record(arm=late), stops(0.0, "stale"))
     assert row.replayed and row.violations == [] and row.arm_velocity_all > 1.0
 
 
 def test_a_late_simulation_is_not_held_against_the_arm():
     arm = motion(0.5, hertz=250.0)
-    received = arm.received_s.copy()
-    received[200:] += 0.05
-    fit = bounds.judged(replace(arm, received_s=received), motion(0.5), True)
+    sent = arm.sent_s.copy()
+    sent[200:] += 0.05
+    fit = bounds.judged(replace(arm, sent_s=sent), motion(0.5), True)
     assert fit[:150].all() and not fit[210:300].any()
+
+
+def test_what_the_arm_does_while_somebody_else_commands_is_not_held_against_us():
+    wild = motion(1.2, rest_s=1.0, hertz=250.0)  # stops at once
+    assert judged(record(arm=wild), ANY).arm_acceleration > 1.0
+    assert judged(record(arm=wild, intruder_s=(0.9, 1.1)), ANY).arm_acceleration < 1.0
 
 
 @pytest.mark.parametrize("what", ["camera", "state", "policy", "teleop"])
@@ -131,6 +165,7 @@ def test_each_kind_is_drawn_as_often_as_any_other():
     assert all(drawn.count(kind.name) == 3 for kind in kinds)
 
 
+@pytest.mark.robot
 def test_some_faults_in_the_running_stack_break_no_promise():
     rows = run.run(run.draw(chosen(SMALL), len(SMALL), 1), lambda row: None)
     assert {row.kind: broken(row) for row in rows if broken(row) and in_time(row)} == {}

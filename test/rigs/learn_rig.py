@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -154,3 +155,25 @@ def exported(factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         start(plan(write_episodes(root / "data"), run, steps=20, learning_rate=3e-3))
         export_bundle(run, bundle, "rig", threads=1)
     return run, bundle
+
+
+def blind_exported(factory: pytest.TempPathFactory) -> Path:
+    """Export a tiny policy that sees objects' poses and no images, hardly trained, once a session.
+
+    Beside it lie the two demonstrations that it has seen.
+    """
+    from arfm_ros.export.bundle import export_bundle
+    from arfm_ros.learn.loop.begin import start
+    from arfm_ros.sim.record.demos import DemoOptions
+    from arfm_ros.study.blind import BLIND
+
+    root = factory.getbasetemp() / "blind"
+    bundle = root / "bundle"
+    if not bundle.exists():
+        demonstrator = DemoOptions(cameras=()).open()
+        for seed in (1, 2):
+            assert demonstrator.record("lift", seed, root / "demos" / f"demo_{seed}")
+        tiny = replace(BLIND, dim=16, blocks=1)
+        start(replace(plan(root / "demos", root / "run"), model=tiny), say=silent)
+        export_bundle(root / "run", bundle, "blind", threads=1)
+    return bundle

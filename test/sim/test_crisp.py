@@ -85,6 +85,7 @@ def test_a_pose_target_moves_the_tool(world):
     assert np.linalg.norm(world.tool_pose()[0] - position - (0.0, 0.03, 0.0)) < 0.002
 
 
+@pytest.mark.slow
 def test_stiffness_decides_how_far_a_wrench_displaces_the_tool(world):
     crisp = CrispController(world, CARTESIAN)
     shifts = []

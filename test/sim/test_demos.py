@@ -64,6 +64,7 @@ def test_the_expert_takes_over_from_a_policy(
     assert authority == sorted(authority, key=("policy", "expert").index)
 
 
+@pytest.mark.slow
 def test_poor_quality_fails_more_often_and_says_so(tmp_path: Path) -> None:
     demonstrator = Demonstrator(DemoOptions(quality=quality("poor"), limit_s=4.0))
     outcome = [demonstrator.record("lift", seed, tmp_path / str(seed)) for seed in range(4)]

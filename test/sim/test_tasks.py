@@ -63,6 +63,7 @@ def test_a_start_is_not_a_success_and_has_little_progress(world: World, name: st
         assert 0.0 <= task.progress(world) < 0.9
 
 
+@pytest.mark.slow
 def test_a_limp_hand_fails_to_lift(world: World) -> None:
     rng = np.random.default_rng(0)
     flaws = draw_flaws(quality("poor"), rng)

@@ -99,6 +99,7 @@ def test_a_second_teleop_node_is_named_by_both(opened: Opened) -> None:
     arm.until(lambda: words in arm.said.get("teleop_node", ("",))[0], 20.0)
 
 
+@pytest.mark.slow  # this process plays the terminal: it has to answer within 100 ms
 def test_a_terminal_drives_and_lets_go_when_it_freezes_or_is_closed(opened: Opened) -> None:
     terminal = PtyTyping()
     arm = opened(device="keyboard", terminal=terminal.path)
@@ -144,16 +145,27 @@ def test_a_foreign_leader_is_followed_and_another_ones_joints_are_named(opened: 
     arm.until(lambda: "lacks gello_joint1" in arm.said["teleop_node"][0], 5.0)
 
 
-def test_a_flood_of_joy_at_1_khz_is_driven_by_its_newest_message(opened: Opened) -> None:
-    arm = opened(device="joy")
-    pad = JoyDriver(arm.node)
-    arm.engage()
-    end_s, count = time.monotonic() + 3.0, 0
+def flood(pad: JoyDriver, seconds: float) -> None:
+    """Turn the stick at 1 kHz under the deadman."""
+    count, end_s = 0, time.monotonic() + seconds
     while time.monotonic() < end_s:
         pad.set(0.5 if count % 400 < 200 else -0.5, True)
         count += 1
         time.sleep(0.001)
-    since_ns = time.monotonic_ns() - 2 * 10**9
-    sent = [one for one in arm.heard["target"] if one.at_ns > since_ns]
-    assert len(sent) <= 2 * 100 + 5 and engaged(arm)
+
+
+def test_a_flood_of_joy_at_1_khz_is_driven_by_its_newest_message(opened: Opened) -> None:
+    arm = opened(device="joy")
+    pad = JoyDriver(arm.node)
+    arm.engage()
+    for _ in range(5):  # pad or node got no processor for 100 ms: let go, and pressed anew
+        arm.until(lambda: not engaged(arm), 3.0)
+        flood(pad, 3.0)
+        since_ns = time.monotonic_ns() - 2 * 10**9
+        sent = [one for one in arm.heard["target"] if one.at_ns > since_ns]
+        assert len(sent) <= 2 * 100 + 5
+        if engaged(arm):
+            break
+        pad.set(0.0, False)
+    assert engaged(arm) and len(sent) > 50
     assert released_after_ms(arm, pad.set(0.0, False)) < 100 + SLACK_MS

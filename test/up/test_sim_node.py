@@ -17,6 +17,8 @@ from arfm_ros.robots.fr3 import facts as fr3
 from arfm_ros.up.domain import reserve_domain
 from arfm_ros.wire.cdr import header_stamp_ns as stamp_of
 
+pytestmark = pytest.mark.robot
+
 ALL_CLOCK = topics.Qos(reliable=False, depth=2000)
 
 

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arfm_ros.cli import show
 from arfm_ros.cli.episodes.convert import add_convert, run_convert
 from arfm_ros.core.errors import ConfigError, EpisodeError
 
 if TYPE_CHECKING:
     from arfm_ros.episodes.edit.listing import Row
 
-HELP = "recorded episodes: ls, label, audit, stats, recover, convert, fuzz"
+HELP = "recorded episodes: ls, label, audit, stats, recover, split, merge, convert, fuzz"
 EXTRAS = ()
 
 
@@ -38,10 +39,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     label = words.add_parser("label", help="label finished episodes; what was said before is kept")
     label.add_argument("folders", nargs="+", metavar="EPISODE|KEY=VALUE", help="success=true")
     label.add_argument("--discard", action="store_true", help="keep it, but learn nothing from it")
+    _add_parts(words)
+    show.add_arguments(words.add_parser("show", help="draw them, as `arfm show` does"))
     fuzz = words.add_parser("fuzz", help="damage copies of an episode: are readers up to it")
     fuzz.add_argument("episode", type=Path, help="a whole episode, better a small one")
     fuzz.add_argument("--trials", type=int, default=1000)
     fuzz.add_argument("--seed", type=int, default=0)
+
+
+def _add_parts(words: Any) -> None:
+    cut = words.add_parser("split", help="cut an episode into several; it stays as it is")
+    cut.add_argument("episode", type=Path)
+    cut.add_argument(
+        "--at", type=float, nargs="+", required=True, metavar="S", help="seconds from its begin"
+    )
+    cut.add_argument("--out", type=Path, metavar="DIR", help="where the parts go (beside it)")
+    merge = words.add_parser("merge", help="make one of several; they stay as they are")
+    merge.add_argument("folders", nargs="+", type=Path, metavar="EPISODE")
+    merge.add_argument("--out", type=Path, required=True, metavar="EPISODE", help="the new one")
 
 
 def _add_filters(word: argparse.ArgumentParser) -> None:
@@ -57,7 +72,7 @@ def _add_filters(word: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what the word says; 1 where something is wrong with an episode."""
     words = {"ls": _ls, "stats": _stats, "audit": _audit, "label": _label, "recover": _recover}
-    words["convert"] = run_convert
+    words |= {"convert": run_convert, "split": _split, "merge": _merge, "show": show.run}
     return words.get(args.word, _fuzz)(args)
 
 
@@ -103,22 +118,28 @@ def _stats(args: argparse.Namespace) -> int:
 
 
 def _audit(args: argparse.Namespace) -> int:
-    from arfm_ros.episodes.edit.examine import examine
     from arfm_ros.episodes.edit.listing import list_episodes
+    from arfm_ros.episodes.examine.between import compare
+    from arfm_ros.episodes.examine.episode import Examined, examine
 
-    bad = 0
+    known: list[Examined] = []
+    refused = 0
     for row in list_episodes(_existing(args.folders)):
         try:
-            report, found = examine(row.folder)
+            known.append(examine(row.folder))
         except EpisodeError as error:
             print(f"{row.folder}: REFUSED {error}")
-            bad += 1
-            continue
+            refused += 1
+    beside = compare([one.traits for one in known])
+    bad = 0
+    for one in known:
+        found = [*one.found, *beside.get(one.traits.folder, ())]
         bad += bool(found)
-        print(f"{row.folder}: {report.duration_s:.1f} s, {'BAD' if found else 'good'}")
-        for one in found:
-            print(f"  {one.what}\n    -> {one.fix}")
-    return int(bad > 0)
+        verdict = "BAD" if found else "good"
+        print(f"{one.traits.folder}: {one.report.duration_s:.1f} s, {verdict}")
+        for finding in found:
+            print(f"  {finding.what}\n    -> {finding.fix}")
+    return int(bad + refused > 0)
 
 
 def _label(args: argparse.Namespace) -> int:
@@ -170,6 +191,21 @@ def _recover(args: argparse.Namespace) -> int:
     if not found:
         print("nothing to recover")
     return int(failed > 0)
+
+
+def _split(args: argparse.Namespace) -> int:
+    from arfm_ros.episodes.edit.parts import split
+
+    for folder in split(_existing([args.episode])[0], args.at, args.out):
+        print(folder)
+    return 0
+
+
+def _merge(args: argparse.Namespace) -> int:
+    from arfm_ros.episodes.edit.parts import merge
+
+    print(merge(_existing(args.folders), args.out))
+    return 0
 
 
 def _fuzz(args: argparse.Namespace) -> int:

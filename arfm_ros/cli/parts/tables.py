@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 
 from rich.console import Console
 from rich.table import Table
 
 from arfm_ros.core.values.statistics import wilson
 from arfm_ros.evaluate.bundles import all_seams, smoothness
+from arfm_ros.evaluate.environment import EpisodeResult
 from arfm_ros.evaluate.sweep import Cell, Outcomes, Pair
 
 WIDTH = 100
@@ -34,6 +36,21 @@ def show_success(outcomes: Outcomes) -> None:
     console.print(table)
     console.print("seams: 99.9 % joint acceleration of the commands over that inside chunks")
     console.print("shaking: power of the joint velocities above 3 Hz; jerk: log, dimensionless")
+
+
+def show_environment(title: str, results: Sequence[EpisodeResult]) -> None:
+    """Print one row for each task: success with its Wilson interval, and actions until then."""
+    table = Table(title=f"{title}, 95 % Wilson interval", title_justify="left")
+    for column in ("task", "success", "interval", "n", "actions (median)"):
+        table.add_column(column)
+    for task in dict.fromkeys(one.task for one in results):
+        good = [one for one in results if one.task == task and one.success]
+        n = sum(one.task == task for one in results)
+        low, high = wilson(len(good), n)
+        actions = f"{median(one.steps for one in good):.0f}" if good else ""
+        interval = f"{_percent(low)} – {_percent(high)}"
+        table.add_row(task, f"{_percent(len(good) / n)} %", interval, str(n), actions)
+    Console().print(table)
 
 
 def show_comparisons(compared: Sequence[Pair]) -> None:

@@ -35,6 +35,7 @@ class Chunking:
     """
 
     def __init__(self, rtc: Rtc) -> None:
+        self.ahead_ns = 0  # a chunk takes over where its path is so much after its arrival
         self.in_force = True  # False: somebody else drives, so that no chunk binds the next
         self._rtc = rtc
         self._sent: deque[_Sent] = deque(maxlen=KEPT)  # the newest last
@@ -107,19 +108,21 @@ class Chunking:
         previous = self.previous
         if previous is None or self._rtc.mode == "none" or not self.in_force or self.trouble:
             return None
-        begin_ns = previous.stamp_ns - previous.dt_ns  # one that just starts binds already
-        if not begin_ns <= stamp_ns <= previous.end_ns - previous.dt_ns:
+        if not self._sent[-1].observed_ns <= stamp_ns <= previous.end_ns - previous.dt_ns:
             return None
+        from_ns = max(stamp_ns, previous.stamp_ns)  # one that begins from rest binds already
         until_next = min(-(-period_ns // previous.dt_ns), self._rtc.delay_max)
         delay = max(self.delay, self._rtc.delay_min, until_next)
         keep = None if instruction == self._sent[-1].instruction else delay
-        left = left_over(previous, stamp_ns, delay, keep)
-        return replace(left, dt_ns=self._sent[-1].dt_ns)  # on the network's own time line
+        left = left_over(previous, from_ns, delay, keep)
+        # on the network's own time line
+        return replace(left, stamp_ns=stamp_ns, dt_ns=self._sent[-1].dt_ns)
 
     def took_over(self, chunk: ActionChunk, instruction: str, swap_ns: int) -> None:
-        """Note that `chunk` replaced the previous one at `swap_ns` of the clock of its stamp."""
+        """Note that `chunk` came to replace the previous one at `swap_ns`, clock of its stamp."""
         if not self._cold:
-            self._delays.append(max(-(-(swap_ns - chunk.stamp_ns) // chunk.dt_ns), 0))
+            late_ns = swap_ns + self.ahead_ns - chunk.stamp_ns
+            self._delays.append(max(-(-late_ns // chunk.dt_ns), 0))
         self._sent.append(_Sent(chunk, instruction, chunk.stamp_ns, chunk.dt_ns))
         self._cold = False
 

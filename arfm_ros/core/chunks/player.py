@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -32,19 +32,50 @@ def monotone_slopes(knots: F64, dt_s: float) -> F64:
     return slopes
 
 
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """A clock that begins to go half of `ramp_ns` before `begin_ns`, at full pace half after it.
+
+    From then on it shows the time since `begin_ns`: nothing has to be caught up with.
+    """
+
+    begin_ns: int
+    ramp_ns: int = 0
+
+    @property
+    def end_ns(self) -> int:
+        """When it has come to full pace."""
+        return self.begin_ns + self.ramp_ns // 2
+
+    def holds_back(self, since_ns: int) -> bool:
+        """Whether it was not at full pace all the time since `since_ns`."""
+        return self.ramp_ns > 0 and since_ns < self.end_ns
+
+    def at(self, now_ns: int) -> tuple[int, float]:
+        """What it shows at `now_ns`, and how fast it goes."""
+        since_ns = now_ns - self.begin_ns
+        half_ns = self.ramp_ns // 2
+        if since_ns >= half_ns:
+            return since_ns, 1.0
+        into_ns = max(since_ns + half_ns, 0)
+        if not into_ns:
+            return 0, 0.0
+        return into_ns**2 // (2 * self.ramp_ns), into_ns / self.ramp_ns
+
+
 class Spline:
     """The path of one chunk from the command at its stamp through its actions [H, A].
 
-    With a `ramp_ns` it starts from rest half of that before its stamp: its clock speeds up to the
-    usual one until half of it after the stamp, so that nothing has to be caught up with.
+    With a `ramp` it starts from rest, or goes on while an earlier one still does so: its clock is
+    the ramp's, less what that showed at the stamp at full pace.
     """
 
     def __init__(
-        self, actions: F64, start: F64, stamp_ns: int, dt_ns: int, ramp_ns: int = 0
+        self, actions: F64, start: F64, stamp_ns: int, dt_ns: int, ramp: Ramp | None = None
     ) -> None:
         self.stamp_ns = stamp_ns
         self.dt_ns = dt_ns
-        self._ramp_ns, self._dt_s = ramp_ns, dt_ns / NS
+        self.ramp, self._dt_s = ramp or Ramp(stamp_ns), dt_ns / NS
         self.knots: F64 = np.vstack([start, actions])
         knots = self.knots
         slopes = monotone_slopes(knots, self._dt_s) * self._dt_s
@@ -91,14 +122,9 @@ class Spline:
 
     def _clock(self, now_ns: int) -> tuple[int, float]:
         """Time on the path at `now_ns`, and how fast it passes: 0 before the start."""
-        since_ns = now_ns - self.stamp_ns
-        half_ns = self._ramp_ns // 2
-        if since_ns >= half_ns:
-            return since_ns, 1.0
-        into_ns = max(since_ns + half_ns, 0)
-        if not into_ns:
-            return 0, 0.0
-        return into_ns**2 // (2 * self._ramp_ns), into_ns / self._ramp_ns
+        shown_ns, pace = self.ramp.at(now_ns)
+        elapsed_ns = shown_ns - (self.stamp_ns - self.ramp.begin_ns)
+        return (elapsed_ns, pace) if elapsed_ns > 0 else (0, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,10 +229,15 @@ class ChunkPlayer:
         in_force = in_force or self.command(now_ns)
         actions = np.asarray(chunk.actions, dtype=np.float64)
         first = actions[0] if in_force is None else in_force.position
+        ramp, old = Ramp(chunk.stamp_ns, start.ramp_ns), self._spline
+        joins = old is not None and not start.ramp_ns and old.ramp.holds_back(chunk.stamp_ns)
         # what was commanded when the observation was taken; the fade covers the rest
-        if self._spline is not None and self._spline.stamp_ns <= chunk.stamp_ns <= now_ns:
-            first = self._spline.at(chunk.stamp_ns).position
-        spline = Spline(actions, first, chunk.stamp_ns, chunk.dt_ns, start.ramp_ns)
+        if old is not None and (joins or old.stamp_ns <= chunk.stamp_ns <= now_ns):
+            first = old.at(chunk.stamp_ns).position
+        if old is not None and joins:
+            ramp = old.ramp  # what was not executed meanwhile is not chased
+            chunk = replace(chunk, stamp_ns=max(chunk.stamp_ns, ramp.begin_ns))
+        spline = Spline(actions, first, chunk.stamp_ns, chunk.dt_ns, ramp)
         if in_force is not None and self._blend_ns > 0:
             new = spline.at(now_ns, self._lead)
             self._fade = fade_between(in_force, new, now_ns, self._blend_ns)

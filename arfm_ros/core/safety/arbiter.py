@@ -51,7 +51,7 @@ class Arbiter:
         self._leaving = False  # brakes, then idle
         self._now_ns = self._tick_ns = LONG_AGO
         self._guard = SpaceGuard()
-        self._lead_ns = config.smooth_ns // 2  # what is sent lags the limiter by as much
+        self.ahead_ns = config.smooth_ns // 2  # the path in force is so far ahead of what is sent
 
     @property
     def limiter(self) -> Limiter | None:
@@ -277,7 +277,7 @@ class Arbiter:
     def in_force_ns(self, now_ns: int) -> int:
         """Time to which the command in force belongs: that of the last tick, if recent."""
         recent = now_ns - self._tick_ns <= 2 * self.config.period_ns
-        return (self._tick_ns if recent else now_ns) + self._lead_ns
+        return (self._tick_ns if recent else now_ns) + self.ahead_ns
 
     def _idle_if_at_rest(self) -> None:
         if self._leaving and self._limiter is not None and self._limiter.at_rest():

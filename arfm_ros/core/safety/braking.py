@@ -53,6 +53,14 @@ class Braking:
         found = np.maximum(np.sqrt(np.maximum(inside, 0.0)) - half, 0.0)
         return np.asarray(np.minimum(np.minimum.reduce(found), self._velocity))
 
+    def speeds_behind(self, state: F64, lead_s: float) -> F64:
+        """Return the largest constant speeds [2, A] of a path that is `lead_s` ahead of `state`.
+
+        With v in d - v lead for the distance d, the law above holds for h + a lead in place of h.
+        """
+        anywhere = np.full_like(state, np.inf)
+        return self.speeds(state, np.zeros_like(state), anywhere, 2.0 * lead_s)
+
 
 def gentle(limits: Limits) -> Slowdown | None:
     """The law of permitted speeds, a little slower and no steeper than an axis can brake."""

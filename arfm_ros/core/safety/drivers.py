@@ -176,8 +176,16 @@ class Drivers:
             self.clear(now_ns)
             self._returning = True
 
+    def silent(self, now_ns: int) -> str:
+        """Say for how long the human who drives has said nothing; '' where that is no matter."""
+        drives = self._human.engaged and self.role.weight > 0.0
+        age_ns = now_ns - self._human.stamp_ns
+        if not drives or self.errand is not None or age_ns <= self.config.human_age_max_ns:
+            return ""
+        return f"teleop target is {age_ns / 1e6:.0f} ms old"
+
     def choose(self, now_ns: int, limiter: Limiter) -> Choice:
-        """Return who drives at `now_ns` and where to."""
+        """Return who drives at `now_ns` and where to; a human that is not `silent`."""
         if self.errand is not None:
             return self._errand_drives(self.errand, now_ns, limiter)
         if self.paused:
@@ -204,9 +212,6 @@ class Drivers:
         }
 
     def _human_drives(self, now_ns: int) -> Choice:
-        age_ms = (now_ns - self._human.stamp_ns) / 1e6
-        if age_ms > self.config.human_age_max_ns / 1e6:
-            return HOLD, f"teleop target is {age_ms:.0f} ms old", None
         at_ns = now_ns + self._lead_ns
         human = self._human.at(at_ns)
         policy = self.player.command(at_ns)

@@ -152,7 +152,13 @@ class Lanes:
         return ""
 
     def choose(self, now_ns: int, limiter: Limiter) -> Choices:
-        """Return who drives each lane at `now_ns`, and where to."""
+        """Return who drives each lane at `now_ns`, and where to.
+
+        A human who drives and falls silent stops all lanes: the robot does not go on in parts.
+        """
+        silence = next(filter(None, (lane.silent(now_ns) for lane in self.all)), "")
+        if silence:
+            return self.alike(HOLD, silence)
         return Choices(self.all, tuple(lane.choose(now_ns, limiter) for lane in self.all))
 
     def alike(self, authority: str, reason: str) -> Choices:

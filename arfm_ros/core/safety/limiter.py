@@ -182,8 +182,11 @@ class Limiter:
         """Go on from what was sent: a mean of what sped up would speed up for half a window."""
         position, velocity = self._sent
         faster = axes & (np.abs(self.velocity) > np.abs(velocity))
+        ahead = self._mean.ahead(position, velocity)
+        # what could not brake before an end goes on as it was: that path and its mean keep inside
+        down, up = self._braking.speeds(SIGNS * ahead, SIGNS * velocity, self._ends, 0.0)
+        faster &= (velocity >= -down) & (velocity <= up)
         self._mean.flatten(faster, position, velocity)
-        ahead = _between(self._mean.end, self.limits.low, self.limits.high)
         self.position = np.where(faster, ahead, self.position)
         self.velocity = np.where(faster, velocity, self.velocity)
 
@@ -191,7 +194,9 @@ class Limiter:
         """Nothing was sent for `pause_s`: go on from what was, as slow as braking allows."""
         position, velocity = self._sent
         change = self.limits.acceleration * (pause_s - self._steps.longest)
-        self.velocity = np.sign(velocity) * np.maximum(np.abs(velocity) - change, 0.0)
+        slower = np.sign(velocity) * np.maximum(np.abs(velocity) - change, 0.0)
+        down, up = self._braking.speeds_behind(SIGNS * position, self._mean.lead_s)
+        self.velocity = _between(slower, -down, up)
         self._mean.restart(position, self.velocity)
         ahead = self._mean.end
         self.position = _between(

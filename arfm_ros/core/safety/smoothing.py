@@ -28,7 +28,7 @@ class MovingMean:
 
     def restart(self, position: F64, velocity: F64) -> None:
         """Forget the past: the path came to `position` at a constant `velocity`, now its mean."""
-        ahead = position + 0.5 * self._window_s * velocity  # half a window behind lies `position`
+        ahead = self.ahead(position, velocity)
         self._base = ahead
         self._times = [-self._window_s, 0.0]
         begin = -self._window_s * velocity
@@ -38,7 +38,7 @@ class MovingMean:
 
     def flatten(self, axes: NDArray[np.bool_], position: F64, velocity: F64) -> None:
         """Let `axes` [A] have come to the mean `position` at a constant `velocity`."""
-        ahead = position + 0.5 * self._window_s * velocity - self._base
+        ahead = self.ahead(position, velocity) - self._base
         begin_s, end_s = self._times[0], self._times[-1]
         first = ahead + velocity * (begin_s - end_s)
         knots = []
@@ -48,6 +48,15 @@ class MovingMean:
             q, v, area = (np.where(axes, new, old) for new, old in zip(line, (q, v, area)))
             knots.append((q, v, area))
         self._knots = knots
+
+    def ahead(self, position: F64, velocity: F64) -> F64:
+        """Where the path is [A] if its mean is at `position` [A] at a constant `velocity` [A]."""
+        return position + self.lead_s * velocity
+
+    @property
+    def lead_s(self) -> float:
+        """How far ahead of its mean a path of constant velocity is; seconds."""
+        return 0.5 * self._window_s
 
     @property
     def end(self) -> F64:

@@ -17,6 +17,10 @@ TOUCH_M = 1e-6  # rounding
 class Space(Protocol):
     """A part of the joint space; positions are [..., A], as the limits name them."""
 
+    @property
+    def reach(self) -> F64:
+        """Return [A] by how many m `depth` grows at most for a unit of each axis."""
+
     def depth(self, positions: F64) -> F64:
         """Return how far [...] m each position is outside; 0 or less: inside."""
 
@@ -26,6 +30,8 @@ class Space(Protocol):
 
 class Anywhere:
     """No restriction."""
+
+    reach = np.zeros(0)
 
     def depth(self, positions: F64) -> F64:
         """Return 0 for every position."""
@@ -41,28 +47,41 @@ LOOK_TICKS = 4  # between two looks at where the arm would come to rest: chunks 
 
 
 class SpaceGuard:
-    """Look now and then at where the arm would come to rest, and say why it has to brake now."""
+    """Look now and then at where the arm would come to rest, and say why it has to brake now.
+
+    What is far inside cannot be outside before it has moved that far: it is not looked at again.
+    """
 
     def __init__(self) -> None:
         self._ticks, self._outside = 0, ""
+        self._space: Space = ANYWHERE
+        self._seen: F64 = np.zeros(0)  # [A] inside, by so many m
+        self._free_m = 0.0
 
     def check(self, space: Space, limiter: Limiter) -> str:
         """Return what coming to rest would violate, '' where nothing would be."""
         if space is ANYWHERE or limiter.at_rest():
             return ""
         self._ticks += 1
-        if self._ticks % LOOK_TICKS:
+        if self._ticks % LOOK_TICKS and space is self._space:
             return self._outside
         acceleration = limiter.limits.acceleration
         way = limiter.velocity * np.abs(limiter.velocity) / (2.0 * acceleration)
         rest = limiter.position + way
-        self._outside = space.describe(rest) if _deeper(space, rest, limiter.position) else ""
+        if space is self._space and float(np.abs(rest - self._seen) @ space.reach) < self._free_m:
+            self._outside = ""
+        else:
+            self._look(space, rest, limiter.position)
         return self._outside
 
+    def _look(self, space: Space, rest: F64, here: F64) -> None:
+        depth = float(space.depth(rest))
+        self._space, self._seen, self._free_m = space, rest, -depth
+        self._outside = space.describe(rest) if _deeper(space, depth, here) else ""
 
-def _deeper(space: Space, rest: F64, here: F64) -> bool:
-    """Tell whether `rest` [A] is outside, and further than `here` [A] is."""
-    depth = float(space.depth(rest))
+
+def _deeper(space: Space, depth: float, here: F64) -> bool:
+    """Tell whether a `depth` m is outside, and further than `here` [A] is."""
     return depth > TOUCH_M and depth - max(float(space.depth(here)), 0.0) > TOUCH_M
 
 

@@ -70,10 +70,10 @@ class StateWatch:
         """Take a state [A]; return why it cannot be true, '' otherwise."""
         before, self.position = self.position, position
         earlier_ns = self.stamp_ns
-        since_ns, self.seen_ns = max(now_ns - self.seen_ns, 0), now_ns
+        self.seen_ns = now_ns
         self.stamp_ns = min(stamp_ns, now_ns)  # one of the future would stay fresh for ever
-        # the one before may have come late: what the arm moved between their stamps is no jump
-        since_ns = max(since_ns, self.stamp_ns - earlier_ns)
+        # between the stamps: either of the two may have come late, and the arm moves no farther
+        since_ns = abs(self.stamp_ns - earlier_ns)
         if some(self._checked & (before != position)):
             self._same_command = None
         if since_ns > self._config.lost_ns or some(~np.isfinite(before)):

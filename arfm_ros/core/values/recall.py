@@ -95,4 +95,4 @@ def recalled(
 
 def check_sum(values: NDArray[Any]) -> int:
     """Sum up the bytes of an array."""
-    return zlib.crc32(np.ascontiguousarray(values))
+    return zlib.crc32(np.ascontiguousarray(values).data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,10 @@ from arfm_ros.core.values.data import F32
 
 NS = 1_000_000_000
 SMALLEST = 0.5  # a picture may have so much of the policy's own height and width, not less
+JUMP_RAD, JUMP_RAD_S = 0.02, 10.0  # a joint that goes farther between two states did not move
+UNSEEN_NS = 150_000_000  # nor does a step count that is as long: states jumped while none looked
 Size = tuple[int, int]  # height, width
+Measured = tuple[int, F32]  # stamp in ns, joints [J] in rad
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +30,39 @@ class Stillness:
     motion: float = 0.1  # rad, of any joint
 
 
-@dataclass(slots=True)
+def _never(since_ns: int) -> Iterable[Measured]:
+    return ()
+
+
 class _Repeat:
     """The first of the pictures that are all the same, and how far the arm went since."""
 
-    picture: bytes
-    stamp_ns: int
-    joints: F32
-    moved: float = 0.0
+    def __init__(self, picture: bytes, stamp_ns: int, joints: F32) -> None:
+        self.picture, self.stamp_ns = picture, stamp_ns
+        self.newest: Measured = stamp_ns, joints
+        self.moved = 0.0  # rad, the largest way of a joint
+        self._gone = np.zeros(joints.shape)
+        self._largest = np.zeros(joints.shape)  # of the steps
+
+    def on_state(self, state: Measured) -> None:
+        """Take the next state: one that jumps is wrong, or right again, and no arm moved so.
+
+        The largest step does not count: a simulation that begins anew puts the arm elsewhere in
+        one, which may be long under way, and then all stands still. A motion takes many.
+        """
+        (before_ns, before), (stamp_ns, joints) = self.newest, state
+        if stamp_ns < before_ns:
+            return
+        self.newest = state
+        if stamp_ns - before_ns > UNSEEN_NS:
+            return
+        step = joints.astype(np.float64) - before
+        reach = JUMP_RAD + JUMP_RAD_S * (stamp_ns - before_ns) / NS
+        went = np.where(np.abs(step) <= reach, step, 0.0)
+        self._gone += went
+        self._largest = np.where(np.abs(went) > np.abs(self._largest), went, self._largest)
+        way = np.abs(self._gone - self._largest)
+        self.moved = max(self.moved, float(way.max(initial=0.0)))
 
 
 class PictureWatch:
@@ -64,18 +92,26 @@ class PictureWatch:
         self._learned.setdefault(camera, size)
         return ""
 
-    def still_trouble(self, camera: str, stamp_ns: int, picture: bytes, joints: F32) -> str:
+    def still_trouble(
+        self,
+        camera: str,
+        stamp_ns: int,
+        picture: bytes,
+        joints: F32,
+        since: Callable[[int], Iterable[Measured]] = _never,
+    ) -> str:
         """Say since when a camera repeats a picture while the arm moves, '' if it does not.
 
         `joints` [J] in rad are those measured with the picture; without any nothing is judged.
+        `since` gives the states after a stamp, oldest first: they tell a motion from a jump.
         """
         first = self._repeats.get(camera)
         same = first is not None and first.stamp_ns <= stamp_ns and first.picture == picture
-        if first is None or not same or first.joints.shape != joints.shape:
-            self._repeats[camera] = _Repeat(picture, stamp_ns, joints.copy())
+        if first is None or not same or first.newest[1].shape != joints.shape:
+            self._repeats[camera] = _Repeat(picture, stamp_ns, joints)
             return ""
-        moved = np.abs(joints - first.joints).max(initial=0.0)
-        first.moved = max(first.moved, float(moved))
+        for state in (*since(first.newest[0]), (stamp_ns, joints)):
+            first.on_state(state)
         lasted_ns = stamp_ns - first.stamp_ns
         limit = self._limit
         if not limit.after_ns or lasted_ns <= limit.after_ns or first.moved <= limit.motion:

@@ -13,10 +13,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from arfm_ros.core.errors import ArfmError, BundleError
+from arfm_ros.engines.bundle import load_bundle
+from arfm_ros.engines.gate.proof import prove
 from arfm_ros.engines.gate.reference import load_reference
 from arfm_ros.engines.gate.replay import replay
 from arfm_ros.engines.load import load_policy
@@ -38,17 +40,18 @@ class Engine:
     providers: tuple[str, ...] = ("default",)
 
 
-def require_proof(folder: Path, on: Engine, timeout_s: float) -> None:
+def require_proof(folder: Path, on: Engine, timeout_s: float, keep: bool = False) -> None:
     """Replay the reference of the bundle in `folder` in another process, which has `timeout_s`.
 
-    Raises `BundleError` for whatever keeps it from passing.
+    `keep`: the record is written as `arfm check` does. Raises `BundleError` for whatever keeps
+    it from passing.
     """
     words = [str(folder), on.engine, on.precision, str(on.threads), *on.providers]
     paths = [str(PACKAGE_PARENT), os.environ.get("PYTHONPATH", "")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
     try:
         done = subprocess.run(
-            [sys.executable, "-m", MODULE, "--", str(os.getpid()), *words],
+            [sys.executable, "-m", MODULE, *["--keep"] * keep, "--", str(os.getpid()), *words],
             env=env,
             capture_output=True,
             timeout=timeout_s,
@@ -76,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("precision")
     parser.add_argument("threads", type=int)
     parser.add_argument("providers", nargs="+")
+    parser.add_argument("--keep", action="store_true")
     args = parser.parse_args(arguments)
     end_with_parent(signal.SIGKILL, args.parent)
     os.nice(POLITENESS)
@@ -87,16 +91,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             threads=args.threads,
             providers=args.providers,
         )
-        parity = replay(policy, load_reference(args.folder))  # type: ignore[arg-type]
+        if args.keep:
+            found = prove(load_bundle(args.folder), policy)  # type: ignore[arg-type]
+        else:
+            found = asdict(replay(policy, load_reference(args.folder)))  # type: ignore[arg-type]
     except ArfmError as error:
         print(" ".join(str(error).split()))
         return 1
-    if not parity.passed:
+    if not found["passed"]:
         print(
             f"policy {json.dumps(policy.spec.name)} differs from its reference on this machine by "
-            f"{parity.max_chunk_error:.1e} per chunk: run `arfm check`"
+            f"{found['max_chunk_error']:.1e} per chunk: run `arfm check`"
         )
-    return int(not parity.passed)
+    return int(not found["passed"])
 
 
 if __name__ == "__main__":

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from arfm_ros.core.errors import EpisodeError
 from arfm_ros.episodes import labels
+from arfm_ros.episodes.edit.catalog import Catalog
+from arfm_ros.episodes.edit.row import Row
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.write import manifest
 from arfm_ros.episodes.write.durable import PARTIAL, is_unfinished
@@ -17,38 +18,27 @@ UNFINISHED, BROKEN = "unfinished", "broken"
 INFO_KEYS = ("task", "operator", "bundle_sha256")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One episode; `state` is that of its manifest, or unfinished, or broken."""
-
-    folder: Path
-    state: str
-    begin: str = ""  # local time, as in the name of a folder
-    seconds: float = 0.0
-    messages: int = 0
-    bytes: int = 0
-    task: str = ""
-    success: bool | None = None
-    operator: str = ""
-    bundle: str = ""
-    human: bool = False  # somebody took over
-    verdict: str = ""
-    why: str = ""
-
-
 def list_episodes(roots: Iterable[Path]) -> Iterator[Row]:
-    """Give a row for each episode at or below `roots`, by the names of their folders."""
-    bags: dict[Path, list[Path]] = {}
+    """Give a row for each episode at or below `roots`, by the names of their folders.
+
+    What a root held the last time is remembered in it (`catalog.py`).
+    """
+    found: dict[Path, Row] = {}
     for root in roots:
-        for bag in root.rglob("*.mcap"):
-            bags.setdefault(bag.parent, []).append(bag)
-    for folder in sorted(bags):
-        if not is_unfinished(folder):
-            yield row_of(folder)
-        elif folder.name.endswith(PARTIAL):
-            size = sum(bag.stat().st_size for bag in bags[folder])
-            why = "being recorded, or left by a kill: arfm episodes recover"
-            yield Row(folder, UNFINISHED, bytes=size, why=why)
+        if any(root.glob("*.mcap")):
+            rows, left = ([], [root]) if is_unfinished(root) else ([row_of(root)], [])
+        else:
+            catalog = Catalog(root, row_of)
+            rows, left = catalog.rows(), catalog.unfinished
+        found |= {row.folder: row for row in rows}
+        found |= {folder: _unfinished(folder) for folder in left if folder.name.endswith(PARTIAL)}
+    yield from (found[folder] for folder in sorted(found))
+
+
+def _unfinished(folder: Path) -> Row:
+    size = sum(bag.stat().st_size for bag in folder.glob("*.mcap"))
+    why = "being recorded, or left by a kill: arfm episodes recover"
+    return Row(folder, UNFINISHED, bytes=size, why=why)
 
 
 def row_of(folder: Path) -> Row:

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from arfm_ros.core.errors import EpisodeError
+from arfm_ros.episodes.edit.copying import copy, offered_qos, readable
 from arfm_ros.episodes.reader import EpisodeReader
-from arfm_ros.episodes.scan import McapFile
 from arfm_ros.episodes.write import manifest
 from arfm_ros.episodes.write.content import Making
 from arfm_ros.episodes.write.durable import (
@@ -26,9 +23,7 @@ from arfm_ros.episodes.write.durable import (
     move_into_place,
     sync_folder,
 )
-from arfm_ros.episodes.write.metadata import OfferedQos
 from arfm_ros.episodes.write.writer import EpisodeWriter
-from arfm_ros.wire.definitions import STORE
 
 BLOCK = 1 << 20
 
@@ -107,18 +102,8 @@ def _copy(source: Path, target: Path, sha256: str) -> manifest.Manifest:
         raise EpisodeError(f"{source} is whole: there is nothing to mend")
     work.mkdir()
     making = Making(manifest.RECOVERED, lost=lost, source_sha256=sha256, info=reader.info())
-    writer = EpisodeWriter(work / target.name, _qos(reader.files), making)
-    end_ns = 0
-    for record in reader.records(_readable(reader)):
-        writer.write(
-            record.topic,
-            record.type_name,
-            bytes(record.cdr),
-            record.log_time_ns,
-            record.publish_time_ns,
-            record.sequence,
-        )
-        end_ns = max(end_ns, record.log_time_ns)
+    writer = EpisodeWriter(work / target.name, offered_qos(reader.files), making)
+    end_ns = copy(writer, reader.records(readable(reader)))
     if not end_ns:
         shutil.rmtree(work)
         raise EpisodeError(f"{source}: no message can be read ({'; '.join(lost)})")
@@ -144,35 +129,9 @@ def _exchange(source: Path, target: Path, known: manifest.Manifest) -> Recovered
     return Recovered(target, known.messages, known.lost, original)
 
 
-def _readable(reader: EpisodeReader) -> set[str]:
-    return {topic for topic, type_name in reader.topics.items() if type_name in STORE.types}
-
-
 def _unreadable(reader: EpisodeReader) -> tuple[str, ...]:
-    left = sorted(set(reader.topics) - _readable(reader))
+    left = sorted(set(reader.topics) - readable(reader))
     return tuple(f"{topic} is left out: its type is unknown" for topic in left)
-
-
-def _qos(files: list[McapFile]) -> Mapping[str, OfferedQos]:
-    """Give what the bag says that publishers offered."""
-    found = {}
-    for file in files:
-        for number, (topic, _) in file.channels.items():
-            text = file.notes.get(number, {}).get("offered_qos_profiles", "")
-            found[topic] = _offered(text)
-    return found
-
-
-def _offered(text: str) -> OfferedQos:
-    try:
-        (row,) = yaml.safe_load(text)
-        return OfferedQos(
-            str(row["reliability"]) in {"reliable", "1"},
-            int(row["depth"]),
-            str(row["durability"]) in {"transient_local", "1"},
-        )
-    except (yaml.YAMLError, ValueError, TypeError, KeyError):
-        return OfferedQos()
 
 
 def bag_sha256(files: list[Path]) -> str:

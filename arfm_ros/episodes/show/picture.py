@@ -1,16 +1,11 @@
-"""Draw an episode on one page: camera strips, authority, joints with chunks, latencies."""
+"""Draw an episode as a picture: camera strips, authority, joints with chunks, latencies."""
 
 from __future__ import annotations
 
-import base64
-import html
 import io
-from pathlib import Path
 from typing import Any
 
-from arfm_ros.core.errors import EpisodeError
-from arfm_ros.episodes.audit import EpisodeAudit, audit
-from arfm_ros.episodes.show.story import Chunk, Story, read_story
+from arfm_ros.episodes.show.story import Chunk, Story
 
 INK, QUIET, PAPER = "#1d2430", "#7b8494", "#ffffff"
 MEASURED, COMMANDED = "#1f5fa8", "#d1495b"
@@ -26,23 +21,20 @@ AUTHORITY = {
     "idle": "#dfe3ea",
     "estop": "#c0392b",
 }
+EVENTS = {
+    "estop": "#c0392b",
+    "error": "#c0392b",
+    "refused": "#d1495b",
+    "question": "#b98bd0",
+    "answer": "#b98bd0",
+    "instruction": "#1f5fa8",
+    "label": "#2e8b57",
+}
 STAGES = ("#1f5fa8", "#6cb9a8", "#f2a65a", "#d1495b", "#8e6bbf", "#7b8494", "#3c3c3c")
 COLUMNS = 4
 WIDTH_IN = 16.0
 DPI = 110
 SPAN_MIN = 0.02  # rad
-
-
-def render(folder: Path, out: Path) -> Path:
-    """Draw the episode in `folder` to `out` (.png or .html, which carries the audit as well)."""
-    if out.suffix not in (".png", ".html"):
-        raise EpisodeError(f"cannot write '{out.name}': needs a name that ends in .png or .html")
-    png = draw(read_story(folder))
-    if out.suffix == ".png":
-        out.write_bytes(png)
-    else:
-        out.write_text(_page(audit(folder), png), encoding="utf-8")
-    return out
 
 
 def draw(story: Story) -> bytes:
@@ -67,7 +59,7 @@ def draw(story: Story) -> bytes:
         rows = iter(range(len(heights)))
         for camera, strip in story.strips.items():
             _strip(figure, grid[next(rows)], camera, strip)
-        _authority(figure.add_subplot(grid[next(rows)]), story)
+        _authority(figure, grid[next(rows)], story)
         _joints(figure, grid[next(rows)], story, names)
         if story.latencies:
             _latencies(figure.add_subplot(grid[next(rows)]), story)
@@ -88,7 +80,8 @@ def _heights(story: Story, joints: int) -> list[float]:
         for strip in story.strips.values()
     ]
     rows = max(1, -(-joints // COLUMNS))
-    return [*strips, 0.3, 2.1 * rows, *([1.7] if story.latencies else [])]
+    bands = 0.3 * max(1, len(story.authority))
+    return [*strips, bands, 2.1 * rows, *([1.7] if story.latencies else [])]
 
 
 def _title(figure: Any, story: Story) -> None:
@@ -129,22 +122,40 @@ def _strip(figure: Any, slot: Any, camera: str, strip: list[tuple[float, Any]]) 
             axes.set_ylabel(camera, size=10, color=INK)
 
 
-def _authority(axes: Any, story: Story) -> None:
-    ends = [t for t, _ in story.authority[1:]] + [story.duration_s]
+def _authority(figure: Any, slot: Any, story: Story) -> None:
+    grid = slot.subgridspec(max(1, len(story.authority)), 1, hspace=0.1)
+    for n, (group, said) in enumerate(story.authority.items()):
+        axes = figure.add_subplot(grid[n])
+        _band(axes, said, story.duration_s)
+        name = "authority" if len(story.authority) == 1 else group
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", size=9)
+        if n == 0:
+            _marks(axes, story)
+
+
+def _band(axes: Any, said: list[tuple[float, str]], duration_s: float) -> None:
+    ends = [t for t, _ in said[1:]] + [duration_s]
     shown: set[str] = set()
-    for (begin, word), end in zip(story.authority, ends):
+    for (begin, word), end in zip(said, ends):
         begin = max(begin, 0.0)
         axes.axvspan(begin, end, color=AUTHORITY.get(word, OTHER), linewidth=0)
-        wide = (end - begin) / max(story.duration_s, 1e-9)
+        wide = (end - begin) / max(duration_s, 1e-9)
         if wide > 0.04:
             axes.text((begin + end) / 2, 0.5, word, ha="center", va="center", size=9)
         elif word not in shown:
             axes.text(begin, 1.1, word, ha="left", va="bottom", size=7, color=QUIET)
         shown.add(word)
     axes.set_yticks([])
-    axes.set_xlim(0, max(story.duration_s, 1e-3))
+    axes.set_xlim(0, max(duration_s, 1e-3))
     axes.set_xticks([])
-    axes.set_ylabel("authority", rotation=0, ha="right", va="center", size=9)
+
+
+def _marks(axes: Any, story: Story) -> None:
+    """Mark what happened above the bands, a colour a kind; the page tells the words."""
+    for event in story.events:
+        if 0.0 <= event.t_s <= story.duration_s:
+            colour = EVENTS.get(event.kind, QUIET)
+            axes.plot(event.t_s, 1.0, "v", color=colour, ms=5, clip_on=False, zorder=5)
 
 
 def _joints(figure: Any, slot: Any, story: Story, names: list[str]) -> None:
@@ -225,25 +236,3 @@ def _latencies(axes: Any, story: Story) -> None:
     axes.set_ylim(0, 1.35 * highest)  # room for the legend
     axes.grid(color="#e8ebf0", lw=0.6)
     axes.legend(fontsize=8, ncols=4, frameon=False, loc="upper right")
-
-
-def _page(report: EpisodeAudit, png: bytes) -> str:
-    rows = "\n".join(
-        f"<tr><td>{html.escape(name)}</td><td>{html.escape(t.type_name)}</td><td>{t.count}</td>"
-        f"<td>{t.rate_hz:.1f}</td><td>{t.gap_max_s * 1000:.0f}</td><td>{t.lost}</td></tr>"
-        for name, t in report.topics.items()
-    )
-    title = html.escape(report.folder.name)
-    picture = base64.b64encode(png).decode()
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
-body {{ font: 14px system-ui, sans-serif; color: {INK}; margin: 1.5rem auto; max-width: 1700px }}
-img {{ width: 100% }} table {{ border-collapse: collapse }}
-td, th {{ padding: .2rem .8rem; border-bottom: 1px solid #e8ebf0; text-align: left }}
-</style></head><body>
-<img alt="{title}" src="data:image/png;base64,{picture}">
-<table><tr><th>topic</th><th>type</th><th>messages</th><th>Hz</th><th>largest gap, ms</th>
-<th>lost</th></tr>
-{rows}
-</table></body></html>
-"""

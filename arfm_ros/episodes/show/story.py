@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.safety.smoothness import SAMPLES_MIN, shaking
+from arfm_ros.episodes.authorities import said_owners
 from arfm_ros.episodes.read.axes import read_axes
 from arfm_ros.episodes.read.topics import OWN, Source
 from arfm_ros.episodes.reader import EpisodeReader, stamp_ns
 from arfm_ros.episodes.series import decode_image, texts
+from arfm_ros.episodes.show.events import Event, Gap, changes, read_events, read_gaps
 from arfm_ros.wire.joints import JOINT_STATE
 
 F64 = NDArray[np.float64]
@@ -47,12 +49,15 @@ class Story:
     label: Mapping[str, object]
     damage: list[str]
     instruction: str = ""
+    begin_ns: int = 0
     duration_s: float = 0.0
     strips: dict[str, list[tuple[float, NDArray[np.uint8]]]] = field(default_factory=dict)
     measured: dict[str, Line] = field(default_factory=dict)
     commanded: dict[str, Line] = field(default_factory=dict)
     chunks: list[Chunk] = field(default_factory=list)
-    authority: list[tuple[float, str]] = field(default_factory=list)  # from this time on
+    authority: dict[str, list[tuple[float, str]]] = field(default_factory=dict)  # group -> from
+    events: list[Event] = field(default_factory=list)
+    gaps: dict[str, list[Gap]] = field(default_factory=dict)  # by topic, messages that are missing
     latencies: dict[str, Line] = field(default_factory=dict)  # stage -> ms
     tools: tuple[str, ...] = ()  # what of the joints is an opening, 0 closed, 1 open
     shaking: float | None = None  # share of the joint velocities' power above 3 Hz
@@ -65,7 +70,7 @@ def read_story(folder: Path, frames: int = 9) -> Story:
     instructions = texts(reader, "instruction")
     story.instruction = instructions[-1][1] if instructions else ""
     begin_ns, end_ns = _bounds(reader)
-    story.duration_s = (end_ns - begin_ns) / 1e9
+    story.begin_ns, story.duration_s = begin_ns, (end_ns - begin_ns) / 1e9
     arms, others = _state_topics(reader)
     story.measured = _lines(reader, arms, begin_ns)
     tools = _lines(reader, others, begin_ns)
@@ -74,7 +79,10 @@ def read_story(folder: Path, frames: int = 9) -> Story:
     story.tools = tuple(tools)
     story.commanded = _lines(reader, OWN.commands, begin_ns)
     story.chunks = _chunks(reader, begin_ns)
-    story.authority = _changes(texts(reader, "arbiter/authority"), begin_ns)
+    owners = said_owners(reader)
+    story.authority = {group: changes(said, begin_ns) for group, said in owners.items()}
+    story.events = read_events(reader, begin_ns)
+    story.gaps = read_gaps(reader, begin_ns)
     story.latencies = _latencies(reader, begin_ns)
     story.strips = _strips(reader, begin_ns, frames)
     return story
@@ -131,14 +139,6 @@ def _chunks(reader: EpisodeReader, begin_ns: int) -> list[Chunk]:
         for stamp, m in reader.messages(topic)
         if m.points
     ]
-
-
-def _changes(said: list[tuple[int, str]], begin_ns: int) -> list[tuple[float, str]]:
-    changes: list[tuple[float, str]] = []
-    for stamp, word in said:
-        if not changes or changes[-1][1] != word:
-            changes.append(((stamp - begin_ns) / 1e9, word))
-    return changes
 
 
 def _latencies(reader: EpisodeReader, begin_ns: int) -> dict[str, Line]:

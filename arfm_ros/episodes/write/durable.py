@@ -9,7 +9,8 @@ from pathlib import Path
 PARTIAL = ".partial"  # being recorded, or left by a kill
 RECOVERING = ".recovering"  # a copy that is being mended
 ORIGINAL = ".original"  # what a mended episode was made from
-UNFINISHED = (PARTIAL, RECOVERING, ORIGINAL)
+MOVING = ".moving"  # a copy on its way from or to another place
+UNFINISHED = (PARTIAL, RECOVERING, ORIGINAL, MOVING)
 
 
 def partial_of(folder: Path) -> Path:

@@ -69,7 +69,12 @@ def judge(
 
 def save(folder: Path, manifest: Manifest) -> None:
     """Write the manifest and put it on the disk."""
-    write_durably(folder / FILE_NAME, json.dumps(asdict(manifest), indent=1, default=str) + "\n")
+    write_durably(folder / FILE_NAME, text(manifest))
+
+
+def text(manifest: Manifest) -> str:
+    """Return what the file says."""
+    return json.dumps(asdict(manifest), indent=1, default=str) + "\n"
 
 
 def load(folder: Path) -> Manifest | None:

@@ -7,6 +7,7 @@ robot's own joint states. Velocities count against the position-dependent limits
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,11 +22,12 @@ from arfm_ros.robots.fr3.limits import fr3_limits
 PUBLISHED = fr3_limits(margin_rad=0.0, velocity_scale=1.0, acceleration_scale=1.0)
 READING_S = 0.0005  # between the two clocks that a tick reads
 SHORTEST_S = 0.002
-LATE_S = 0.01  # a witness on a busy machine
+LATE_S = 0.01  # a sender on a busy machine
 WINDOW_S = 0.06  # over which the arm's acceleration is a mean: six commands
 OVERDUE_S = 0.015  # a simulated robot that is later than that got its commands in a burst
 TOUCH_M = 0.06  # below, the fingers may touch the table or the cube
 PRONE_S = 0.06  # for which lateness and touch go on to have an effect
+CONTEST_S = 0.5  # around commands of somebody else: the controller hears of him before he speaks
 ROUNDING = 1e-3
 RESTART_RAD, STILL_RAD_S = 0.02, 1e-6
 
@@ -74,10 +76,10 @@ def _outside(position: F64) -> float:
 
 def periods(motion: Motion, stamped: bool) -> F64:
     """Return the time [N - 1] between messages, by their stamps where no clock was stepped."""
-    received, stamps = np.diff(motion.received_s), np.diff(motion.stamp_s)
+    sent, stamps = np.diff(motion.sent_s), np.diff(motion.stamp_s)
     if not stamped:
-        return np.maximum(received, LATE_S)
-    dt = np.where(stamps > 0.0, stamps, np.maximum(received, LATE_S))
+        return np.maximum(sent, LATE_S)
+    dt = np.where(stamps > 0.0, stamps, np.maximum(sent, LATE_S))
     return np.asarray(np.maximum(dt, SHORTEST_S) + READING_S)
 
 
@@ -85,7 +87,7 @@ def of_command(command: Motion, target: Motion, arm: Motion, stamped: bool) -> P
     """Judge what the arbiter sent."""
     numbers = (command.position, command.velocity, target.position, target.velocity)
     finite = all(bool(np.isfinite(one).all()) for one in numbers)
-    if not finite or len(command.received_s) < 2 or len(target.received_s) < 2:
+    if not finite or len(command.sent_s) < 2 or len(target.sent_s) < 2:
         return Peaks(finite=finite)
     dt = periods(command, stamped)[:, None]
     rate = np.abs(np.diff(command.velocity, axis=0)) / dt / ACCELERATION
@@ -113,9 +115,9 @@ def _steps(target: Motion, arm: Motion, stamped: bool) -> float:
 
 
 def _restarts(target: Motion, k: int, arm: Motion) -> bool:
-    if np.abs(target.velocity[k]).max() > STILL_RAD_S or not len(arm.received_s):
+    if np.abs(target.velocity[k]).max() > STILL_RAD_S or not len(arm.sent_s):
         return False
-    nearest = int(np.argmin(np.abs(arm.received_s - target.received_s[k])))
+    nearest = int(np.argmin(np.abs(arm.sent_s - target.sent_s[k])))
     return bool(np.abs(arm.position[nearest] - target.position[k]).max() < RESTART_RAD)
 
 
@@ -126,23 +128,30 @@ def judged(arm: Motion, target: Motion, stamped: bool) -> NDArray[np.bool_]:
     then makes up for many periods under one command. Nor those at which the tool may touch
     something.
     """
-    if not len(arm.received_s):
+    if not len(arm.sent_s):
         return np.zeros(0, np.bool_)
     if stamped:
-        disturbed = np.concatenate([arm.received_s[_late(arm)], target.received_s[_late(target)]])
+        disturbed = np.concatenate([arm.sent_s[_late(arm)], target.sent_s[_late(target)]])
     else:
-        gaps = np.diff(arm.received_s, prepend=arm.received_s[:1]) > OVERDUE_S
-        disturbed = arm.received_s[gaps]
-    disturbed = np.sort(np.concatenate([disturbed, arm.received_s[_low(arm)]]))
-    since = np.searchsorted(disturbed, arm.received_s - PRONE_S)
-    return np.asarray(np.searchsorted(disturbed, arm.received_s + WINDOW_S) == since)
+        gaps = np.diff(arm.sent_s, prepend=arm.sent_s[:1]) > OVERDUE_S
+        disturbed = arm.sent_s[gaps]
+    disturbed = np.sort(np.concatenate([disturbed, arm.sent_s[_low(arm)]]))
+    since = np.searchsorted(disturbed, arm.sent_s - PRONE_S)
+    return np.asarray(np.searchsorted(disturbed, arm.sent_s + WINDOW_S) == since)
 
 
 def untouched(arm: Motion) -> NDArray[np.bool_]:
     """Return at which samples [N] the tool touches nothing, nor did or will in a moment."""
-    low = arm.received_s[_low(arm)]
-    since = np.searchsorted(low, arm.received_s - PRONE_S)
-    return np.asarray(np.searchsorted(low, arm.received_s + WINDOW_S) == since)
+    low = arm.sent_s[_low(arm)]
+    since = np.searchsorted(low, arm.sent_s - PRONE_S)
+    return np.asarray(np.searchsorted(low, arm.sent_s + WINDOW_S) == since)
+
+
+def uncontested(arm: Motion, intruder_s: Sequence[float]) -> NDArray[np.bool_]:
+    """Return at which samples [N] nobody else commanded: then nobody follows what we send."""
+    at, others = arm.sent_s, np.asarray(intruder_s, np.float64)
+    since = np.searchsorted(others, at - CONTEST_S)
+    return np.asarray(np.searchsorted(others, at + CONTEST_S) == since)
 
 
 def _low(arm: Motion) -> NDArray[np.bool_]:
@@ -155,17 +164,17 @@ def _late(motion: Motion) -> NDArray[np.bool_]:
 
 def lateness_s(motion: Motion) -> F64:
     """Return how much later than usual each message [N] came after its stamp."""
-    lag = motion.received_s - motion.stamp_s
+    lag = motion.sent_s - motion.stamp_s
     return np.asarray(lag - np.percentile(lag, 5)) if len(lag) else lag
 
 
 def of_arm(arm: Motion, stamped: bool, fit: NDArray[np.bool_] | None = None) -> Peaks:
     """Judge what the arm did at the samples that are `fit`; acceleration over `WINDOW_S`."""
     finite = bool(np.isfinite(arm.position).all() and np.isfinite(arm.velocity).all())
-    if not finite or len(arm.received_s) < 2:
+    if not finite or len(arm.sent_s) < 2:
         return Peaks(finite=finite)
-    fit = np.ones(len(arm.received_s), np.bool_) if fit is None else fit
-    times = arm.stamp_s if stamped else arm.received_s
+    fit = np.ones(len(arm.sent_s), np.bool_) if fit is None else fit
+    times = arm.stamp_s if stamped else arm.sent_s
     later = np.searchsorted(times, times + WINDOW_S - 1e-6)
     first = np.flatnonzero((later < len(times)) & fit)
     span = (times[later[first]] - times[first])[:, None]

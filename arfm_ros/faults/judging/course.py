@@ -9,11 +9,12 @@ from math import inf
 
 import numpy as np
 
-from arfm_ros.faults.judging.expected import Expected
+from arfm_ros.faults.judging.expected import REST_S, Expected
 from arfm_ros.faults.judging.record import Record, Word
 
 DRIVEN = ("policy", "human")
 RESTING_RAD_S = 0.05
+RISES_RAD_S = 1e-3  # from one command to the next, beyond rounding
 RESTS_S = 0.05  # for so long, to count as at rest
 GAP_S = 0.1  # without a command: the stream has ended
 SHOWN = 4
@@ -28,7 +29,7 @@ class Marks:
     ended_s: float  # it was over
     over_s: float  # recovered, or given up
     recovered: str  # "by itself", the operator's step, '' for never
-    latch_held: bool = True  # nothing drove before the operator's step
+    asked_s: float = 0.0  # the operator's step, or whether it went on before
 
 
 def driven_at(record: Record, at_s: float) -> bool:
@@ -65,8 +66,27 @@ def stop(expected: Expected, record: Record, marks: Marks) -> float | None:
     return in_time[-1] if kept else stops[-1]
 
 
+def begun(record: Record, stop_s: float, marks: Marks) -> float:
+    """Return when the stop that was told at `stop_s` began in the commands themselves.
+
+    What is told comes later. The stop is where the speed falls last, to rest within the promised
+    time and without rising again before it is told; without such a fall it is what was told.
+    """
+    command = record.command.between(marks.seen_s, stop_s)
+    speed = np.abs(command.velocity).max(axis=1, initial=0.0)
+    if not len(speed) or not np.isfinite(speed).all():
+        return stop_s
+    rises = np.flatnonzero(np.diff(speed) > RISES_RAD_S)
+    first = int(rises[-1]) + 1 if len(rises) else 0
+    first += int(np.flatnonzero(speed[first:] >= speed[first:].max() - RISES_RAD_S)[-1])
+    begun_s = float(command.sent_s[first])
+    after = record.command.between(begun_s, begun_s + REST_S)
+    rests = bool((np.abs(after.velocity).max(axis=1, initial=0.0) < RESTING_RAD_S).any())
+    return begun_s if rests else stop_s
+
+
 def _last_target(record: Record, marks: Marks) -> float | None:
-    times = record.target.received_s
+    times = record.target.sent_s
     gaps = np.diff(np.append(times, inf))
     ends = times[(gaps > GAP_S) & (times > marks.seen_s - GAP_S)]
     return float(ends[0]) if len(ends) else None
@@ -74,7 +94,7 @@ def _last_target(record: Record, marks: Marks) -> float | None:
 
 def silence_s(record: Record, from_s: float) -> float:
     """Return how long no command came after the one at `from_s`."""
-    later = record.target.received_s[record.target.received_s > from_s + 1e-6]
+    later = record.target.sent_s[record.target.sent_s > from_s + 1e-6]
     return float(later[0]) - from_s if len(later) else inf
 
 
@@ -82,9 +102,9 @@ def rest(record: Record, stop_s: float) -> float | None:
     """Return when the arm was at rest after `stop_s`; None for never."""
     arm = record.arm
     slow = np.abs(arm.velocity).max(axis=1, initial=0.0) < RESTING_RAD_S
-    for k in np.flatnonzero(slow & (arm.received_s >= stop_s)):
-        at_s = arm.received_s[k]
-        inside = (arm.received_s >= at_s) & (arm.received_s <= at_s + RESTS_S)
+    for k in np.flatnonzero(slow & (arm.sent_s >= stop_s)):
+        at_s = arm.sent_s[k]
+        inside = (arm.sent_s >= at_s) & (arm.sent_s <= at_s + RESTS_S)
         if slow[inside].all():
             return float(at_s)
     return None
@@ -95,7 +115,7 @@ def travel(expected: Expected, record: Record, stop_s: float, marks: Marks) -> f
     if expected.ends:
         return _past(record, stop_s)
     arm = record.arm.between(stop_s, min(marks.ended_s, stop_s + 1.0))
-    if not len(arm.received_s):
+    if not len(arm.sent_s):
         return 0.0
     return float(np.abs(arm.position - arm.position[0]).max())
 
@@ -103,9 +123,9 @@ def travel(expected: Expected, record: Record, stop_s: float, marks: Marks) -> f
 def _past(record: Record, stop_s: float) -> float:
     """How far the arm went beyond the last target, in the direction of its velocity."""
     target = record.target
-    last = int(np.searchsorted(target.received_s, stop_s + 1e-6)) - 1
+    last = int(np.searchsorted(target.sent_s, stop_s + 1e-6)) - 1
     arm = record.arm.between(stop_s, stop_s + silence_s(record, stop_s))
-    if last < 0 or not len(arm.received_s):
+    if last < 0 or not len(arm.sent_s):
         return 0.0
     way = np.sign(target.velocity[last])
     from_target = arm.position - target.position[last]

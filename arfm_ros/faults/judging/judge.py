@@ -28,7 +28,7 @@ class Row:
     reaction: str = ""
     reason: str = ""
     stop_ms: float | None = None  # from what can be observed to the begin of the stop
-    rest_ms: float | None = None  # from there to the arm at rest
+    rest_ms: float | None = None  # from when the stop was told to the arm at rest
     reason_ms: float | None = None
     command_velocity: float = 0.0  # relative to the limits, as all up to `travel_rad`
     command_acceleration: float = 0.0
@@ -43,6 +43,7 @@ class Row:
     travel_rad: float = 0.0  # past the last target where the stream ended, else since the stop
     recovered: str = ""
     recovery_s: float = 0.0
+    last_words: list[str] = field(default_factory=list)  # of every node, where it did not recover
     before: list[str] = field(default_factory=list)  # stops that came before the fault
     violations: list[str] = field(default_factory=list)
 
@@ -58,11 +59,15 @@ def judge(kind: Kind, seed: int, record: Record, marks: Marks) -> Row:
     row = Row(kind.name, seed, recovered=marks.recovered)
     row.recovery_s = round(marks.over_s - marks.ended_s, 3)
     row.reaction = course.reaction(record, marks)
+    if not marks.recovered:
+        row.last_words = [
+            f"{w.node}: {w.text}" for w in {w.node: w for w in record.health}.values()
+        ]
     record = _in_time(row, kind, record, marks)
     row.violations += _limits(row, record, kind.variant != "clock")
     row.violations += _stopping(row, expected, record, marks)
     row.violations += _saying(row, expected, record, marks)
-    row.violations += _recovery(expected, marks)
+    row.violations += _recovery(expected, record, marks)
     return row
 
 
@@ -77,7 +82,7 @@ def _in_time(row: Row, kind: Kind, record: Record, marks: Marks) -> Record:
     row.arm_velocity_all = round(whole.velocity, 4)
     row.arm_acceleration_all = round(whole.acceleration, 4)
     contested = bool(record.intruder_s)  # then the controller ignores what was sent
-    if late_s < LATE_S or contested or len(record.target.received_s) < 2 or not whole.finite:
+    if late_s < LATE_S or contested or len(record.target.sent_s) < 2 or not whole.finite:
         return record
     row.replayed = True
     return replace(record, arm=replay(record, marks.ended_s))
@@ -92,7 +97,8 @@ def _limits(row: Row, record: Record, stamped: bool) -> Iterator[str]:
     fit = bounds.judged(record.arm, record.target, stamped)
     if row.replayed:
         fit = bounds.untouched(record.arm)
-        fit &= record.arm.received_s > record.arm.received_s[:1].sum() + SETTLES_S
+        fit &= record.arm.sent_s > record.arm.sent_s[:1].sum() + SETTLES_S
+    fit &= bounds.uncontested(record.arm, record.intruder_s)
     arm, whole = bounds.of_arm(record.arm, stamped, fit), bounds.of_arm(record.arm, stamped)
     row.command_velocity = round(max(command.velocity, command.step), 4)
     row.command_acceleration = round(command.acceleration, 4)
@@ -114,7 +120,8 @@ def _stopping(row: Row, expected: Expected, record: Record, marks: Marks) -> Ite
     stop_s = course.stop(expected, record, marks)
     lasted = marks.ended_s - marks.seen_s >= expected.stop_s
     if stop_s is not None:
-        row.stop_ms = round((stop_s - marks.seen_s) * MS, 1)
+        begun_s = stop_s if expected.ends else course.begun(record, stop_s, marks)
+        row.stop_ms = round((begun_s - marks.seen_s) * MS, 1)
         row.travel_rad = round(course.travel(expected, record, stop_s, marks), 4)
         rest_s = course.rest(record, stop_s)
         row.rest_ms = None if rest_s is None else round((rest_s - stop_s) * MS, 1)
@@ -155,10 +162,10 @@ def _saying(row: Row, expected: Expected, record: Record, marks: Marks) -> Itera
         yield f"reason published {late_s * MS:.0f} ms late, needs {expected.reason_s * MS:.0f} ms"
 
 
-def _recovery(expected: Expected, marks: Marks) -> Iterator[str]:
+def _recovery(expected: Expected, record: Record, marks: Marks) -> Iterator[str]:
     if not marks.recovered:
         yield "does not recover"
     elif expected.by_itself and marks.recovered != "by itself":
         yield f"recovers only by {marks.recovered}, needs to by itself"
-    if expected.latched and not marks.latch_held:
+    if expected.latched and course.driven_at(record, marks.asked_s):
         yield "went on by itself, needs to be latched"

@@ -1,4 +1,4 @@
-"""What the witness wrote, as arrays over steady receive time."""
+"""What the witness wrote, as arrays over the steady time of sending."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ INTRUDER = "intruder"  # frame_id of what a second publisher of the suite sends
 class Motion:
     """Joint positions [N, 7] and velocities [N, 7] with their times, in steady s and by stamp."""
 
-    received_s: F64
+    sent_s: F64
     stamp_s: F64
     position: F64
     velocity: F64
 
     def between(self, begin_s: float, end_s: float) -> Motion:
-        """Return what was received in begin..end."""
-        inside = (self.received_s >= begin_s) & (self.received_s <= end_s)
+        """Return what was sent in begin..end."""
+        inside = (self.sent_s >= begin_s) & (self.sent_s <= end_s)
         return Motion(
-            self.received_s[inside],
+            self.sent_s[inside],
             self.stamp_s[inside],
             self.position[inside],
             self.velocity[inside],
@@ -80,12 +80,12 @@ class Reader:
         data = self._rest()
         at = 0
         while at + HEAD.size <= len(data):
-            number, received_ns, length = HEAD.unpack_from(data, at)
+            number, sent_ns, length = HEAD.unpack_from(data, at)
             if at + HEAD.size + length > len(data):
                 break
             at += HEAD.size
             message = deserialize_message(data[at : at + length], kinds[number])
-            rows[number].append((received_ns / NS, message))
+            rows[number].append((sent_ns / NS, message))
             at += length
         self._at += at
         return _record(rows)
@@ -120,9 +120,9 @@ def _motion(rows: list[tuple[float, Any]]) -> Motion:
         found = [np.array(getattr(message, name)[:7]) for _, message in rows]
         return np.array(found, np.float64).reshape(-1, 7)
 
-    received = np.array([at_s for at_s, _ in rows], np.float64)
+    sent = np.array([at_s for at_s, _ in rows], np.float64)
     stamps = np.array([time_to_ns(one.header.stamp) for _, one in rows], np.int64)
-    return Motion(received, stamps / NS, values("position"), values("velocity"))
+    return Motion(sent, stamps / NS, values("position"), values("velocity"))
 
 
 def _verdict(at_s: float, message: Any) -> Word:

@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import numpy as np
 
+from arfm_ros.faults.judging.bounds import OVERDUE_S
 from arfm_ros.faults.judging.record import Motion, Record
+from arfm_ros.robots.fr3 import facts as fr3
 from arfm_ros.sim.world import World
 
 STEP_MS = 2
-LATE_S = 0.03  # of the robot's states: then the replay is judged instead
-SETTLES_S = 0.3  # the replay begins at rest, the arm did not
+LATE_S = OVERDUE_S  # of the robot's states: then the replay is judged instead
+SETTLES_S = 0.3  # the replay begins as the arm was measured, which is a little old
 
 
 def replay(record: Record, end_s: float) -> Motion:
     """Return the arm's motion from the first command to `end_s`, at times of receipt."""
     target = record.target
-    delay_s = float(np.percentile(target.received_s - target.stamp_s, 5))
+    delay_s = float(np.percentile(target.sent_s - target.stamp_s, 5))
     due_ms = np.round((target.stamp_s - target.stamp_s[0]) * 1e3).astype(int)
     begin_s = target.stamp_s[0] + delay_s
-    world, k = World(), 0
-    world.reset(target.position[0])
+    world, k = _begun(record.arm, float(target.sent_s[0])), 0
     times, positions, velocities = [], [], []
     for now_ms in range(0, round((end_s - begin_s) * 1e3), STEP_MS):
         while k < len(due_ms) and due_ms[k] <= now_ms:
@@ -37,3 +38,13 @@ def replay(record: Record, end_s: float) -> Motion:
         velocities.append(state.velocity.copy())
     at = np.array(times)
     return Motion(at, at, np.array(positions).reshape(-1, 7), np.array(velocities).reshape(-1, 7))
+
+
+def _begun(arm: Motion, at_s: float) -> World:
+    """Return a world whose arm is where and as fast as it was measured at `at_s`."""
+    k = int(np.argmin(np.abs(arm.sent_s - at_s)))
+    world = World()
+    world.reset(arm.position[k])
+    for name, velocity in zip(fr3.JOINT_NAMES, arm.velocity[k]):
+        world.data.joint(name).qvel[:] = velocity
+    return world

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 
 from arfm_ros.faults.judging.expected import REACTION_S, SAFE, Expected, Kind
-from arfm_ros.faults.judging.record import Record
+from arfm_ros.faults.judging.record import Motion, Record
 
 SPOKEN_S = 0.05  # from sending to noting the time of it
 FROZEN_S, FROZEN_RAD = 0.2, 0.05  # as `core.watch` has it
+MOVED_RAD = 0.1 + 0.02  # the latter is the largest step, which does not count
+MOVING_S = 1.0  # the promise allows the arm so long to go that far
 
 
 def seen_at(kind: Kind, record: Record, seen_s: float) -> float:
@@ -33,17 +36,29 @@ def seen_at(kind: Kind, record: Record, seen_s: float) -> float:
 def watched(kind: Kind, record: Record, seen_s: float, ended_s: float) -> Expected:
     """Return the promise of `kind` in the light of what was commanded.
 
-    A frozen joint state can be told from an arm at rest once the command has moved away from it.
+    A frozen joint state can be told from an arm at rest once the command has moved away from it,
+    a frozen camera once the arm has moved.
     """
+    if kind.name == "camera stuck":
+        moves_s = _moves(record.arm.between(seen_s, ended_s), MOVED_RAD)
+        return kind.expected if moves_s <= seen_s + MOVING_S else SAFE
     if kind.name != "state stuck":
         return kind.expected
     command = record.command.between(seen_s, ended_s)
-    if not len(command.received_s):
+    if not len(command.sent_s):
         return SAFE
     moved = np.abs(command.position - command.position[0]).max(axis=1) > FROZEN_RAD
-    away = np.flatnonzero(moved & (command.received_s - seen_s > FROZEN_S))
+    away = np.flatnonzero(moved & (command.sent_s - seen_s > FROZEN_S))
     if not len(away):
         return SAFE
-    stop_s = float(command.received_s[away[0]]) - seen_s + REACTION_S
+    stop_s = float(command.sent_s[away[0]]) - seen_s + REACTION_S
     pattern = "repeat to the last bit|does not follow|not move"
     return replace(kind.expected, stop_s=stop_s, reason=pattern, latched=True)
+
+
+def _moves(arm: Motion, by_rad: float) -> float:
+    """Return when a joint was `by_rad` from where it began, inf for never."""
+    if not len(arm.sent_s):
+        return inf
+    away = np.abs(arm.position - arm.position[0]).max(axis=1) > by_rad
+    return float(arm.sent_s[np.argmax(away)]) if away.any() else inf

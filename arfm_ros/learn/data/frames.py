@@ -25,13 +25,17 @@ from arfm_ros.episodes.read.topics import OWN, Topics
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.task_state import read_task_state
 from arfm_ros.episodes.windows import EpisodeArrays, Wanted, read_windows
+from arfm_ros.learn.data.drove import Drove, who_drove
+from arfm_ros.learn.data.interventions import OTHER, Interventions, Kinds, Tally, judged, kinds_of
 from arfm_ros.learn.data.spaces import Spaces, written
 from arfm_ros.learn.data.targets import chunks_of, keyframes
-from arfm_ros.learn.signals.rewards import TERMS, human_steps, returns_to_go
+from arfm_ros.learn.data.usable import held_back, usable_steps
+from arfm_ros.learn.signals.rewards import TERMS, end_of, human_steps, returns_to_go
 from arfm_ros.robots.embodiment import Embodiment, default, gripper_columns
 
 VERSION = 2
-COLUMNS = ("state", "chunk", "keyframe", "episode", "returns", "human")
+COLUMNS = ("state", "chunk", "keyframe", "episode", "returns", "human", "kinds")
+NOTHING: NDArray[np.int8] = np.zeros(0, np.int8)
 PARALLEL = 4  # episodes read at a time: bounds the memory, not the number of cores
 
 
@@ -50,6 +54,7 @@ class FramesConfig:
     objects: tuple[str, ...] = ()  # numbers of objects behind the joints in the state
     topics: Topics = OWN  # which topic holds what
     spaces: Spaces | None = None  # of the actions; None: positions of the robot's axes
+    interventions: Interventions | None = None  # learn of corrections alone; None: of everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,10 @@ class Frames:
     human: NDArray[np.bool_]  # [N], a human commanded the next step
     success: NDArray[np.int8]  # [E], 1 succeeded, 0 failed, -1 nobody said
     skipped: tuple[str, ...] = ()  # episodes that could not be read, and why
+    notes: tuple[str, ...] = ()  # what was found of interventions
+    kinds: NDArray[np.int8] = field(
+        default_factory=lambda: NOTHING
+    )  # [N], why it is learned from: see `interventions`
     key: str = ""  # the same for the same episodes, read the same way
 
     def __len__(self) -> int:
@@ -140,6 +149,8 @@ def _what_is_read(config: FramesConfig) -> dict[str, Any]:
     if config.topics == OWN:
         del read["topics"]
     del read["spaces"]
+    if config.interventions is None:
+        del read["interventions"]
     if config.spaces:
         read["spaces"] = config.spaces.described()
     return read if robot != default() else read | {"names": robot.action_names}
@@ -149,6 +160,9 @@ def _what_is_read(config: FramesConfig) -> dict[str, Any]:
 class _Episode:
     arrays: EpisodeArrays
     returns: F32  # [T, len(TERMS)]
+    keep: NDArray[np.int64]  # observations that are learned from
+    kinds: Kinds  # [T]; [0] where all are alike
+    drove: Drove | None = None
 
 
 def _read_all(folders: Sequence[Path], config: FramesConfig) -> Iterator[_Episode | str]:
@@ -165,10 +179,21 @@ def _read(folder: Path, config: FramesConfig) -> _Episode | str:
         reader = EpisodeReader(folder)
         if reader.damage:
             return f"{folder.name}: {reader.damage[0]}"
-        arrays = read_windows(reader, _wanted(config))
-        return _Episode(arrays, returns_to_go(arrays, read_task_state(reader), config.robot))
+        return _chosen(reader, read_windows(reader, _wanted(config)), config)
     except (EpisodeError, struct.error, ValueError, IndexError) as error:  # a damaged message
         return f"{folder.name}: {error}"
+
+
+def _chosen(reader: EpisodeReader, arrays: EpisodeArrays, config: FramesConfig) -> _Episode:
+    """Choose the observations that are learned from."""
+    task, keep = read_task_state(reader), usable_steps(arrays, config)
+    returns = returns_to_go(arrays, task, config.robot)
+    if config.interventions is None:
+        return _Episode(arrays, returns, keep, NOTHING)
+    drove = who_drove(reader, arrays.command_stamp_ns)
+    success_ns = int(arrays.stamp_ns[end_of(arrays, task)]) if arrays.success else None
+    kinds = kinds_of(arrays, drove, success_ns, config)
+    return _Episode(arrays, judged(returns, kinds), keep[kinds[keep] != OTHER], kinds, drove)
 
 
 def _wanted(config: FramesConfig) -> Wanted:
@@ -184,18 +209,20 @@ def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str)
     index.unlink(missing_ok=True)
     rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     texts: list[tuple[str, str]] = []
-    success, skipped = [], []
+    success, skipped, tally = [], [], Tally()
     files = {name: open(cache / f"{name}.u8", "wb") for name, _, _ in config.cameras}  # noqa: SIM115
     try:
         for episode in _read_all(folders, config):
             if isinstance(episode, str):
                 skipped.append(episode)
                 continue
-            arrays, keep = episode.arrays, usable_steps(episode.arrays, config)
+            arrays, keep = episode.arrays, episode.keep
+            if episode.drove is not None:
+                tally.add(episode.drove, episode.kinds[keep])
             if not len(keep):
-                skipped += _held_back(arrays, config)
+                skipped += held_back(arrays, config)
                 continue
-            _append(rows, episode, keep, config)
+            _append(rows, episode, config)
             rows["episode"].append(np.full(len(keep), len(texts), np.int32))
             texts.append((arrays.instruction, arrays.task))
             success.append(-1 if arrays.success is None else int(arrays.success))
@@ -204,6 +231,7 @@ def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str)
     finally:
         for file in files.values():
             file.close()
+    tally.check(config.horizon * config.dt_ns / 1e9)
     if not texts:
         why = f"; {len(skipped)} cannot be used, first {skipped[0]}" if skipped else ""
         raise EpisodeError(
@@ -212,14 +240,14 @@ def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str)
     columns = {name: np.concatenate(parts) for name, parts in rows.items()}
     np.savez(cache / "frames.npz", **columns, success=np.array(success, np.int8))
     temporary = cache / f"frames.json.{os.getpid()}"
-    temporary.write_text(json.dumps({"key": key, "texts": texts, "skipped": skipped}))
+    told = {"key": key, "texts": texts, "skipped": skipped, "notes": tally.notes()}
+    temporary.write_text(json.dumps(told))
     temporary.replace(index)
 
 
-def _append(
-    rows: dict[str, list[Any]], episode: _Episode, keep: NDArray[np.int64], config: FramesConfig
-) -> None:
-    arrays, state = episode.arrays, episode.arrays.state[keep]
+def _append(rows: dict[str, list[Any]], episode: _Episode, config: FramesConfig) -> None:
+    arrays, keep = episode.arrays, episode.keep
+    state = arrays.state[keep]
     chunks = chunks_of(arrays, keep, config.horizon, config.dt_ns)
     ahead = keyframes(arrays, config.robot)[keep]
     if config.spaces:
@@ -230,39 +258,7 @@ def _append(
     rows["keyframe"].append(ahead)
     rows["returns"].append(episode.returns[keep])
     rows["human"].append(human_steps(arrays)[keep])
-
-
-def usable_steps(arrays: EpisodeArrays, config: FramesConfig) -> NDArray[np.int64]:
-    """Select the observations to learn from: commanded, finite, by the wanted authority."""
-    if config.success_only and arrays.success is not True:
-        return np.zeros(0, np.int64)
-    if not len(arrays.commands):
-        return np.zeros(0, np.int64)
-    first_due = arrays.stamp_ns + config.dt_ns
-    keep = np.isfinite(arrays.state).all(axis=1) & (first_due >= arrays.command_stamp_ns[0])
-    if config.authority:
-        keep &= ~_foreign_in_chunk(arrays, config)
-    return np.flatnonzero(keep)
-
-
-def _held_back(arrays: EpisodeArrays, config: FramesConfig) -> list[str]:
-    """Say who commanded an episode of which no chunk is by the wanted ones; they may all hold."""
-    if not config.authority or (config.success_only and arrays.success is not True):
-        return []
-    who, count = np.unique(arrays.authority, return_counts=True)
-    shares = ", ".join(f"{n or 'nobody'} {c / count.sum():.0%}" for n, c in zip(who, count))
-    wanted = ", ".join(config.authority)
-    return [f"{arrays.folder.name}: no whole chunk commanded by {wanted}; it was {shares}"]
-
-
-def _foreign_in_chunk(arrays: EpisodeArrays, config: FramesConfig) -> NDArray[np.bool_]:
-    """Tell for each observation [T] whether somebody unwanted commands within its chunk."""
-    foreign = ~np.isin(np.asarray(arrays.authority), config.authority)
-    before = np.concatenate([[0], np.cumsum(foreign)])
-    span = np.array([config.dt_ns // 2, config.horizon * config.dt_ns])
-    first, last = np.searchsorted(arrays.command_stamp_ns, arrays.stamp_ns + span[:, None])
-    held = foreign[first.clip(max=len(foreign) - 1)]  # beyond the end the last command holds
-    return np.asarray((before[last] > before[first]) | held)
+    rows["kinds"].append(episode.kinds[keep] if len(episode.kinds) else NOTHING)
 
 
 def open_frames(cache: Path, config: FramesConfig) -> Frames:
@@ -290,6 +286,7 @@ def open_frames(cache: Path, config: FramesConfig) -> Frames:
         instructions=tuple(text for text, _ in texts),
         tasks=tuple(task for _, task in texts),
         skipped=tuple(noted.get("skipped", ())),
+        notes=tuple(noted.get("notes", ())),
         key=noted["key"],
         **arrays,
     )

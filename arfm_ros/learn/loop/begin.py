@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
 from arfm_ros.core.errors import ConfigError
@@ -19,11 +15,13 @@ from arfm_ros.engines.bundle import POLICY
 from arfm_ros.episodes.read.topics import OWN, Topics
 from arfm_ros.learn.data.dataset import Sampler, make_sampler, rows_of, split_episodes
 from arfm_ros.learn.data.fitting import fit_rows, fit_statistics, load_together
-from arfm_ros.learn.data.frames import Frames, FramesConfig
+from arfm_ros.learn.data.frames import FramesConfig
+from arfm_ros.learn.data.interventions import Interventions
 from arfm_ros.learn.data.recorded import Recorded, check_recorded, embodiment_of, look_at
 from arfm_ros.learn.data.spaces import Spaces, spaces_of
-from arfm_ros.learn.loop.checkpoint import NAME, Checkpoint, load_checkpoint, machine, stage
+from arfm_ros.learn.loop.checkpoint import NAME, Checkpoint, load_checkpoint, stage
 from arfm_ros.learn.loop.group import ALONE, Group, join_group
+from arfm_ros.learn.loop.origin import introduce, name_outliers, provenance
 from arfm_ros.learn.loop.resume import check_same_run
 from arfm_ros.learn.loop.train import TrainConfig, Trainer
 from arfm_ros.learn.loop.trainer import Run, train
@@ -49,6 +47,7 @@ class Plan:
     statistics: tuple[Path, ...] = ()  # episodes whose spread a new policy's normalisation takes
     success_only: bool = False
     authority: tuple[str, ...] = ()
+    interventions: Interventions | None = None  # learn from corrections alone
     init: Path | None = None
     warm_start: Path | None = None  # a run or bundle, of another robot it may be
     resume: bool = False
@@ -94,7 +93,7 @@ def prepare(
     outlier = plan.train.outlier
     given = begin.spec if begin else fit_statistics(plan.statistics, cache, config, group, outlier)
     kept, spec = fit_rows(frames, config, rows, given, outlier)
-    words = {**spec.instructions, **dict(_instructions(frames))}
+    words = {**spec.instructions, **dict(zip(frames.tasks, frames.instructions))}
     spec = replace(spec, instructions=words, rtc=_rtc(plan.train.flow.delay_max))
     warm = _read(plan.warm_start) if plan.warm_start and not begin else None
     model = _network(shape, begin, plan.new_velocity)
@@ -103,16 +102,16 @@ def prepare(
     sampler = make_sampler(frames, kept, spec, plan.train.augment, plan.train.seed)
     sampler = _aimed(sampler, model, plan.train, say)
     trainer = Trainer(model, sampler, plan.train, group)
-    provenance = _provenance(plan, frames, command) | {"precision": trainer.precision}
+    facts = provenance(plan, frames, command) | {"precision": trainer.precision}
     if begin and plan.resume:
-        check_same_run(begin.provenance, provenance)
+        check_same_run(begin.provenance, facts)
         trainer.restore(begin)
-        provenance |= {n: v for n, v in begin.provenance.items() if n == STARTED_FROM}
+        facts |= {n: v for n, v in begin.provenance.items() if n == STARTED_FROM}
     elif before := begin or warm:
-        provenance[STARTED_FROM] = stage(before)
-    _introduce(frames, model, say)
-    _name_outliers(len(rows) - len(kept), len(rows), outlier, say)
-    return trainer, Run(plan.out, rows_of(sampler, held), provenance, say)
+        facts[STARTED_FROM] = stage(before)
+    introduce(frames, model, say)
+    name_outliers(len(rows) - len(kept), len(rows), outlier, say)
+    return trainer, Run(plan.out, rows_of(sampler, held), facts, say)
 
 
 def _resuming(plan: Plan, say: Callable[[str], None]) -> Plan:
@@ -181,25 +180,6 @@ def _aimed(
     return replace(sampler, signal=signal.values)
 
 
-def _introduce(frames: Frames, model: FlowPolicy, say: Callable[[str], None]) -> None:
-    for episode in frames.skipped:
-        say(f"skipped {episode}")
-    size = sum(p.numel() for p in model.parameters())
-    left = f" ({len(frames.skipped)} more skipped)" if frames.skipped else ""
-    say(
-        f"{len(frames)} observations of {len(frames.tasks)} episodes{left}, "
-        f"{size / 1e6:.2f} M weights"
-    )
-
-
-def _name_outliers(count: int, of: int, limit: float, say: Callable[[str], None]) -> None:
-    if count:
-        say(
-            f"left out {count} of {of} observations: actions further than {limit:g} standard "
-            "deviations from the mean (--outlier, --statistics)"
-        )
-
-
 def _read_as(plan: Plan, begin: Checkpoint | None) -> FramesConfig:
     """Decide how frames are read: as `begin` needs them, else as the episodes have them."""
     recorded = look_at(plan.data, plan.topics)
@@ -217,7 +197,15 @@ def _read_as(plan: Plan, begin: Checkpoint | None) -> FramesConfig:
         who = f"what is asked for (--camera, --dt{named})"
     check_recorded(recorded, config, who)
     chosen = {"success_only": plan.success_only, "authority": plan.authority}
-    return replace(config, topics=plan.topics, spaces=spaces, **chosen)
+    config = replace(config, interventions=_corrections(plan), **chosen)
+    return replace(config, topics=plan.topics, spaces=spaces)
+
+
+def _corrections(plan: Plan) -> Interventions | None:
+    """Leave out what speaks against the policy where no signal takes it as that."""
+    chosen, train = plan.interventions, plan.train
+    heard = train.objective.needs_signal and train.signal.reward.takeover
+    return chosen if chosen is None or heard else replace(chosen, blame_s=0.0)
 
 
 def _spaces(plan: Plan, actions: tuple[Mapping[str, Plain], ...]) -> Spaces | None:
@@ -266,30 +254,3 @@ def _previous(plan: Plan) -> Checkpoint | None:
 
 def _read(folder: Path) -> Checkpoint:
     return bundle_checkpoint(folder) if (folder / POLICY).is_file() else load_checkpoint(folder)
-
-
-def _instructions(frames: Frames) -> list[tuple[str, str]]:
-    return list(zip(frames.tasks, frames.instructions))
-
-
-def _provenance(plan: Plan, frames: Frames, command: str) -> dict[str, Any]:
-    steps = Counter(np.asarray(frames.tasks)[frames.episode].tolist())
-    data = {
-        task: {"episodes": count, "observations": steps[task]}
-        for task, count in sorted(Counter(frames.tasks).items())
-    }
-    made_by = [line for root in plan.data for line in _data_commands(root)]
-    return {
-        "command": command,
-        "data": data,
-        "data_commands": made_by,
-        "data_sha256": frames.key,
-        "options": asdict(plan.train),
-        "machine": machine(),
-    }
-
-
-def _data_commands(root: Path) -> list[str]:
-    """Read how simulated demonstrations were made (`arfm demos` leaves a note)."""
-    notes = root / "demos.json"
-    return [str(line) for line in json.loads(notes.read_text())] if notes.is_file() else []

@@ -37,7 +37,7 @@ def returns_to_go(arrays: EpisodeArrays, task: TaskState | None, robot: Embodime
     A term that the episode says nothing about is NaN: success without a label, progress without
     a task that reports it.
     """
-    end = _end(arrays, task)
+    end = end_of(arrays, task)
     rewards = step_rewards(arrays, task, robot)[: end + 1]
     remaining = np.arange(end + 1, 0, -1)
     mean = np.cumsum(rewards[::-1], axis=0)[::-1] / remaining[:, None]
@@ -71,7 +71,7 @@ def human_steps(arrays: EpisodeArrays) -> NDArray[np.bool_]:
     return np.asarray(arrays.authority[at.clip(max=len(arrays.authority) - 1)] == HUMAN)
 
 
-def _end(arrays: EpisodeArrays, task: TaskState | None) -> int:
+def end_of(arrays: EpisodeArrays, task: TaskState | None) -> int:
     """Index of the observation at which success came to stay, else of the last one."""
     last = len(arrays.stamp_ns) - 1
     if arrays.success is not True or task is None or not task.success[-1]:
@@ -89,7 +89,7 @@ def _success(arrays: EpisodeArrays) -> F64:
 def _at_success(arrays: EpisodeArrays, task: TaskState | None) -> F64:
     reward = np.zeros(len(arrays.stamp_ns))
     if arrays.success is not False:
-        reward[_end(arrays, task)] = _success(arrays)[0]
+        reward[end_of(arrays, task)] = _success(arrays)[0]
     return reward
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from arfm_ros.core.safety.arbiter import Arbiter
-from arfm_ros.core.safety.decision import IDLE, Decision
+from arfm_ros.core.safety.decision import HOLD, IDLE, Decision
 from arfm_ros.core.values.latency import Deadlines, StageLatency
 from arfm_ros.nodes.ros.diagnostics import ERROR, OK, WARN, Health
 
@@ -27,6 +28,16 @@ class Told:
     senders: Sequence[str] = ()  # inputs that have too many
     note: str = ""  # what the operator should know, and nothing stops for
     changed: threading.Event = field(default_factory=threading.Event)  # authority or reason
+    stops: deque[str] = field(default_factory=lambda: deque(maxlen=1))  # since the last word
+
+    def decided(self, before: Decision | None, now: Decision) -> None:
+        """Note a tick's decision: one that lasts no longer than a few ticks is told as well."""
+        self.ticks += 1
+        if before is not None and (before.authority, before.reason) == (now.authority, now.reason):
+            return
+        if now.authority == HOLD and now.reason:
+            self.stops.append(now.reason)
+        self.changed.set()
 
 
 class ArbiterHealth:
@@ -40,6 +51,7 @@ class ArbiterHealth:
         """Return the health now; the caller holds the arbiter's lock."""
         rejections = self._seen[2]
         values = self._values(arbiter, decision, told)
+        stopped = told.stops.pop() if told.stops else ""
         trouble = told.intruders or arbiter.fault  # names may come late
         if trouble or told.senders:
             said = [trouble] if trouble else []
@@ -50,7 +62,8 @@ class ArbiterHealth:
             return Health(WARN, arbiter.last_rejection, values)
         if told.note:
             return Health(WARN, told.note, values)
-        return Health(OK, str(values["reason"] or "ok"), values)
+        meanwhile = f"ok again; held for a moment: {stopped}" if stopped else "ok"
+        return Health(OK, str(values["reason"] or meanwhile), values)
 
     def _values(
         self, arbiter: Arbiter, decision: Decision | None, told: Told

@@ -17,27 +17,39 @@ NS = 1_000_000_000
 
 
 class OwnersTeller:
-    """Publish owners when they change and once a second, disagreement while there is one."""
+    """Publish owners when they change and once a second, disagreement while there is one.
+
+    Who acts is told with the stamp of the very tick that decided it, which is that of the command:
+    a recording says of each command whose it was.
+    """
 
     def __init__(self, node: Node) -> None:
         self._owners = topics.publisher(node, topics.OWNERS)
         self._apart = topics.publisher(node, topics.DISAGREEMENT)
-        self._said: object = None
+        self._said: tuple[Ownership, ...] = ()
+        self._acting: dict[str, str] = {}  # group -> authority
         self._said_ns = 0
 
-    def tell(self, arbiter: Arbiter, decision: Decision | None, now: Moment) -> None:
-        """Publish what there is to say; the caller holds the arbiter's lock."""
+    def decided(self, arbiter: Arbiter, decision: Decision, now: Moment) -> None:
+        """Publish where others act from this tick on; the caller holds the arbiter's lock."""
+        if decision.owners != self._acting:
+            self._say(arbiter, dict(decision.owners), now)
+
+    def tell(self, arbiter: Arbiter, now: Moment) -> None:
+        """Publish what else there is to say; the caller holds the arbiter's lock."""
         owners = arbiter.authority.owners(now.steady_ns)
-        acting = {} if decision is None else dict(decision.owners)
-        told = (owners, acting)
-        if told != self._said or now.steady_ns - self._said_ns >= NS:
-            self._said, self._said_ns = told, now.steady_ns
-            rows = [_status(one, acting.get(one.group, IDLE), now) for one in owners]
-            self._owners.publish(_array(rows, now))
+        if owners != self._said or now.steady_ns - self._said_ns >= NS:
+            self._say(arbiter, self._acting, now)
         apart = arbiter.authority.disagreement(now.steady_ns)
         if apart:
             rows = [_values(group, units) for group, units in apart.items()]
             self._apart.publish(_array(rows, now))
+
+    def _say(self, arbiter: Arbiter, acting: dict[str, str], now: Moment) -> None:
+        self._said, self._acting = arbiter.authority.owners(now.steady_ns), acting
+        self._said_ns = now.steady_ns
+        rows = [_status(one, acting.get(one.group, IDLE), now) for one in self._said]
+        self._owners.publish(_array(rows, now))
 
 
 def _status(one: Ownership, acting: str, now: Moment) -> DiagnosticStatus:

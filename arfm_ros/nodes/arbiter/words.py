@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from threading import Lock
 
+from rcl_interfaces.msg import ParameterType, SetParametersResult
+from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
 from std_msgs.msg import String
 
@@ -31,6 +34,7 @@ from arfm_ros.words.questions import Asking, answer_message, read_question
 
 # none is lost, and who comes late does not hear an old one again
 WORDS = replace(topics.INSTRUCTION, reader=topics.EVENT)
+PASSED_ON = replace(topics.INSTRUCTION, writer=topics.EVENT)
 
 
 class WordInputs:
@@ -54,6 +58,9 @@ class WordInputs:
         topics.subscription(node, topics.QUESTION, self._on_question)
         topics.subscription(node, topics.ANSWER, self._on_answer)
         self._answer = topics.publisher(node, topics.ANSWER)
+        self._pass_on = topics.publisher(node, PASSED_ON)
+        self._passed: deque[str] = deque(maxlen=100)  # said here, and not yet heard back
+        topics.service(node, topics.INSTRUCT, self._on_call)
 
     def check(self) -> None:
         """Give the default answer in its time."""
@@ -64,14 +71,41 @@ class WordInputs:
             self._answered(question.text, default)
 
     def _on_word(self, message: String) -> None:
-        meaning = self._lexicon.read(message.data)
-        if meaning.kind in {INSTRUCTION, NEXT}:
+        if self._passed and message.data == self._passed[0]:
+            self._passed.popleft()
             return
+        self._hear(message.data)
+
+    def _on_call(
+        self, request: SetParameters.Request, response: SetParameters.Response
+    ) -> SetParameters.Response:
+        """Take each text as if it came by the topic, pass it on there, and say what it was."""
+        for one in request.parameters:
+            if one.value.type != ParameterType.PARAMETER_STRING:
+                reason = f"'{one.name[:40]}' is no string: type 4, string_value"
+                response.results.append(SetParametersResult(successful=False, reason=reason))
+                continue
+            said = one.value.string_value
+            kind, refusal = self._hear(said)
+            if not refusal:
+                self._passed.append(said)
+                self._pass_on.publish(String(data=said))
+            result = SetParametersResult(successful=not refusal, reason=refusal or kind)
+            response.results.append(result)
+        return response
+
+    def _hear(self, said: str) -> tuple[str, str]:
+        """Do what was said; return what it is, and '' or why it is refused."""
+        meaning = self._lexicon.read(said)
+        if meaning.kind in {INSTRUCTION, NEXT}:
+            return meaning.kind, ""
         if meaning.kind == NUDGE and not self.nudges:
             self._answers.tell(meaning.text, "correction for the policy", "", "word")
-            return
+            return "correction for the policy", ""
         refusal = meaning.refusal or ("" if meaning.kind != NOTHING else "it is empty")
-        self._answers.tell(meaning.text, meaning.kind, refusal or self._do(meaning), "word")
+        refusal = refusal or self._do(meaning)
+        self._answers.tell(meaning.text, meaning.kind, refusal, "word")
+        return meaning.kind, refusal
 
     def _do(self, meaning: Meaning) -> str:
         """Do what is meant; return '' or why it is refused."""

@@ -77,9 +77,8 @@ class Inference:
             second: F32 = rng.standard_normal(loaded.spec.flow_shape, dtype=np.float32)
             other = loaded.policy.sample(context, second, *rest)
             self.spread = spread(chunk.actions, other.actions, loaded.spec)
-        reused = self._reuse.count > contexts
+        reused, end_ns = self._reuse.count > contexts, self._ports.now_ns()
         self._made = partial(_recalled, loaded, pacing, observation, follows, reused)
-        end_ns = self._ports.now_ns()
         if not np.isfinite(chunk.actions).all():
             raise EngineError("the engine returned actions that are not finite: chunk discarded")
         info = replace(
@@ -92,8 +91,8 @@ class Inference:
             encode_ns=sample_ns - encode_ns,
             sample_ns=end_ns - sample_ns,
         )
-        marks = _marks(synced, info) | {"decode": encode_ns - wish.begin_ns}
-        chunk = replace(chunk, info=info)
+        chunk, marks = replace(chunk, info=info), _marks(synced, info)
+        marks |= {"decode": encode_ns - wish.begin_ns}
         return chunk, self._as_joints(chunk, loaded, synced), marks
 
     def _as_joints(

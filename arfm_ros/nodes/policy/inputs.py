@@ -13,7 +13,7 @@ from sensor_msgs.msg import JointState
 
 from arfm_ros.core.errors import ConfigError, SpecError
 from arfm_ros.core.safety.limits import F64
-from arfm_ros.core.values.data import Observation
+from arfm_ros.core.values.data import F32, Observation
 from arfm_ros.core.values.history import History
 from arfm_ros.core.values.senses import PictureWatch, Size, Stillness
 from arfm_ros.core.values.spec import PolicySpec
@@ -169,8 +169,15 @@ class PolicyInputs:
 
     def _look(self, synced: Synced[Sample], seen: Observation, spec: PolicySpec) -> None:
         """Raise `SpecError` for a camera that no longer shows what is there."""
-        joints = seen.state[_joints(spec)]
-        troubles = []
+        which, troubles = _joints(spec), []
+        joints = seen.state[which]
+
+        def since(stamp_ns: int) -> list[tuple[int, F32]]:
+            return [
+                (one.stamp_ns, self.positions(one, spec.state_names).astype(np.float32)[which])
+                for one in self._states_since(synced, stamp_ns)
+            ]
+
         for camera in spec.cameras:
             size = seen.images[camera.name].shape[:2]
             wanted = (camera.height, camera.width)
@@ -178,7 +185,9 @@ class PolicyInputs:
             stamp_ns = synced.stamps_ns[camera.name]
             # not the message: rclpy leaves padding between its fields as memory had it
             picture = seen.images[camera.name].tobytes()
-            troubles.append(self._watch.still_trouble(camera.name, stamp_ns, picture, joints))
+            troubles.append(
+                self._watch.still_trouble(camera.name, stamp_ns, picture, joints, since)
+            )
         found = [trouble for trouble in troubles if trouble]
         if found:
             raise SpecError("; ".join(found))
@@ -198,6 +207,21 @@ class PolicyInputs:
             wanted = history.earlier_ns(synced.stamp_ns)
             found = [self._sync.before(synced, stamp_ns) for stamp_ns in wanted]
         return [one for one in found if one.stamps_ns != synced.stamps_ns]
+
+    def _states_since(self, synced: Synced[Sample], stamp_ns: int) -> list[Synced[Sample]]:
+        """Find the states after `stamp_ns`, up to the set's, oldest first."""
+        with self._arrived:
+            until_ns = synced.stamp_ns
+            stamps = {
+                one
+                for name in self.wiring.states
+                for one in self._sync.stamps_between(name, stamp_ns, until_ns)
+            }
+            found = [self._sync.before(synced, one) for one in sorted(stamps)]
+        return [
+            replace(one, stamp_ns=max(one.stamps_ns[n] for n in self.wiring.states))
+            for one in found
+        ]
 
     def positions(self, synced: Synced[Sample], names: Sequence[str]) -> F64:
         """Return measured positions [len(names)] of a set; raises `SpecError` for missing ones."""

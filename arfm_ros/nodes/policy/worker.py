@@ -172,6 +172,7 @@ class PolicyWorker:
     def _judged(self, verdict: Verdict) -> None:
         if verdict.accepted:
             self._chunking.accept(verdict.stamp_ns, verdict.begin_ns, verdict.dt_ns)
+            self._chunking.ahead_ns = verdict.ahead_ns
             self._tell(refusal="")
         elif self._chunking.knows(verdict.stamp_ns):  # not another sender's
             self._chunking.refuse(verdict.stamp_ns)

@@ -115,6 +115,8 @@ CAMERA_INFO = Topic("{camera}/camera_info", "sensor_msgs/msg/CameraInfo", STREAM
 TASK_STATE = Topic("task/state", "diagnostic_msgs/msg/DiagnosticArray", STREAM, COMMAND)
 ROBOT_DESCRIPTION = Topic("robot_description", "std_msgs/msg/String", LATCHED, LATCHED)
 INSTRUCTION = Topic("instruction", "std_msgs/msg/String", LATCHED, LATCHED)
+# texts as string parameters: no standard service has a text
+INSTRUCT = Service("instruction", "rcl_interfaces/srv/SetParameters")
 SIM_RESET = Service("sim/reset", "std_srvs/srv/Trigger")
 
 # The policy
@@ -154,6 +156,9 @@ RECORDER_DISCARD = Service("recorder/discard", "std_srvs/srv/Trigger")
 RECORDER_LABEL = Service("recorder/label", "std_srvs/srv/SetBool")
 EPISODE_LABEL = Topic("episode/label", "std_msgs/msg/String", EVENT, EVENT)
 EPISODE_RESULT = Topic("episode/result", "std_msgs/msg/String", KEPT, KEPT)
+
+# The console
+CONSOLE_URL = Service("console/url", "std_srvs/srv/Trigger")
 
 # Absolute by ROS convention (REP 107); remap it to move it.
 DIAGNOSTICS = Topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", STREAM, STREAM)

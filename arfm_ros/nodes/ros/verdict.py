@@ -11,7 +11,7 @@ from arfm_ros.nodes.ros.convert import ns_to_time, time_to_ns
 from arfm_ros.nodes.ros.diagnostics import OK, WARN
 
 STATUS = "arbiter/chunk"
-NUMBERS = ("chunk_id", "begin_ns", "dt_ns")
+NUMBERS = ("chunk_id", "begin_ns", "dt_ns", "ahead_ns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class Verdict:
     """Accepted, or refused for a reason; the observation's stamp says which chunk.
 
     An accepted one is played from `begin_ns` on, of the clock of the stamp, an action every
-    `dt_ns`; 0: as the chunk says. Then a reason says why it ends early.
+    `dt_ns`; 0: as the chunk says. Then a reason says why it ends early. Its path was taken over
+    where it is `ahead_ns` after the answer: what is sent is smoothed, and so behind.
     """
 
     stamp_ns: int
@@ -28,6 +29,7 @@ class Verdict:
     chunk_id: int = 0
     begin_ns: int = 0
     dt_ns: int = 0
+    ahead_ns: int = 0
 
 
 def verdict_to_diagnostics(verdict: Verdict) -> DiagnosticArray:

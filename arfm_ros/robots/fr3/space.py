@@ -77,38 +77,44 @@ class FrankaSpace:
         self, workspace: Sequence[float], keep_out: Sequence[float], self_distance: float
     ) -> None:
         self._room = boxes("workspace", workspace)
-        self._boxes = boxes("keep_out", keep_out)
+        walls = boxes("keep_out", keep_out)
+        self._low, self._high = np.array(walls).reshape(-1, 2, 1, 3).swapaxes(0, 1)  # [B, 1, 3]
         self._distance = self_distance
         if len(self._room) > 1:
             raise ConfigError(f"workspace has {len(workspace)} numbers, needs 6, or none")
+        self._names = self._list_names(len(walls))
+        self.reach = np.append(_reach(), 0.0)  # the opening of the gripper moves nothing
 
     def depth(self, positions: F64) -> F64:
         """Return how far [...] m the worst part of the arm is outside at positions [..., A]."""
-        return np.asarray(self._depths(positions)[0].max(axis=-1))
+        return np.asarray(self._depths(positions).max(axis=-1))
 
     def describe(self, position: F64) -> str:
         """Say what a position [A] violates most."""
-        depths, names = self._depths(position)
+        depths = self._depths(position)
         worst = int(np.argmax(depths))
-        return f"{names[worst]} by {depths[worst] * 1000:.0f} mm"
+        return f"{self._names[worst]} by {depths[worst] * 1000:.0f} mm"
 
-    def _depths(self, positions: F64) -> tuple[F64, list[str]]:
+    def _depths(self, positions: F64) -> F64:
+        """Return how far [..., K] m each is outside, in the order of `_names`."""
         points = _points(kinematics.link_transforms(positions[..., : fr3.DOF]))
-        balls = points[..., : len(BALLS), :]
-        depths, names = [], []
+        depths = []
         if len(self._room):
-            low, high = self._room[0]
-            beyond = np.maximum(low - balls[..., :1, :], balls[..., :1, :] - high)
-            depths.append(beyond.max(axis=-1))
-            names.append("tool leaves the workspace")
-        for number, (low, high) in enumerate(self._boxes):
-            inside = np.minimum(balls - low, high - balls).min(axis=-1)
-            depths.append(inside + _RADII)
-            names += [f"{ball.name} enters keep-out box {number + 1}" for ball in BALLS]
+            (low, high), tool = self._room[0], points[..., 0, :]
+            depths.append(np.maximum(low - tool, tool - high).max(axis=-1, keepdims=True))
+        if len(self._low):
+            balls = points[..., None, : len(BALLS), :]
+            inside = np.minimum(balls - self._low, self._high - balls).min(axis=-1) + _RADII
+            depths.append(inside.reshape(*inside.shape[:-2], -1))
         if self._distance > -1.0:
             depths.append(self._distance - _gaps(points))
-            names += _PAIR_NAMES
-        return np.concatenate(depths, axis=-1), names
+        return np.concatenate(depths, axis=-1)
+
+    def _list_names(self, walls: int) -> list[str]:
+        names = ["tool leaves the workspace"] if len(self._room) else []
+        for number in range(walls):
+            names += [f"{ball.name} enters keep-out box {number + 1}" for ball in BALLS]
+        return names + (_PAIR_NAMES if self._distance > -1.0 else [])
 
 
 def fr3_space(
@@ -122,6 +128,12 @@ def fr3_space(
     if not len(workspace) and not len(keep_out) and self_distance <= -1.0:
         return ANYWHERE
     return FrankaSpace(workspace, keep_out, self_distance)
+
+
+def _reach() -> F64:
+    """Return [7] how far any ball or capsule moves at most, m for a radian of each joint."""
+    each = [kinematics.chain().reach(link, at) for link, at in zip(_LINKS, _AT) if link >= 0]
+    return np.asarray(np.max(each, axis=0))
 
 
 def _points(frames: F64) -> F64:

@@ -103,6 +103,10 @@ class ArmKinematics:
             return NOTHING_NEAR
         return distances.nearest(self._model.configuration(q))
 
+    def reach(self) -> F64:
+        """Return [A] how far any frame or shape moves at most for a unit of each axis, m."""
+        return self._model.reach()
+
     @property
     def touching_at_home(self) -> tuple[tuple[str, str], ...]:
         """Pairs of links that `self_distance` leaves out because they touch at home."""

@@ -62,6 +62,21 @@ class Chain:
             frames[..., i, :, :] = frames[..., i - 1, :, :] @ frames[..., i, :, :]
         return np.asarray(frames)
 
+    def reach(self, link: int, at: ArrayLike) -> F64:
+        """Return [A] how far a point at most moves for a unit of each axis, m.
+
+        The point is `at` [3] in the frame of the moved link number `link`: in whatever posture,
+        no joint is further from it than the links in between are long. For chains that only turn.
+        """
+        if self._links.slides.any():
+            raise ConfigError(f"group '{self.name}' has joints that slide: no reach is known")
+        lengths = np.linalg.norm(self._links.still[:, :3, 3], axis=1)
+        reach, far = np.zeros(len(self.axes)), float(np.linalg.norm(at))
+        for joint in range(link, -1, -1):
+            reach[self._links.columns[joint]] += far * abs(self._links.k[joint])
+            far += float(lengths[joint])
+        return reach
+
     def forward(self, q: ArrayLike) -> Pose:
         """Return the pose [...] of the chain's end in the base at positions q [..., A]."""
         if not len(self._links.k):

@@ -45,6 +45,37 @@ class Model:
         whole[self.turning], whole[self.turning + 1] = np.cos(endless), np.sin(endless)
         return whole
 
+    def reach(self) -> F64:
+        """Return [A] how far any frame or shape moves at most for a unit of each axis, m.
+
+        In whatever posture, nothing is further from a joint than the links up to it are long.
+        """
+        model, far = self.model, self._sizes()
+        moved = np.zeros(model.nv)
+        for j in range(model.njoints - 1, 0, -1):
+            joint = model.joints[j]
+            slides = joint.shortname().startswith("JointModelP")  # PX, PY, PZ, Prismatic...
+            moved[joint.idx_v] = 1.0 if slides else far[j]
+            way = float(np.linalg.norm(model.jointPlacements[j].translation))
+            if slides:
+                low, high = model.lowerPositionLimit, model.upperPositionLimit
+                way += max(abs(low[joint.idx_q]), abs(high[joint.idx_q]))
+            far[model.parents[j]] = max(far[model.parents[j]], way + far[j])
+        return np.asarray(np.abs(self.shares).T @ moved)
+
+    def _sizes(self) -> F64:
+        """Return [J] how far the frames and shapes on each joint reach from it, m."""
+        far = np.zeros(self.model.njoints)
+        for frame in self.model.frames:
+            length = float(np.linalg.norm(frame.placement.translation))
+            far[frame.parentJoint] = max(far[frame.parentJoint], length)
+        for shape in self.geometry.geometryObjects:
+            shape.geometry.computeLocalAABB()
+            centre = np.linalg.norm(shape.geometry.aabb_center) + shape.geometry.aabb_radius
+            length = float(np.linalg.norm(shape.placement.translation) + centre)
+            far[shape.parentJoint] = max(far[shape.parentJoint], length)
+        return far
+
 
 def reduced_model(robot: Robot, group: str) -> Model:
     """Build the model of a robot's group; raises `ConfigError` where it cannot be built."""

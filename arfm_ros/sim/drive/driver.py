@@ -6,7 +6,7 @@ arbiter ticks every 10 ms, exactly as the nodes do it, but as fast as the machin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,18 +14,16 @@ from numpy.typing import NDArray
 
 from arfm_ros.core.chunks.chunking import Chunking
 from arfm_ros.core.chunks.seams import Tick
-from arfm_ros.core.errors import ConfigError, EngineError
+from arfm_ros.core.errors import EngineError
 from arfm_ros.core.safety.arbiter import Arbiter, ArbiterConfig
 from arfm_ros.core.safety.decision import POLICY, SETTLE, Decision
 from arfm_ros.core.safety.limits import F64
 from arfm_ros.core.values.data import F32, U8, ActionChunk, Observation, Policy
-from arfm_ros.core.values.history import Recent
 from arfm_ros.core.values.spec import PolicySpec, Rtc
-from arfm_ros.robots.objects import object_of, object_state
 from arfm_ros.sim.arms.contract import contract_of
 from arfm_ros.sim.drive.noise import ActionNoise
-from arfm_ros.sim.view.render import Renderer
-from arfm_ros.sim.world import World, is_fr3
+from arfm_ros.sim.drive.senses import Senses
+from arfm_ros.sim.world import World
 
 TICK_MS = 10
 MS = 1_000_000
@@ -62,15 +60,11 @@ class PolicyDriver:
     ) -> None:
         self._policy, self._spec, self._world = policy, spec, world
         self.config = config or DriverConfig()
-        cameras = tuple(c.name for c in spec.cameras)
-        size = (self.config.height, self.config.width)
-        self._renderer = Renderer(world.model, *size, cameras)
+        self._senses = Senses(spec, world, (self.config.height, self.config.width))
         self._contract = contract_of(world)
         self.limits = self._contract.limits
-        self._numbers = tuple(n for n in spec.state_names if n not in world.robot.names)
-        _check_spec(spec, world, self._numbers)
-        self._objects = sorted({object_of(name)[0] for name in self._numbers})
         self.human: Callable[[], F64 | None] | None = None  # where a person wants the axes [A]
+        self.wish: F64 | None = None  # what it said at the last tick; None: nobody drives
         self.on_chunk: Callable[[ActionChunk], None] | None = None  # called when one arrives
 
     def start(self, instruction: str, seed: int) -> None:
@@ -82,9 +76,10 @@ class PolicyDriver:
         self._arbiter = Arbiter(ArbiterConfig(self.limits, lead=self._contract.lead))
         self._arbiter.engage(self._world.time_ns, self.measured())
         self._chunking = Chunking(self._spec.rtc if self.config.guide else Rtc())
+        self._chunking.ahead_ns = self._arbiter.ahead_ns
         self._pending: list[tuple[int, ActionChunk]] = []
-        self._taken_ns = -1
-        self._recent = Recent(self._spec.history)
+        self._taken_ns, self.wish = -1, None
+        self._senses.forget()
         self.chunks = 0
 
     def act(self) -> Decision:
@@ -100,7 +95,8 @@ class PolicyDriver:
         self._arbiter.on_state(self.measured(), now, now)
         if self.human is None:
             return self._arbiter.tick(now)
-        self._arbiter.on_human(self.human(), now)
+        self.wish = self.human()
+        self._arbiter.on_human(self.wish, now)
         decision = self._arbiter.tick(now)
         # what a person did meanwhile is not what the chunk before wanted
         self._chunking.in_force = decision.authority in {POLICY, SETTLE}
@@ -175,37 +171,12 @@ class PolicyDriver:
 
     def close(self) -> None:
         """Free the GL context of the cameras."""
-        self._renderer.close()
+        self._senses.close()
 
     def picture(self, camera: str) -> U8:
         """Render what a camera of the policy sees now."""
-        return self._renderer.render(self._world.data, camera)
+        return self._senses.picture(camera)
 
     def observe(self) -> Observation:
-        """Return what the policy sees now: images, joints, objects where its state has them.
-
-        With the earlier observations of its history.
-        """
-        world = self._world
-        world.tool_pose()  # brings the poses that are drawn up to date
-        images: Mapping[str, U8] = {c.name: self.picture(c.name) for c in self._spec.cameras}
-        state = self.measured().astype(np.float32)
-        if self._numbers:
-            poses = {n: np.concatenate(world.object_pose(n))[None] for n in self._objects}
-            numbers = object_state(self._numbers, state[None], poses)[0]
-            state = np.append(state, numbers)
-        return self._recent.join(Observation(images, state, self.instruction, world.time_ns))
-
-
-def _check_spec(spec: PolicySpec, world: World, numbers: tuple[str, ...]) -> None:
-    robot = world.robot
-    if spec.action_names != robot.names:
-        raise ConfigError(
-            f"the policy's actions are {', '.join(spec.action_names)}; "
-            f"robot '{robot.name}' has {', '.join(robot.names)}"
-        )
-    if numbers and not is_fr3(robot):
-        raise ConfigError(
-            f"the policy sees {', '.join(numbers)}: object poses are there for the FR3 only, "
-            f"not for robot '{robot.name}'"
-        )
+        """Return what the policy sees now, with the earlier observations of its history."""
+        return self._senses.observe(self.instruction)

@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from arfm_ros.core.sharing.modes import POLICY
 from arfm_ros.engines import load_policy
+from arfm_ros.episodes.authorities import DISTURBED, EXPERT
 from arfm_ros.robots.files.load import load_robot
 from arfm_ros.sim.arms.arm import Arm
 from arfm_ros.sim.drive.driver import PolicyDriver
@@ -23,14 +25,14 @@ from arfm_ros.sim.expert.quality import Quality, draw_flaws
 from arfm_ros.sim.expert.scripted import Expert
 from arfm_ros.sim.record.scribe import Scribe
 from arfm_ros.sim.tasks import make_task
-from arfm_ros.sim.tasks.task import Task
+from arfm_ros.sim.tasks.task import HELD_MS, Task
 from arfm_ros.sim.view.render import Renderer
 from arfm_ros.sim.world import World
 
 F64 = NDArray[np.float64]
 TICK_MS = 10
 DEFAULT_ROBOT = "fr3"
-HELD_MS, TAIL_MS = 300, 500
+TAIL_MS = 500
 TAKEOVER_S = 6.0
 
 
@@ -100,7 +102,7 @@ class Demonstrator:
                 "success": success,
                 "seed": seed,
                 "seconds": round((world.time_ns - held_ms * 1_000_000) / 1e9, 3),
-                "source": "expert",
+                "source": EXPERT,
                 "flawed": flaws.failing,
             })
         return success
@@ -134,13 +136,13 @@ class _Script:
     def command(self, world: World) -> tuple[F64, str]:
         if self._driver is not None and world.time_ns < self._until_ns:
             command = self._driver.act().command
-            return self._driver.measured() if command is None else command, "policy"
+            return self._driver.measured() if command is None else command, POLICY
         throw = next((t for t in self._throws if t.active(world.time_ns)), None)
         if throw is None:
             if self._thrown:
                 self._expert.forget()
                 self._thrown = False
-            return self._expert.act(world), "expert"
+            return self._expert.act(world), EXPERT
         if not self._thrown:
             self._from = world.measured()
             self._thrown = True
@@ -149,7 +151,7 @@ class _Script:
         command = self._from + smooth * throw.offset_rad
         axes = world.robot.axes
         within = np.clip(command, [axis.low for axis in axes], [axis.high for axis in axes])
-        return within, "disturbed"
+        return within, DISTURBED
 
 
 def drive(world: World, command: F64, before: F64, tick_ms: int) -> None:

@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.errors import EngineError
+from arfm_ros.core.sharing.modes import OWNERS, POLICY
 from arfm_ros.core.values.data import U8, ActionChunk
+from arfm_ros.episodes.authorities import DISTURBED, EXPERT, PERSONS
 from arfm_ros.episodes.write.writer import EpisodeWriter
 from arfm_ros.robots.fr3 import facts as fr3
 from arfm_ros.sim.tasks.task import Task
@@ -33,6 +35,7 @@ EPOCHS = 400_000  # then the 32 bits of a message's seconds would overflow: begi
 STATE_MS, FRAME_MS = 20, 50
 MS = 1_000_000
 JPEG_QUALITY = 95
+OWNED = (*OWNERS, EXPERT, DISTURBED)  # who has a group; else it is the policy's, which rests
 Picture = Callable[[str], U8]  # camera -> image [H, W, 3] of the world as it is
 
 
@@ -59,7 +62,8 @@ class Scribe:
         self._arms = tuple(name for name, opens in pairs if not opens)
         self._hands = tuple(name for name, opens in pairs if opens)
         self._begin_ns = EPOCH_NS + seed % EPOCHS * EPISODE_NS
-        self._authority = ""
+        self._authority = self._owner = ""
+        self._owned_ns, self._driving = 0, False
 
     def __enter__(self) -> Scribe:
         return self
@@ -94,10 +98,20 @@ class Scribe:
         """Write the command [A] that goes to the robot now, if any, and whose it is."""
         if authority != self._authority:
             self.text("/arbiter/authority", authority)
+            self._write_owners(authority)
             self._authority = authority
         if command is not None:
             message = messages.joint_state(self.stamp_ns, self._names, command)
             self._put("/arbiter/command", message)
+
+    def wished(self, target: F64 | None) -> None:
+        """Write where a person wants the axes [A] now, as a device does; None: nobody drives."""
+        if self._driving != (target is not None):
+            self._driving = target is not None
+            self._put("/teleop/engaged", messages.boolean(self._driving))
+        if target is not None:
+            message = messages.joint_state(self.stamp_ns, self._names, target)
+            self._put("/teleop/target_joint", message)
 
     def chunk(self, chunk: ActionChunk) -> None:
         """Write a chunk that arrives now, and which bundle made it, with its timings."""
@@ -116,6 +130,21 @@ class Scribe:
 
     def _put(self, topic: str, message: messages.Serialized) -> None:
         self._writer.write(topic, message[0], message[1], self.stamp_ns)
+
+    def _write_owners(self, authority: str) -> None:
+        """Write whose each group is: one driver has them all here."""
+        owner = authority if authority in OWNED else POLICY
+        if owner != self._owner:
+            self._owner, self._owned_ns = owner, self.stamp_ns
+        row = {
+            "owner": owner,
+            "acting": authority,
+            "weight": f"{float(owner in PERSONS):.3f}",
+            "mode": POLICY,
+            "since_ns": self._owned_ns,
+        }
+        rows = {group.name: row for group in self._world.robot.groups}
+        self._put("/arbiter/owners", messages.diagnostic_arrays(self.stamp_ns, rows))
 
     def _write_frame(self) -> None:
         self._world.tool_pose()  # brings the poses that are drawn up to date

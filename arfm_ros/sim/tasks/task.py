@@ -17,6 +17,7 @@ F64 = NDArray[np.float64]
 
 CUBE_HALF_M = 0.0225
 PUCK_HALF_HEIGHT_M = 0.02
+HELD_MS = 300  # a goal counts once it has held for so long
 
 
 class Task(Protocol):

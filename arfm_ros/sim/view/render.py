@@ -109,9 +109,15 @@ class Renderer:
 
 def _open(model: mujoco.MjModel, height: int, width: int) -> mujoco.Renderer:
     gl = os.environ.get("MUJOCO_GL", "default")
+    screen = model.vis.global_
+    largest = screen.offwidth, screen.offheight
     try:
+        # All of the buffer is cleared for each picture: one that is larger costs for nothing.
+        screen.offwidth, screen.offheight = min(width, largest[0]), min(height, largest[1])
         renderer = mujoco.Renderer(model, height, width)
     except (mujoco.FatalError, ImportError, AttributeError, RuntimeError, OSError) as cause:
         # What a missing or broken GL raises differs between MuJoCo's three back ends.
         raise ConfigError(NO_GL.format(gl=gl, cause=cause)) from cause
+    finally:
+        screen.offwidth, screen.offheight = largest
     return renderer

@@ -51,6 +51,7 @@ def description(robot: str = "", default: str = "", teleop: str = "") -> LaunchD
         DeclareLaunchArgument(
             "teleop", default_value=teleop, description=f"{', '.join(TELEOP)} (bag:FOLDER)"
         ),
+        DeclareLaunchArgument("console", description="a page for operators", **text),
     ]
     if not robot:
         known = f"one of {', '.join(robots())}, or the path of a YAML"
@@ -73,6 +74,7 @@ def _setup(chosen: Mapping[str, str], robot: str) -> Setup:
         record=chosen["record"] == "true",
         namespace=chosen["namespace"],
         teleop=chosen["teleop"],
+        console=chosen["console"] == "true",
         plan=chosen["plan"],
     )
 

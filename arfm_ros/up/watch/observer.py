@@ -132,6 +132,7 @@ class Observer:
             node = status.name.split(":")[0].rsplit("/", 1)[-1]
             self.readings.heard.add(node)
             values = {pair.key: pair.value for pair in status.values}
+            self.readings.heard.add(node)
             self.readings.health.setdefault(node, {}).update(values)
             self.readings.take_values(values)
             self.readings.complaints.pop(node, None)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arfm_ros.core.chunks.player import NS, ChunkPlayer, Fade, Spline
+from arfm_ros.core.chunks.player import NS, ChunkPlayer, Fade, Ramp, Spline
 from arfm_ros.core.safety.limits import Target
 from arfm_ros.core.values.data import ActionChunk
 
@@ -155,7 +155,7 @@ def test_the_shortest_chunks_play(horizon):
 def test_a_path_shorter_than_its_ramp_ends_at_its_last_action(horizon, dt_ns):
     actions = np.arange(1, horizon + 1, dtype=np.float64)[:, None]
     ramp_ns = 400 * MS
-    spline = Spline(actions, np.zeros(1), ramp_ns // 2, dt_ns, ramp_ns)
+    spline = Spline(actions, np.zeros(1), ramp_ns // 2, dt_ns, Ramp(ramp_ns // 2, ramp_ns))
     at = [spline.at(now_ns) for now_ns in range(-MS, 2 * ramp_ns, MS)]
     assert at[-1].ended and at[-1].position[0] == horizon
     assert all(0.0 <= one.position[0] <= horizon for one in at)

@@ -188,6 +188,23 @@ def test_the_delay_is_the_ticks_really_taken_without_the_cold_first_chunk() -> N
     assert rtc.delay == 1
 
 
+def test_what_is_sent_behind_its_path_makes_the_delay_longer() -> None:
+    rtc = chunking()
+    rtc.ahead_ns = DT_NS // 2
+    take(rtc, 0, 0)
+    take(rtc, 2, 2 * DT_NS)  # its path takes over in the middle of the third tick
+    assert rtc.delay == 3
+
+
+def test_a_chunk_that_begins_from_rest_later_binds_with_its_first_actions() -> None:
+    rtc = chunking()
+    take(rtc, 0, 0)
+    rtc.accept(0, begin_ns=5 * DT_NS)
+    prefix = rtc.prefix(2 * DT_NS, "lift")
+    assert prefix is not None and prefix.stamp_ns == 2 * DT_NS
+    np.testing.assert_array_equal(prefix.actions, chunk().actions)
+
+
 def test_the_next_chunk_is_bound_by_what_is_left_of_the_one_in_force() -> None:
     rtc = chunking()
     assert rtc.prefix(0, "lift") is None

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from arfm_ros.core.errors import SafetyError
 from arfm_ros.core.safety.limiter import Limiter, Steps
 from arfm_ros.core.safety.limits import Target
+from arfm_ros.robots.fr3.gains import TUNED
 from arfm_ros.robots.fr3.limits import fr3_limits
 
 LIMITS = fr3_limits()
@@ -145,3 +146,24 @@ def test_smaller_limits_take_hold_by_braking():
         limiter.step(Target(MIDDLE + 1.0, np.zeros(8)), DT_S)
         assert (np.abs(limiter.sent[1] - before[1]) <= LIMITS.acceleration * DT_S + 1e-9).all()
     assert (np.abs(limiter.sent[1]) <= slow.velocity + 1e-9).all()
+
+
+@pytest.mark.parametrize("seed", range(2460, 2470))
+def test_axes_that_stop_just_before_an_end_are_not_sent_past_it(seed):
+    rng = np.random.default_rng(seed)
+    tuned = fr3_limits(controller=TUNED)
+    start = aim = rng.uniform(tuned.low, tuned.high)
+    limiter = Limiter(tuned, start)
+    for _ in range(60):
+        if rng.random() < 0.2:
+            ends = np.where(rng.random(8) < 0.5, tuned.low, tuned.high)
+            outer = rng.random(8) < 0.8
+            aim = np.where(outer, ends, rng.uniform(tuned.low, tuned.high))
+        dt_s = rng.choice([0.01, 0.02, 0.05, 0.1, 0.15])
+        if rng.random() < 0.3:
+            limiter.brake(dt_s)
+        else:
+            limiter.step(Target(aim, np.zeros(8)), dt_s, rng.random(8) < 0.3)
+        position, _ = limiter.sent
+        assert (position >= tuned.low - 1e-9).all()
+        assert (position <= tuned.high + 1e-9).all()

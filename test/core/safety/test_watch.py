@@ -66,6 +66,14 @@ def test_a_state_that_came_late_makes_no_jump_of_the_one_that_is_in_time():
     assert "jumped" in watch.see(moved + 1.0, now + 4 * MS, now + 6 * MS)
 
 
+def test_an_offset_in_a_state_that_comes_late_is_a_jump_all_the_same():
+    rig = started(slope=0.0)
+    right, now, watch = rig.measured.copy(), rig.now, rig.arbiter.watch
+    assert watch.see(right, now, now + 2 * MS) == ""
+    wrong = right + 0.3 * np.eye(8)[2]
+    assert "jumped: fr3_joint3" in watch.see(wrong, now + 10 * MS, now + 90 * MS)
+
+
 def test_an_offset_from_the_start_shows_when_the_arm_moves():
     rig = started(slope=1.1)
     true = rig.measured.copy()

@@ -70,3 +70,27 @@ class Rig:
         assert (moved <= LIMITS.velocity * TICK_NS / 1e9 + 1e-9).all()
         change = np.abs(now.velocity - before.velocity)
         assert (change <= LIMITS.acceleration * TICK_NS / 1e9 + 1e-6).all()
+
+
+BOTH = (*ARM, GRIPPER)
+POLICY = {"arm": "policy", "gripper": "policy"}
+HUMAN_ARM = {"arm": "human", "gripper": "policy"}
+HUMAN = {"arm": "human", "gripper": "human"}
+
+
+def moving(rig):
+    rig.tick()
+    rig.chunk()
+    rig.tick(5)
+
+
+def pressed(rig):
+    moving(rig)
+    rig.authority.deadman(True, rig.now)
+    rig.wants()
+
+
+def both_pressed(rig):
+    moving(rig)
+    rig.authority.deadman(True, rig.now)
+    rig.wants(names=BOTH)

@@ -1,131 +1,21 @@
-"""Who has what after which request: the table, and the laws of handing over."""
+"""Who has what after which request: the laws of handing over."""
 
 import numpy as np
 import pytest
-from sharing_rig import ARM, GRIPPER, HOME, LIMITS, MS, Rig
-
-from arfm_ros.core.errors import SafetyError
-from arfm_ros.core.sharing.modes import read_request
-
-BOTH = (*ARM, GRIPPER)
-POLICY = {"arm": "policy", "gripper": "policy"}
-HUMAN_ARM = {"arm": "human", "gripper": "policy"}
-HUMAN = {"arm": "human", "gripper": "human"}
-
-
-def moving(rig):
-    rig.tick()
-    rig.chunk()
-    rig.tick(5)
-
-
-def fresh(rig):
-    moving(rig)
-    rig.wants(names=BOTH)
-
-
-def pressed(rig):
-    moving(rig)
-    rig.authority.deadman(True, rig.now)
-    rig.wants()
-
-
-def stopped(rig):
-    fresh(rig)
-    rig.arbiter.on_estop(True, rig.now)
-
-
-def faulty(rig):
-    fresh(rig)
-    rig.arbiter.fail("broken")
-
-
-def stale(rig):
-    fresh(rig)
-    rig.now += 300 * MS
-
-
-def silent_robot(rig):
-    fresh(rig)
-    rig.silent = True
-    rig.tick(30)
-    rig.wants(names=BOTH)
-
-
-def leaving(rig):
-    fresh(rig)
-    rig.arbiter.disengage()
-
-
-def errand(rig):
-    fresh(rig)
-    rig.authority.go("home", {"arm": HOME[:7] + 0.2}, True, rig.now)
-
-
-def both_pressed(rig):
-    moving(rig)
-    rig.authority.deadman(True, rig.now)
-    rig.wants(names=BOTH)
-
-
-# state, mode, request, owners afterwards, what the refusal says ('': granted)
-TABLE = [
-    (moving, "policy", ("arm", "policy"), POLICY, ""),
-    (fresh, "policy", ("arm", "human"), HUMAN_ARM, ""),
-    (fresh, "policy", ("gripper", "human"), {"arm": "policy", "gripper": "human"}, ""),
-    (fresh, "policy", ("fr3_joint4", "human"), HUMAN_ARM, ""),
-    (pressed, "policy", ("arm", "policy"), POLICY, ""),
-    (pressed, "policy", ("mode", "shared"), HUMAN_ARM, ""),
-    (pressed, "policy", ("mode", "teleop"), HUMAN, ""),
-    (both_pressed, "policy", ("gripper", "policy"), HUMAN_ARM, ""),
-    (both_pressed, "policy", ("mode", "assist"), HUMAN_ARM, ""),
-    (errand, "policy", ("arm", "human"), HUMAN_ARM, ""),
-    (errand, "policy", ("arm", "policy"), POLICY, ""),
-    (errand, "policy", ("gripper", "human"), {"arm": "words", "gripper": "human"}, ""),
-    (fresh, "shared", ("arm", "human"), HUMAN_ARM, ""),
-    (fresh, "teleop", ("arm", "human"), HUMAN, ""),
-    (fresh, "assist", ("gripper", "human"), HUMAN, ""),
-    (fresh, "assist", ("arm", "policy"), POLICY, ""),
-    (fresh, "shadow", ("mode", "policy"), POLICY, ""),
-    (moving, "policy", ("arm", "human"), POLICY, "no fresh target"),
-    (stale, "policy", ("arm", "human"), POLICY, "no fresh target"),
-    (fresh, "teleop", ("arm", "policy"), HUMAN, "mode teleop forbids"),
-    (fresh, "shadow", ("gripper", "policy"), HUMAN, "mode shadow forbids"),
-    (fresh, "assist", ("fr3_joint1", "policy"), HUMAN_ARM, "mode assist forbids"),
-    (stopped, "policy", ("arm", "human"), POLICY, "e-stop pressed"),
-    (faulty, "policy", ("arm", "human"), POLICY, "broken"),
-    (silent_robot, "policy", ("arm", "human"), POLICY, "joint state is stale"),
-    (leaving, "policy", ("arm", "human"), POLICY, "not engaged"),
-    (fresh, "policy", ("leg", "human"), POLICY, "there is: arm, gripper"),
-    (fresh, "policy", ("arm", "words"), POLICY, "needs human or policy"),
-    (fresh, "policy", ("arm", "nobody" * 99), POLICY, "needs human or policy"),
-    (fresh, "policy", ("mode", "party"), POLICY, "needs one of: policy, teleop"),
-]
-
-
-@pytest.mark.parametrize(("state", "mode", "request_", "owners", "refusal"), TABLE)
-def test_who_has_what_after_a_request(state, mode, request_, owners, refusal):
-    rig = Rig(mode)
-    state(rig)
-    said = rig.authority.request(*request_, rig.now)
-    assert refusal in said and bool(said) == bool(refusal)
-    assert rig.owners() == owners
-
-
-def test_a_request_before_engaging_is_refused():
-    assert "not engaged" in Rig(engaged=False).authority.request("arm", "human", 0)
-
-
-def test_a_request_is_read_with_the_mode_first():
-    assert read_request("arm=human mode=assist") == (("mode", "assist"), ("arm", "human"))
-
-
-@pytest.mark.parametrize(
-    "text", ["", "arm", "=human", "arm=", "a=b=c", "日本", "arm=human " * 200]
+from sharing_rig import (
+    ARM,
+    BOTH,
+    HOME,
+    HUMAN,
+    HUMAN_ARM,
+    LIMITS,
+    MS,
+    POLICY,
+    Rig,
+    both_pressed,
+    moving,
+    pressed,
 )
-def test_what_is_no_request_is_refused(text):
-    with pytest.raises(SafetyError, match="request"):
-        read_request(text)
 
 
 def test_a_deadman_takes_only_what_the_device_names_and_leaves_the_other_bit_identical():
@@ -330,3 +220,26 @@ def test_what_was_given_back_under_a_pressed_deadman_waits_for_the_next_press(ho
     rig.authority.deadman(True, rig.now)
     rig.wants()
     assert rig.owners() == HUMAN_ARM
+
+
+def test_a_device_that_falls_silent_under_its_deadman_holds_all_groups_and_says_so():
+    rig = Rig(give_back_ns=500 * MS)
+    moving(rig)
+    rig.wants()
+    rig.authority.deadman(True, rig.now)
+    for _ in range(20):
+        rig.chunk(gripper=-0.5)
+        rig.wants(0.1)
+        rig.tick(2)
+    assert rig.owners() == HUMAN_ARM
+    for _ in range(20):
+        rig.chunk(gripper=-0.5)
+        rig.tick(2)
+    last = rig.last
+    assert (last.authority, dict(last.owners)) == ("hold", {"arm": "hold", "gripper": "hold"})
+    assert "teleop target is" in last.reason
+    assert np.allclose(last.velocity, 0.0)
+    rig.wants(0.1)
+    rig.chunk()
+    rig.tick(2)
+    assert rig.last.authority == "human"

@@ -8,12 +8,15 @@ import pytest
 
 pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool
 from test_arbiter_node import AMPLITUDE_RAD, CHUNK_SOURCE, RATE_RAD_S, rig
 
 from arfm_ros.nodes.ros import topics
+from arfm_ros.nodes.ros.convert import time_to_ns
 from arfm_ros.robots.fr3 import facts as fr3
 
 __all__ = ["rig"]
@@ -34,7 +37,15 @@ def heard(rig, row, kind=String):
 def owners(found):
     if not found:
         return {}
-    return {s.name: {v.key: v.value for v in s.values} for s in found[-1].status}
+    return values(found[-1])
+
+
+def values(message):
+    return {s.name: {v.key: v.value for v in s.values} for s in message.status}
+
+
+def acting(message):
+    return {name: row["acting"] for name, row in values(message).items()}
 
 
 def answer(rig, answers, said):
@@ -97,6 +108,36 @@ def test_words_stop_move_and_give_back_without_a_policy(rig):
     assert all(int(word["stamp_ns"]) > 0 for word in words)
 
 
+def test_the_service_does_what_the_topic_does_once_and_says_what_it_was(rig):
+    said = heard(
+        rig, topics.Topic("instruction", "std_msgs/msg/String", topics.EVENT, topics.EVENT)
+    )
+    answers = heard(rig, topics.ARBITER_ANSWER)
+
+    def call(*texts):
+        kind = ParameterType.PARAMETER_STRING
+        values = [ParameterValue(type=kind, string_value=text) for text in texts]
+        given = [Parameter(name="say", value=value) for value in values]
+        answer = rig.call(topics.INSTRUCT, SetParameters.Request(parameters=given))
+        return [(one.successful, one.reason) for one in answer.results]
+
+    assert call("home") == [(False, "home: not engaged")]
+    rig.engage()
+    assert call("stop") == [(True, "stop")]
+    rig.health("stop: waits for 'resume'", authority="hold")
+    assert call("resume", "lift the cube", "x" * 2_000)[:2] == [
+        (True, "resume"),
+        (True, "instruction"),
+    ]
+    rig.until(lambda: "lift the cube" in [message.data for message in said])
+    wait(rig, 0.5)
+    told = [json.loads(message.data)["said"] for message in answers]
+    assert told.count("stop") == 1 and told.count("resume") == 1
+    not_text = Parameter(name="n", value=ParameterValue(type=2, integer_value=3))
+    answer = rig.call(topics.INSTRUCT, SetParameters.Request(parameters=[not_text]))
+    assert "is no string" in answer.results[0].reason
+
+
 def test_a_question_holds_the_policy_until_it_is_answered(rig):
     answers = heard(rig, topics.ARBITER_ANSWER)
     told = heard(rig, topics.OWNERS, DiagnosticArray)
@@ -143,6 +184,21 @@ def test_requests_and_the_takeover_service_change_the_owners(rig):
     assert owners(told)["gripper"]["owner"] == "policy"
     assert owners(told)["arm"]["weight"] == "1.000"
     assert rig.call(topics.ARBITER_TAKEOVER, SetBool.Request(data=False)).success
+    rig.until(lambda: owners(told)["arm"]["owner"] == "policy")
+
+    def at_a_command():
+        """A recording says of each command whose it was; who is starved misses some, so again."""
+        taken()
+        wait(rig, 0.3)
+        rig.call(topics.ARBITER_TAKEOVER, SetBool.Request(data=False))
+        wait(rig, 0.3)
+        sent = {time_to_ns(message.header.stamp) for message in rig.heard["arbiter/command"]}
+        others = [b for a, b in zip(told, told[1:]) if acting(a) != acting(b)]
+        return [
+            1 for b in others if time_to_ns(b.header.stamp) in sent and acting(b)["arm"] == "human"
+        ]
+
+    rig.until(at_a_command)
     rig.until(lambda: owners(told)["arm"]["owner"] == "policy")
     request.publish(String(data="mode=shadow"))
     rig.until(lambda: owners(told)["arm"]["mode"] == "shadow")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,13 @@ def test_a_frozen_camera_a_smaller_picture_and_a_silent_gripper_are_named_and_fo
         robot.instruct(TEXT)
         robot.hears_more_chunks(5)  # a still scene before a still arm is no fault
         robot.hears("ok")
-        robot.position[0] += 0.3
+        robot.position[0] += 0.4  # read wrong, then right: no arm moved
+        robot.hears_more_chunks(5)
+        robot.position[0] -= 0.4
+        robot.hears_more_chunks(5)
+        for _ in range(30):
+            robot.position[0] += 0.01
+            time.sleep(0.02)
         robot.says("camera scene is frozen: the same picture for")
         count = len(robot.chunks)
         robot.says("camera wrist is frozen")

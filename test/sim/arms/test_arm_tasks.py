@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.episodes.windows import read_episode
+from arfm_ros.episodes.read.topics import topics_of
+from arfm_ros.episodes.reader import EpisodeReader
+from arfm_ros.episodes.windows import Wanted, read_episode, read_windows
 from arfm_ros.robots.files.load import load_robot
 from arfm_ros.sim.expert.scripted import Expert
 from arfm_ros.sim.record.demos import Demonstrator, DemoOptions, drive
@@ -107,9 +109,10 @@ def test_a_demonstration_has_the_axes_of_its_robot(tmp_path: Path, robot: str) -
 
 def test_a_demonstration_has_the_cameras_of_its_robot(tmp_path: Path) -> None:
     assert Demonstrator(DemoOptions(robot="fr3_two_arms")).record("reach", 4, tmp_path / "one")
-    names = load_robot("fr3_two_arms").names
+    robot = load_robot("fr3_two_arms")
     cameras = dict.fromkeys(("scene", "left_wrist", "right_wrist"), (48, 64))
-    arrays = read_episode(tmp_path / "one", cameras, names, names, 50_000_000)
+    wanted = Wanted(cameras, robot.names, robot.names, 50_000_000, topics=topics_of(robot))
+    arrays = read_windows(EpisodeReader(tmp_path / "one"), wanted)
     assert {name: one.shape[1:] for name, one in arrays.images.items()} == dict.fromkeys(
         cameras, (48, 64, 3)
     )

@@ -17,6 +17,8 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from arfm_ros.nodes.ros import topics
 from arfm_ros.robots.files.load import find_robot, load_robot
 
+pytestmark = pytest.mark.robot
+
 MADE_UP = Path(__file__).parents[2] / "robots" / "made_up_arm" / "arm.yaml"
 MOVED = """    state_topics: [franka/joint_states]
     command_topics: {command: franka/target_joint}

@@ -14,6 +14,8 @@ from rclpy.action import ActionClient
 
 from arfm_ros.nodes.ros.topics import interface
 
+pytestmark = pytest.mark.robot
+
 
 @pytest.mark.parametrize(
     ("robot", "kind"), [("ur5e", "GripperCommand"), ("gen3", "ParallelGripperCommand")]

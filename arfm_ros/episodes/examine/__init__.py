@@ -1,0 +1,1 @@
+"""What is wrong with episodes for whoever learns from them, each with what to do about it."""

@@ -1,0 +1,72 @@
+"""Worlds that a policy acts in, action by action: no clock, no delay, no arbiter.
+
+The same loop for the simulated table and for benchmarks of other projects. What the robot's stack
+makes of a policy is measured by `Rollouts`; what the policy alone does, here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.values.data import Observation, Policy
+from arfm_ros.core.values.spec import PolicySpec
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one action came to."""
+
+    observation: Observation
+    progress: float  # 0 at the start to 1 at the goal
+    success: bool  # the goal was held
+    over: bool  # success, or the time limit
+
+
+class Environment(Protocol):
+    """A world with tasks in it; the same task and seed give the same start."""
+
+    def reset(self, task: str, seed: int) -> Observation:
+        """Start an episode; raises `ConfigError` for an unknown task."""
+
+    def step(self, action: F64) -> Step:
+        """Take an action [A], in the order of the policy's, for one dt of the policy."""
+
+    def close(self) -> None:
+        """Free what it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeResult:
+    """How an episode went; `steps` until success or the limit."""
+
+    task: str
+    seed: int
+    instruction: str
+    success: bool
+    steps: int
+    progress: float  # the largest
+
+
+def play(
+    environment: Environment, policy: Policy, spec: PolicySpec, task: str, seed: int, executed: int
+) -> EpisodeResult:
+    """Run one episode: of each chunk the first `executed` actions, then a fresh observation."""
+    if not 1 <= executed <= spec.horizon:
+        raise ConfigError(f"{executed} actions of a chunk are executed, it has {spec.horizon}")
+    rng = np.random.default_rng([seed, 1])
+    seen, steps, most = environment.reset(task, seed), 0, 0.0
+    while True:
+        noise = rng.standard_normal(spec.flow_shape).astype(np.float32)
+        chunk = policy.sample(policy.encode(seen), noise)
+        for action in chunk.actions[:executed]:
+            step = environment.step(action.astype(np.float64))
+            steps, most, seen = steps + 1, max(most, step.progress), step.observation
+            if step.over:
+                return EpisodeResult(task, seed, seen.instruction, step.success, steps, most)

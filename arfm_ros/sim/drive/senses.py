@@ -1,0 +1,67 @@
+"""What a policy sees of a simulated world: pictures, joints, objects where its state has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.values.data import U8, Observation
+from arfm_ros.core.values.history import Recent
+from arfm_ros.core.values.spec import PolicySpec
+from arfm_ros.robots.objects import object_of, object_state
+from arfm_ros.sim.view.render import Renderer
+from arfm_ros.sim.world import World, is_fr3
+
+
+class Senses:
+    """The inputs of one policy in one world; used in the thread that made it (one GL context)."""
+
+    def __init__(self, spec: PolicySpec, world: World, size: tuple[int, int]) -> None:
+        """Open cameras of `size` (height, width); `ConfigError` for another robot's policy."""
+        self._spec, self._world = spec, world
+        cameras = tuple(c.name for c in spec.cameras)
+        self._renderer = Renderer(world.model, *size, cameras)
+        self._numbers = tuple(n for n in spec.state_names if n not in world.robot.names)
+        _check_spec(spec, world, self._numbers)
+        self._objects = sorted({object_of(name)[0] for name in self._numbers})
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin an episode: what was seen before does not count."""
+        self._recent = Recent(self._spec.history)
+
+    def picture(self, camera: str) -> U8:
+        """Render what a camera of the policy sees now."""
+        return self._renderer.render(self._world.data, camera)
+
+    def observe(self, instruction: str) -> Observation:
+        """Return what the policy sees now, with the earlier observations of its history."""
+        world = self._world
+        world.tool_pose()  # brings the poses that are drawn up to date
+        images: Mapping[str, U8] = {c.name: self.picture(c.name) for c in self._spec.cameras}
+        state = world.measured().astype(np.float32)
+        if self._numbers:
+            poses = {n: np.concatenate(world.object_pose(n))[None] for n in self._objects}
+            numbers = object_state(self._numbers, state[None], poses)[0]
+            state = np.append(state, numbers)
+        return self._recent.join(Observation(images, state, instruction, world.time_ns))
+
+    def close(self) -> None:
+        """Free the GL context of the cameras."""
+        self._renderer.close()
+
+
+def _check_spec(spec: PolicySpec, world: World, numbers: tuple[str, ...]) -> None:
+    robot = world.robot
+    if spec.action_names != robot.names:
+        raise ConfigError(
+            f"the policy's actions are {', '.join(spec.action_names)}; "
+            f"robot '{robot.name}' has {', '.join(robot.names)}"
+        )
+    if numbers and not is_fr3(robot):
+        raise ConfigError(
+            f"the policy sees {', '.join(numbers)}: object poses are there for the FR3 only, "
+            f"not for robot '{robot.name}'"
+        )
