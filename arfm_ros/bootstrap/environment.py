@@ -36,6 +36,11 @@ class Environment:
         self.python = self._folder / "bin" / "python"
 
     @property
+    def log(self) -> Path:
+        """What pip says."""
+        return self._stamps / "install.log"
+
+    @property
     def over_ros(self) -> bool:
         """Tell whether it lies over a sourced ROS 2: LeRobot's wants a numpy of its own."""
         return self._own and ros_sourced()
@@ -81,7 +86,7 @@ class Environment:
             raise BootstrapError(f"could not make {self._folder}")
 
     def _pip(self, extras: str) -> None:
-        log, begin = self._stamps / "install.log", time.monotonic()
+        log, begin = self.log, time.monotonic()
         say(f"installing {extras or 'the base'} (log: {log})")
         what = f"{self._root}[{extras}]" if extras else str(self._root)
         quiet = ("--disable-pip-version-check", "--progress-bar", "off")

@@ -10,6 +10,8 @@ import sys
 NEWEST = ("python3.12", "python3.13")  # that LeRobot's newer versions want
 OLDEST = (3, 10)
 GL = ("libegl1", "libgl1-mesa-dri")
+COMPILER = ("gcc", "libc6-dev", "linux-libc-dev", "python3-dev")
+HEADERS = ("/usr/include/linux/input.h",)
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
@@ -60,6 +62,14 @@ def install_gl() -> None:
     if _has_gl() or apt_install(*GL):
         return
     say(f"rendering needs OpenGL: run 'apt-get install {' '.join(GL)}' as root")
+
+
+def install_compiler() -> None:
+    """See to it that LeRobot's `evdev`, which comes as sources, can be built."""
+    if shutil.which("gcc") and any(map(os.path.isfile, HEADERS)):
+        return
+    if not apt_install(*COMPILER):
+        say(f"LeRobot's package evdev is built here: run 'apt-get install {' '.join(COMPILER)}'")
 
 
 def _as_root(*command: str) -> bool:

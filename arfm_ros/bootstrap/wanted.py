@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,9 +50,43 @@ def extras_wanted(root: Path, words: Sequence[str], ros: bool) -> tuple[str, ...
         found.append("rerun")
     if verb == "sync" and not ros and any(word.startswith(NODE) for word in rest):
         found.append("ros")
+    if any(_has_words(Path(word)) for word in rest):
+        found.append("words")
     if verb == "bench":  # any other counts a bundle's graphs
         found += BENCHES.get(rest[0] if rest else "stack", ("engine",))
     return tuple(dict.fromkeys(found))
+
+
+def missing_files(words: Sequence[str]) -> str:
+    """Name what a command cannot do without, before gigabytes are installed for it; '' if nothing.
+
+    A checkpoint may be a folder or a name of the hub whose cache is there (`export` looks closer).
+    """
+    verb, *rest = words or [""]
+    if verb != "export":
+        return ""
+    for word in rest:
+        library, _, place = word.partition(":")
+        if library not in {"lerobot", "transformers"} or not place:
+            continue
+        if not Path(place).exists() and not _hub_name(place):
+            return f"there is no folder {place}: give {library}:FOLDER, the folder of a checkpoint"
+    pairs = dict(zip(rest, rest[1:]))
+    told = [word.partition("=")[2] for word in rest if word.startswith("--interface=")]
+    for file in [*told, *([pairs["--interface"]] if "--interface" in pairs else [])]:
+        if not Path(file).is_file():
+            return f"there is no file {file}: give --interface FILE (docs/vla.md)"
+    return ""
+
+
+def _hub_name(place: str) -> bool:
+    cache = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface") / "hub"
+    return (cache / f"models--{place.replace('/', '--')}").is_dir()
+
+
+def _has_words(folder: Path) -> bool:
+    """Tell whether it is a bundle that reads instructions with a tokenizer of its own."""
+    return (folder / "policy.json").is_file() and (folder / "tokenizer.json").is_file()
 
 
 def _datasets(verb: str, words: Sequence[str]) -> bool:

@@ -13,6 +13,10 @@ class BundleError(ArfmError):
     """A policy bundle is missing, corrupt or does not fit the robot."""
 
 
+class PackageError(BundleError):
+    """A bundle needs a Python package that is not installed; the text says how to install it."""
+
+
 class EngineError(ArfmError):
     """An inference engine failed or returned a non-finite value."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from arfm_ros.bringup import find_bundle
-from arfm_ros.core.errors import ArfmError, EngineError
+from arfm_ros.core.errors import ArfmError, EngineError, PackageError
 from arfm_ros.doctor.finding import FAIL, OK, Finding
 
 
@@ -26,6 +26,8 @@ def check_policy(policy: str) -> Finding:
         parity = replay(loaded, load_reference(folder))
     except EngineError as error:
         return Finding(name, FAIL, str(error), "start the server, or give --policy FOLDER")
+    except PackageError as error:
+        return Finding(name, FAIL, str(error), "give its folder: ./arfm doctor --policy FOLDER")
     except ArfmError as error:
         return Finding(name, FAIL, str(error), get_another)
     found = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,10 @@ WEIGHTS = "weights.safetensors"  # what the graphs refer to
 JSON_MAX = 2**24  # bytes of a JSON file
 FILES_MAX = 64  # that policy.json may name
 BLOCK = 2**24  # bytes; weights may be larger than memory
+SETTLED_NS = 1_000_000_000
 AGAIN = "export it again or fetch the bundle again"
+
+_HASHED: dict[Path, tuple[tuple[int, ...], str]] = {}  # by file: what it was, and its hash
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +126,27 @@ def bundle_sha256(raw: Mapping[str, Any]) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """Hash a file's bytes."""
+    """Hash a file's bytes; one that stays as it was is read once by a process.
+
+    A file that changed within the last second is read again: what changes it once more may leave
+    its times as they are.
+    """
+    before = _identity(path)
+    known = _HASHED.get(path)
+    if known is not None and known[0] == before:
+        return known[1]
+    found = _read_sha256(path)
+    if _identity(path) == before and time.time_ns() - max(before[-2:]) > SETTLED_NS:
+        _HASHED[path] = before, found
+    return found
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _read_sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(BLOCK):

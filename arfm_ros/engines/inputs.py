@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.core.errors import BundleError, SpecError
+from arfm_ros.core.errors import BundleError, PackageError, SpecError
 from arfm_ros.core.values.data import Observation
 from arfm_ros.core.values.spec import CameraInput, Language, PolicySpec
 from arfm_ros.core.values.text import compose, tokenize
@@ -103,9 +103,9 @@ def _open_tokenizer(folder: Path | None) -> Callable[[str], list[int]]:
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
-        raise BundleError(
-            "this bundle needs the package 'tokenizers': install it with "
-            "'.venv/bin/python -m pip install tokenizers'"
+        raise PackageError(
+            "this bundle needs the package 'tokenizers': install the extra "
+            "(pip install 'arfm_ros[words]'); ./arfm does so for a bundle that needs it"
         ) from error
     try:
         tokenizer = Tokenizer.from_file(str(path))

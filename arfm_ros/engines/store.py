@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -54,6 +55,11 @@ class Build:
     def precision(self) -> str:
         """What the products of matrices are computed in."""
         return self.target.precision
+
+
+def cache_folder() -> Path:
+    """Return the user's folder for what can be made again: no bundle brings what lies there."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "arfm_ros"
 
 
 def write_manifest(folder: Path, target: Target, bundle: Bundle, notes: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.export import families
 from arfm_ros.export.lerobot.layouts import find_folder
 from arfm_ros.export.lerobot.processors import read_json
+from arfm_ros.export.memory import require_memory
 from arfm_ros.export.vla.interface import Interface
 from arfm_ros.export.vla.network import Opened
 
@@ -53,11 +54,15 @@ def families_of(library: str) -> tuple[PolicyFamily, ...]:
 
 
 def open_checkpoint(library: str, folder: Path, robot: Interface, name: str) -> Opened:
-    """Open a checkpoint of `library`; raises `ConfigError` listing the families there are."""
+    """Open a checkpoint of `library`.
+
+    Raises `ConfigError` listing the families there are, or where the memory is too small.
+    """
     folder = find_folder(folder)
     config, known = read_json(folder / CONFIG), families_of(library)
     for family in known:
         if family.takes(config):
+            require_memory(folder)
             return family.open(folder, robot, name)
     kind = config.get("type", config.get("model_type"))
     names = ", ".join(family.name for family in known)

@@ -20,6 +20,7 @@ from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines.bundle import Bundle
 from arfm_ros.engines.runtimes.cuda import Device
 from arfm_ros.engines.runtimes.graph import Array, Graphs, Run, Runtime, check_input
+from arfm_ros.engines.runtimes.residents import Residents
 from arfm_ros.export.graphs.onnx import PrefixGraph, StepGraph, example_inputs
 from arfm_ros.export.graphs.rtc import (
     GUIDED_INPUTS,
@@ -50,15 +51,18 @@ def open_torch(
     device, passed_over = choose_device(devices)
     _prepare(device, threads)
     try:
-        model = build_policy(bundle_checkpoint(bundle.path)).to(device)
+        model = build_policy(bundle_checkpoint(bundle.path)).to(device).requires_grad_(False)
+        residents = Residents[Tensor]()
+        graphs = {
+            name: TorchGraph(*parts, residents)
+            for name, parts in modules(model, bundle.spec, device).items()
+        }
     except ConfigError as error:
         raise EngineError(
             f"the engine torch cannot rebuild this network: {error}; use the engine onnx"
         ) from error
-    graphs = {
-        name: TorchGraph(*parts)
-        for name, parts in modules(model.requires_grad_(False), bundle.spec, device).items()
-    }
+    except RuntimeError as error:  # torch's only one: no memory, a capture that fails
+        raise EngineError(f"torch cannot open this network on {device}: {error}") from error
     runtime = replace(_runtime(device), passed_over=passed_over)
     return Graphs(graphs["prefix"], graphs["step"], graphs.get("step_rtc")), runtime
 
@@ -127,9 +131,19 @@ def modules(
 
 
 class TorchGraph:
-    """A module with one buffer on the device for each input; on a GPU it is replayed."""
+    """A module with one buffer on the device for each input; on a GPU it is replayed.
 
-    def __init__(self, module: nn.Module, example: Example, outputs: Sequence[str]) -> None:
+    There outputs stay on the device beside their copies on the host (`residents`).
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        example: Example,
+        outputs: Sequence[str],
+        residents: Residents[Tensor],
+    ) -> None:
+        self._residents = residents
         self._inputs = {name: tensor.clone() for name, tensor in example.items()}
         self._outputs = tuple(outputs)
         work = partial(_run, module, tuple(self._inputs.values()))
@@ -148,18 +162,26 @@ class TorchGraph:
                     self._fill(fixed)
                     self._bound = owner
                 self._fill(feed)
-                found = [np.array(one.cpu().numpy()) for one in self._work()]
+                found = [self._brought(one) for one in self._work()]
             except RuntimeError as error:  # torch's only one, out of memory included
                 raise EngineError(f"torch failed: {error}") from error
             return dict(zip(self._outputs, found))
 
         return run
 
+    def _brought(self, output: Tensor) -> Array:
+        if not output.is_cuda:
+            return np.array(output.numpy())
+        return self._residents.keep(output.cpu().numpy(), output.clone())
+
     def _fill(self, values: Mapping[str, Array]) -> None:
         for name, value in values.items():
             buffer = self._inputs.get(name)
             check_input(name, value, None if buffer is None else tuple(buffer.shape))
-            buffer.copy_(torch.from_numpy(np.ascontiguousarray(value)))
+            there = self._residents.find(value)
+            if there is None:
+                there = torch.from_numpy(np.ascontiguousarray(value))
+            buffer.copy_(there)
 
 
 def _run(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -15,6 +15,7 @@ from arfm_ros.engines.gate.replay import Reference, RunnablePolicy
 
 DELAY = 4  # ticks
 REPEATS, ROW = 20, 10  # steps are timed ten in a row, as a chunk runs them
+TIMING_S = 20.0  # no further round after that: a large network takes minutes for all of them
 
 
 def freeze_errors(
@@ -93,7 +94,10 @@ def _given(policy: RunnablePolicy, previous: F32, delay: int) -> Guidance:
 def _milliseconds(works: Mapping[str, Callable[[], None]]) -> dict[str, float]:
     """Median CPU time of each, in turns; other processes disturb it less than the wall time."""
     taken: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(REPEATS):
+    until_s = time.monotonic() + TIMING_S
+    for n in range(REPEATS):
+        if n and time.monotonic() > until_s:
+            break
         for name, work in works.items():
             begin_ns = time.process_time_ns()
             work()

@@ -101,7 +101,7 @@ def _stale(record: Mapping[str, Any], bundle: Bundle, runtime: Runtime) -> str:
     if runtime.device == "cpu":
         now.pop("version")
     for name, value in now.items():
-        if before.get(name) != value:
+        if before.get(name, "") != value:
             return f"was made with {name} '{str(before.get(name, ''))[:80]}', here is '{value}'"
     return ""
 

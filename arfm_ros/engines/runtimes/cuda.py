@@ -1,32 +1,41 @@
 """The few calls of NVIDIA's driver that an engine needs, without the CUDA toolkit.
 
 The driver's library is on every machine with an NVIDIA GPU and its interface keeps its shape
-(CUDA Driver API, sections "Device", "Context", "Memory" and "Stream Management").
+(CUDA Driver API, sections "Device", "Context", "Memory", "Stream" and "Graph Management").
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Generator
-from contextlib import contextmanager
+import re
+import weakref
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from arfm_ros.core.errors import EngineError
 from arfm_ros.engines.runtimes.graph import Array
 
 LIBRARY = "libcuda.so.1"
-MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
-NAME_SIZE = 256
+# CU_DEVICE_ATTRIBUTE_...: COMPUTE_CAPABILITY_MAJOR, _MINOR, INTEGRATED, MULTIPROCESSOR_COUNT
+MAJOR, MINOR, INTEGRATED, PROCESSORS = 75, 76, 18, 16
+THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE: other threads use the GPU meanwhile
+NON_BLOCKING = 1  # CU_STREAM_...
+NAME_SIZE, GIB = 256, 2**30
+# Where the kernel's part of the driver says its version; a Jetson has the release of its system
+VERSIONS = ("/sys/module/nvidia/version", "/proc/driver/nvidia/version", "/etc/nv_tegra_release")
+NUMBER = re.compile(r"\b\d+\.\d+(?:\.\d+)*\b|R\d+[^,]*, REVISION: [\d.]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
     """A GPU and its driver."""
 
-    name: str
+    name: str  # all modules of a Jetson have one name: with processors and memory
     sm: int  # compute capability, 89 for 8.9
-    driver: str  # newest CUDA version that it supports
+    driver: str  # version of the driver, and the newest CUDA version that it supports
 
 
 def find_gpu() -> Gpu | None:
@@ -37,8 +46,28 @@ def find_gpu() -> Gpu | None:
         return None
 
 
+def driver_version(paths: tuple[str, ...] = VERSIONS) -> str:
+    """Return the version of the installed driver, '' where it is not told."""
+    for path in paths:
+        with suppress(OSError):
+            found = NUMBER.search(Path(path).read_text())
+            if found:
+                return found.group()
+    return ""
+
+
+def described(name: str, integrated: bool, processors: int, memory: int) -> str:
+    """Name a GPU: those of modules, which all have one name, by what they have (bytes)."""
+    if not integrated:
+        return name
+    return f"{name} ({processors} SMs, {round(memory / GIB)} GB)"
+
+
 class Device:
-    """The first GPU with a stream of its own; whoever uses it enters `current` first."""
+    """The first GPU with a stream of its own; whoever uses it enters `current` first.
+
+    Stream and context are given back with the last reference.
+    """
 
     def __init__(self) -> None:
         self._call = _driver()
@@ -51,7 +80,8 @@ class Device:
         self._context, self._stream = ctypes.c_void_p(), ctypes.c_void_p()
         self._call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), handle)
         with self.current():
-            self._call("cuStreamCreate", ctypes.byref(self._stream), ctypes.c_uint(1))
+            self._call("cuStreamCreate", ctypes.byref(self._stream), ctypes.c_uint(NON_BLOCKING))
+        weakref.finalize(self, _release, self._call, self._context, self._stream, handle)
 
     @property
     def stream(self) -> int:
@@ -68,10 +98,24 @@ class Device:
             self._call("cuCtxPopCurrent_v2", ctypes.byref(ctypes.c_void_p()))
 
     def allocate(self, size: int) -> int:
-        """Allocate `size` bytes, which stay until the process ends; returns the address."""
+        """Allocate `size` bytes; returns the address, which `free` gives back."""
         address = ctypes.c_uint64()
         self._call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(max(size, 1)))
         return address.value
+
+    def free(self, address: int) -> None:
+        """Give back what `allocate` gave."""
+        self._call("cuMemFree_v2", ctypes.c_uint64(address))
+
+    def allocate_host(self, size: int) -> int:
+        """Allocate `size` bytes on the host that the GPU copies from and to by itself."""
+        pointer = ctypes.c_void_p()
+        self._call("cuMemAllocHost_v2", ctypes.byref(pointer), ctypes.c_size_t(max(size, 1)))
+        return int(pointer.value or 0)
+
+    def free_host(self, pointer: int) -> None:
+        """Give back what `allocate_host` gave."""
+        self._call("cuMemFreeHost", ctypes.c_void_p(pointer))
 
     def upload(self, value: Array, address: int) -> None:
         """Copy a contiguous array to the device, in the order of the stream."""
@@ -83,20 +127,56 @@ class Device:
         pointer, size = ctypes.c_void_p(value.ctypes.data), ctypes.c_size_t(value.nbytes)
         self._call("cuMemcpyDtoHAsync_v2", pointer, ctypes.c_uint64(address), size, self._stream)
 
+    def move(self, source: int, address: int, size: int) -> None:
+        """Copy `size` bytes on the device, in the order of the stream."""
+        to, of = ctypes.c_uint64(address), ctypes.c_uint64(source)
+        self._call("cuMemcpyDtoDAsync_v2", to, of, ctypes.c_size_t(size), self._stream)
+
     def wait(self) -> None:
         """Wait for everything in the stream."""
         self._call("cuStreamSynchronize", self._stream)
 
+    def capture(self, work: Callable[[], bool]) -> Callable[[], None]:
+        """Record what `work` puts into the stream; the result puts it there again, in one call.
+
+        Raises `EngineError` where it says that it failed, or what it does cannot be recorded.
+        """
+        graph, ready = ctypes.c_void_p(), ctypes.c_void_p()
+        self._call("cuStreamBeginCapture_v2", self._stream, ctypes.c_int(THREAD_LOCAL))
+        try:
+            done = work()
+        finally:
+            self._call("cuStreamEndCapture", self._stream, ctypes.byref(graph))
+        try:
+            if not done:
+                raise EngineError("what should be recorded failed")
+            flags = ctypes.c_ulonglong(0)
+            self._call("cuGraphInstantiateWithFlags", ctypes.byref(ready), graph, flags)
+        finally:
+            self._call("cuGraphDestroy", graph)
+
+        def replay() -> None:
+            self._call("cuGraphLaunch", ready, self._stream)
+
+        weakref.finalize(replay, self._call.quietly, "cuGraphExecDestroy", ready)
+        return replay
+
     def _describe(self, handle: ctypes.c_int) -> Gpu:
         name = ctypes.create_string_buffer(NAME_SIZE)
         self._call("cuDeviceGetName", name, ctypes.c_int(NAME_SIZE), handle)
-        sm, version = [ctypes.c_int(), ctypes.c_int()], ctypes.c_int()
-        for value, attribute in zip(sm, (MAJOR, MINOR)):
+        found = []
+        for attribute in (MAJOR, MINOR, INTEGRATED, PROCESSORS):
+            value = ctypes.c_int()
             number = ctypes.c_int(attribute)
             self._call("cuDeviceGetAttribute", ctypes.byref(value), number, handle)
+            found.append(value.value)
+        major, minor, integrated, processors = found
+        memory, version = ctypes.c_size_t(), ctypes.c_int()
+        self._call("cuDeviceTotalMem_v2", ctypes.byref(memory), handle)
         self._call("cuDriverGetVersion", ctypes.byref(version))
-        driver = f"{version.value // 1000}.{version.value % 1000 // 10}"
-        return Gpu(name.value.decode(), 10 * sm[0].value + sm[1].value, driver)
+        cuda = f"CUDA {version.value // 1000}.{version.value % 1000 // 10}"
+        own = described(name.value.decode(), bool(integrated), processors, memory.value)
+        return Gpu(own, 10 * major + minor, f"{driver_version()} {cuda}".strip())
 
 
 class _Driver:
@@ -110,6 +190,21 @@ class _Driver:
             self._library.cuGetErrorName(ctypes.c_int(status), ctypes.byref(text))
             said = (text.value or b"?").decode()
             raise EngineError(f"the GPU's driver failed: {name} gave {status} ({said})")
+
+    def quietly(self, name: str, *arguments: object) -> None:
+        """Give something back; at the end of a process the driver may be gone before."""
+        with suppress(EngineError):
+            self(name, *arguments)
+
+
+def _release(
+    call: _Driver, context: ctypes.c_void_p, stream: ctypes.c_void_p, handle: ctypes.c_int
+) -> None:
+    with suppress(EngineError):
+        call("cuCtxPushCurrent_v2", context)
+        call.quietly("cuStreamDestroy_v2", stream)
+        call("cuCtxPopCurrent_v2", ctypes.byref(ctypes.c_void_p()))
+    call.quietly("cuDevicePrimaryCtxRelease_v2", handle)
 
 
 @lru_cache(maxsize=1)

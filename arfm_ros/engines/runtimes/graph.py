@@ -51,6 +51,7 @@ class Runtime:
     version: str  # of the runtime
     device: str  # onnxruntime's provider, the GPU's name, or cpu
     precision: str = "fp32"
+    gpu: str = ""  # its name, where `device` is a provider
     driver: str = ""  # of the GPU
     build: str = ""  # folder in the bundle's engines/ that holds what was built
     files: str = ""  # hash of the files in it
@@ -64,7 +65,7 @@ class Runtime:
 
     def describe(self) -> str:
         """Name it in one line."""
-        driver = f", driver {self.driver}" if self.driver else ""
+        driver = f" {self.gpu}" * bool(self.gpu) + f", driver {self.driver}" * bool(self.driver)
         passed_over = f" ({'; '.join(self.passed_over)})" if self.passed_over else ""
         on = f"{self.device}{driver}{passed_over}"
         return f"{self.engine} {self.version} {self.precision} on {on}"

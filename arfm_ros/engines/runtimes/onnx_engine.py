@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout, suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,12 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from arfm_ros.core.errors import BundleError, EngineError
 from arfm_ros.engines.bundle import Bundle
+from arfm_ros.engines.runtimes.cuda import find_gpu
 from arfm_ros.engines.runtimes.graph import Array, Graphs, Run, Runtime
-from arfm_ros.engines.store import GRAPHS, Build
+from arfm_ros.engines.runtimes.residents import Residents
+from arfm_ros.engines.store import GRAPHS, Build, cache_folder
 
 ERROR = 3  # onnxruntime's log severity: say nothing below
-CACHE = "engines/onnx-tensorrt-cache"
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
@@ -30,10 +34,16 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (
 
 
 class OnnxGraph:
-    """A session whose fixed inputs lie on its device (IO binding)."""
+    """A session whose fixed inputs lie on its device (IO binding).
 
-    def __init__(self, session: ort.InferenceSession, device: str) -> None:
-        self._session, self._device = session, device
+    On a GPU outputs stay there beside their copies on the host, so that a context that another
+    graph takes is not brought back (`residents`).
+    """
+
+    def __init__(
+        self, session: ort.InferenceSession, device: str, residents: Residents[ort.OrtValue]
+    ) -> None:
+        self._session, self._device, self._residents = session, device, residents
         self._outputs = [output.name for output in session.get_outputs()]
 
     def bind(self, fixed: Mapping[str, Array]) -> Run:
@@ -42,8 +52,11 @@ class OnnxGraph:
         held = {}
         try:
             for name, value in fixed.items():
-                held[name] = ort.OrtValue.ortvalue_from_numpy(value, self._device, 0)
-                binding.bind_ortvalue_input(name, held[name])
+                there = self._residents.find(value)
+                if there is None:
+                    there = ort.OrtValue.ortvalue_from_numpy(value, self._device, 0)
+                held[name] = there
+                binding.bind_ortvalue_input(name, there)
         except RUNTIME_ERRORS as error:
             raise EngineError(f"onnxruntime failed: {error}") from error
 
@@ -52,13 +65,19 @@ class OnnxGraph:
                 for name, value in feed.items():
                     binding.bind_cpu_input(name, value)
                 for name in self._outputs:
-                    binding.bind_output(name)
+                    binding.bind_output(name, self._device)
                 self._session.run_with_iobinding(binding)
-                return dict(zip(self._outputs, binding.copy_outputs_to_cpu()))
+                return self._brought(binding)
             except RUNTIME_ERRORS as error:
                 raise EngineError(f"onnxruntime failed: {error}") from error
 
         return run
+
+    def _brought(self, binding: ort.IOBinding) -> dict[str, Array]:
+        if self._device == "cpu":
+            return dict(zip(self._outputs, binding.copy_outputs_to_cpu()))
+        made = zip(self._outputs, binding.get_outputs())
+        return {name: self._residents.keep(one.numpy(), one) for name, one in made}
 
 
 def open_onnx(
@@ -79,9 +98,11 @@ def open_onnx(
         if PROVIDERS[provider] not in ort.get_available_providers():
             passed_over.append(f"{provider} is not in this onnxruntime")
             continue
+        if provider != "cpu":
+            preload()
         graphs = _open_all(bundle, build, provider, threads)
         if graphs is None:
-            passed_over.append(f"{provider} does not start on this machine")
+            passed_over.append(f"{provider} does not start on this machine{_why(provider)}")
             continue
         return graphs, _runtime(provider, build, tuple(passed_over))
     raise BundleError(
@@ -90,22 +111,51 @@ def open_onnx(
     )
 
 
+def preload() -> None:
+    """Load CUDA and cuDNN from the wheels that onnxruntime-gpu came with (its `preload_dlls`).
+
+    They lie in folders that the loader does not look into. A version of onnxruntime without it,
+    or a machine where they are installed for all, needs none.
+    """
+    load = getattr(ort, "preload_dlls", None)
+    if load is not None:
+        with redirect_stdout(StringIO()), suppress(Exception):  # it prints what it misses
+            load()
+
+
+def _why(provider: str) -> str:
+    """Say why a provider's library does not load; onnxruntime falls back without an error."""
+    name = f"libonnxruntime_providers_{provider}.so"
+    library = Path(native.__file__).parent / name
+    if not library.is_file():
+        return ""
+    try:
+        ctypes.CDLL(str(library))
+    except OSError as error:
+        return f": {error}"
+    return ""
+
+
 def _runtime(provider: str, build: Build | None, passed_over: tuple[str, ...]) -> Runtime:
-    built = {} if build is None else {"build": build.path.name, "files": build.sha256}
+    found = {} if build is None else {"build": build.path.name, "files": build.sha256}
+    gpu = None if provider == "cpu" else find_gpu()
+    if gpu is not None:
+        found |= {"gpu": gpu.name, "driver": gpu.driver}
     return Runtime(
         engine="onnx",
         version=ort.__version__,
         device=provider,
         precision="fp32" if build is None else build.precision,
         passed_over=passed_over,
-        **built,
+        **found,
     )
 
 
 def _open_all(bundle: Bundle, build: Build | None, provider: str, threads: int) -> Graphs | None:
     folder = bundle.path if build is None else build.path
-    chosen = _with_options(provider, bundle.path / CACHE)
+    chosen = _with_options(provider, cache_folder() / "onnx-tensorrt" / bundle.sha256[:16])
     graphs: list[OnnxGraph | None] = []
+    residents = Residents[ort.OrtValue]()
     for name in GRAPHS:
         if name == "step_rtc" and bundle.spec.rtc.mode == "none":
             graphs.append(None)
@@ -114,7 +164,7 @@ def _open_all(bundle: Bundle, build: Build | None, provider: str, threads: int) 
         session = _open(folder / f"{name}.onnx", options, chosen)
         if session.get_providers()[0] != PROVIDERS[provider]:
             return None  # onnxruntime fell back without an error
-        graphs.append(OnnxGraph(session, "cpu" if provider == "cpu" else "cuda"))
+        graphs.append(OnnxGraph(session, "cpu" if provider == "cpu" else "cuda", residents))
     prefix, step, guided = graphs
     assert prefix is not None and step is not None
     return Graphs(prefix, step, guided)
@@ -132,8 +182,11 @@ def _with_options(provider: str, cache: Path) -> list[tuple[str, dict[str, Any]]
     """Give the provider and those that may take the nodes it leaves; float32 means float32."""
     cpu: tuple[str, dict[str, Any]] = (PROVIDERS["cpu"], {})
     cuda: tuple[str, dict[str, Any]] = (PROVIDERS["cuda"], {"use_tf32": "0"})
-    built = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(cache)}
-    tensorrt = (PROVIDERS["tensorrt"], built)
+    tensorrt: tuple[str, dict[str, Any]] = (PROVIDERS["tensorrt"], {})
+    if provider == "tensorrt":  # it makes its folder, but none above it
+        with suppress(OSError):
+            cache.mkdir(parents=True, exist_ok=True)
+            tensorrt[1].update(trt_engine_cache_enable="1", trt_engine_cache_path=str(cache))
     return {"cpu": [cpu], "cuda": [cuda, cpu], "tensorrt": [tensorrt, cuda, cpu]}[provider]
 
 

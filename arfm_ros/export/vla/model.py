@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -82,21 +83,20 @@ def export_vla(
         raise ConfigError(f"rtc mode 'guided' needs a flow, '{name}' is {kind}: none")
     if kind == "flow" and rtc != "none":
         spec = replace(spec, rtc=Rtc("guided", 0, 3 * spec.horizon // 4))
-    say("exporting the graphs")
-    return write_bundle(replace(opened, spec=spec), out)
+    return write_bundle(replace(opened, spec=spec), out, say)
 
 
-def write_bundle(opened: Opened, out: Path) -> Parity:
+def write_bundle(opened: Opened, out: Path, say: Callable[[str], None] = print) -> Parity:
     """Write the bundle of a network to `out`: beside it first, moved there when it passed.
 
-    Raises `BundleError` if the graphs differ from the library's own sampler.
+    `say` is told what it is at, for each part of a large network takes minutes. Raises `BundleError` if the graphs differ from the library's own sampler.
     """
     if out.exists() and any(out.iterdir()) and not (out / POLICY).exists():
         raise BundleError(f"{out} holds something that is no bundle: choose another --out")
     draft = out.with_name(f".{out.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    parity = _fill(draft, opened)
+    parity = _fill(draft, opened, Timed(say))
     if not parity.passed:
         raise BundleError(f"the graphs differ from {opened.made_by}: {parity}; see {draft}")
     shutil.rmtree(out, ignore_errors=True)
@@ -104,12 +104,24 @@ def write_bundle(opened: Opened, out: Path) -> Parity:
     return parity
 
 
-def _fill(folder: Path, opened: Opened) -> Parity:
+class Timed:
+    """Tells what is begun, with the seconds since the first."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say, self._begin_s = say, time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        """Tell it."""
+        self._say(f"{time.monotonic() - self._begin_s:4.0f} s: {text}")
+
+
+def _fill(folder: Path, opened: Opened, say: Timed) -> Parity:
     spec, network = opened.spec, opened.network
     if opened.tokenizer:
         (folder / TOKENIZER).write_text(opened.tokenizer)
     inputs = Inputs(spec, folder)
-    _export_graphs(folder, network, spec, tensors(inputs, spec.example(0)))
+    _export_graphs(folder, network, spec, tensors(inputs, spec.example(0)), say)
+    say("writing the weights")
     graphs = [folder / n for n in (PREFIX, STEP, STEP_RTC) if (folder / n).exists()]
     share_weights(graphs, folder / WEIGHTS, _weights(network), {})
     made = {"torch": str(torch.__version__), "opset": OPSET}
@@ -119,17 +131,19 @@ def _fill(folder: Path, opened: Opened) -> Parity:
         "provenance": {"network": opened.made_by, "exported_with": made},
     }
     (folder / POLICY).write_text(json.dumps(raw, indent=1) + "\n")
-    return _prove(folder, opened, inputs)
+    return _prove(folder, opened, inputs, say)
 
 
 def _export_graphs(
-    folder: Path, network: SplitNetwork, spec: PolicySpec, first: tuple[Tensor, ...]
+    folder: Path, network: SplitNetwork, spec: PolicySpec, first: tuple[Tensor, ...], say: Timed
 ) -> None:
+    say(f"tracing {PREFIX}")
     with torch.no_grad():
         context = network(*first)
     fields = list(network.context._fields)
     finish(to_onnx(network, first, input_names(spec), fields), folder / PREFIX)
     shape = (1, *spec.flow_shape)
+    say(f"tracing {STEP}")
     if spec.sampler.kind == "regression":
         step = to_onnx(_Answer(network), tuple(context), fields, ["actions"])
     else:
@@ -137,6 +151,7 @@ def _export_graphs(
         step = to_onnx(_Step(network), (*point, *context), ["x", "t", *fields], ["v"])
     finish(step, folder / STEP)
     if spec.rtc.mode == "guided":
+        say(f"tracing {STEP_RTC}")
         finish(guided_graph(network, context, shape), folder / STEP_RTC)
 
 
@@ -146,12 +161,15 @@ def _weights(network: SplitNetwork) -> dict[str, NDArray[Any]]:
     return {name: p.detach().numpy() for name, p in named if "lm_head" not in name}
 
 
-def _prove(folder: Path, opened: Opened, inputs: Inputs) -> Parity:
+def _prove(folder: Path, opened: Opened, inputs: Inputs, say: Timed) -> Parity:
     spec = opened.spec
+    say(f"computing what {opened.made_by} gives, for comparison")
     reference = make_reference(opened.network, spec, inputs, opened.commands)
     save_reference(reference, folder / REFERENCE)
+    say("comparing the graphs with it")
     policy = load_policy(folder)
     parity = replay(policy, reference)
+    say("measuring what following on costs and achieves")
     more = guidance_report(policy, reference) if spec.rtc.mode == "guided" else {}
     record = proof(load_bundle(folder), policy.runtime, parity) | more
     (folder / PARITY).write_text(json.dumps(record, indent=1) + "\n")
