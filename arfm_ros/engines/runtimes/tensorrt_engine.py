@@ -136,7 +136,7 @@ class TensorRTGraph:
         engine, context, _ = opened
         self._buffers: dict[str, Lender] = {}
         self._inputs: dict[str, tuple[Array, Block]] = {}
-        self._outputs: dict[str, Block] = {}
+        self._outputs: dict[str, tuple[Array, Block]] = {}
         for name in (engine.get_tensor_name(i) for i in range(engine.num_io_tensors)):
             dtype = library.nptype(engine.get_tensor_dtype(name))
             lender = Lender(device, tuple(engine.get_tensor_shape(name)), dtype)
@@ -144,7 +144,7 @@ class TensorRTGraph:
             array, block = lender.lend()
             context.set_tensor_address(name, block.address)
             if engine.get_tensor_mode(name) == library.TensorIOMode.OUTPUT:
-                self._outputs[name] = block
+                self._outputs[name] = array, block
             else:
                 self._inputs[name] = array, block
         self._bound: object = None  # whose fixed inputs are on the device
@@ -186,7 +186,7 @@ class TensorRTGraph:
         elif not self._enqueue():
             raise EngineError("TensorRT failed to run the engine")
         found = {}
-        for name, made in self._outputs.items():
+        for name, (_, made) in self._outputs.items():
             array, block = self._buffers[name].lend()
             self._device.move(made.address, block.address, array.nbytes)
             self._device.download(made.address, array)
