@@ -112,7 +112,7 @@ class Reader:
 
 def _record(rows: list[list[Heard]]) -> Record:
     targets = rows[wiring.TARGET]
-    own = [(at_s, one) for at_s, one, _ in targets if one.header.frame_id != INTRUDER]
+    own = [row for row in targets if row.message.header.frame_id != INTRUDER]
     return Record(
         target=_motion(own),
         command=_motion(rows[wiring.COMMAND]),
