@@ -41,7 +41,7 @@ class StatePath(Generic[T]):
             track.append((stamp_ns, value))
 
     def between(self, since_ns: int, until_ns: int) -> list[tuple[int, Mapping[str, T]]]:
-        """Give what all sources said at each time after `since_ns`, before `until_ns`, in order."""
+        """Give what all sources said at times after `since_ns`, before `until_ns`, in order."""
         events = [
             (stamp_ns, name, value)
             for name, track in self._tracks.items()
