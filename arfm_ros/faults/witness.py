@@ -2,9 +2,9 @@
 
 Usage: python -m arfm_ros.faults.witness FILE
 
-Every record is a head (number of the topic, steady ns, length) and the message's CDR bytes. The
-time is the one that the middleware noted when the message was written: a busy machine may wake
-this process late. Only a latched e-stop counts from when it came, for nobody hears it before.
+Every record is a head (number of the topic, steady ns of sending and of coming, length) and the
+message's CDR bytes. The middleware notes the time of sending: a busy machine may wake this process
+late. Only a latched e-stop counts from when it came, for nobody hears it before.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from arfm_ros.faults.inject.wiring import ESTOP, WITNESSED
 from arfm_ros.nodes.ros import spin, topics
 from arfm_ros.nodes.ros.real_time import raise_process_priority
 
-HEAD = struct.Struct("<BqI")
+HEAD = struct.Struct("<BqqI")
 ALL = topics.Qos(reliable=True, depth=500)
 LATCHED = topics.Qos(reliable=True, depth=500, latched=True)
 
@@ -49,8 +49,8 @@ class Witness(Node):
         self._write(ESTOP, cdr, 0)
 
     def _write(self, number: int, cdr: bytes, age_ns: int) -> None:
-        sent_ns = time.monotonic_ns() - age_ns
-        os.write(self._file, HEAD.pack(number, sent_ns, len(cdr)) + cdr)
+        now_ns = time.monotonic_ns()
+        os.write(self._file, HEAD.pack(number, now_ns - age_ns, now_ns, len(cdr)) + cdr)
 
     def close(self) -> None:
         """Close the file."""

@@ -1,4 +1,4 @@
-"""An arm that is nothing but a YAML and a URDF: demonstrations, training, export, the whole stack."""
+"""An arm that is nothing but a YAML and a URDF goes through demos, train, export and up."""
 
 from __future__ import annotations
 

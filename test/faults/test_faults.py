@@ -30,7 +30,7 @@ def motion(speed, begin_s=0.0, end_s=2.0, rest_s=None, hertz=100.0):
     velocity = np.zeros((len(times), 7))
     velocity[:, 0] = speed * moving
     position = HOME + np.cumsum(velocity, axis=0) / hertz
-    return Motion(times, times + 1e6, position, velocity)
+    return Motion(times, times + 1e6, position, velocity, times)
 
 
 def record(**changes):
@@ -123,18 +123,18 @@ def test_the_judge_names_a_wrong_recovery(recovered, goes_on, expected, complain
 
 def test_where_the_robot_was_late_an_arm_in_time_is_judged():
     arm = motion(0.09, rest_s=1.2, hertz=250.0)
-    sent = arm.sent_s + np.where(arm.stamp_s - 1e6 > 1.4, 0.2, 0.0)
+    came = arm.sent_s + np.where(arm.stamp_s - 1e6 > 1.4, 0.2, 0.0)
     burst = np.where((arm.stamp_s - 1e6 > 1.4)[:, None], 4.0, arm.velocity)
-    late = replace(arm, sent_s=sent, velocity=burst)
+    late = replace(arm, came_s=came, velocity=burst)
     row = judged(record(arm=late), stops(0.0, "stale"))
     assert row.replayed and row.violations == [] and row.arm_velocity_all > 1.0
 
 
 def test_a_late_simulation_is_not_held_against_the_arm():
     arm = motion(0.5, hertz=250.0)
-    sent = arm.sent_s.copy()
-    sent[200:] += 0.05
-    fit = bounds.judged(replace(arm, sent_s=sent), motion(0.5), True)
+    came = arm.sent_s.copy()
+    came[200:] += 0.05
+    fit = bounds.judged(replace(arm, came_s=came), motion(0.5), True)
     assert fit[:150].all() and not fit[210:300].any()
 
 

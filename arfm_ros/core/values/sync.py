@@ -117,11 +117,6 @@ class Synchronizer(Generic[T]):
                 values[name] = track.values[chosen[name]]
         return Synced(min(chosen.values()), values, chosen)
 
-    def stamps_between(self, name: str, since_ns: int, until_ns: int) -> list[int]:
-        """Give the stamps of an input after `since_ns`, before `until_ns`, in order."""
-        stamps = self._tracks[name].stamps
-        return stamps[bisect_right(stamps, since_ns) : bisect_left(stamps, until_ns)]
-
     def rate_hz(self, name: str) -> float:
         """Rate of an input by its last stamps; 0 until two came."""
         recent = self._tracks[name].recent

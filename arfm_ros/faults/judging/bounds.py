@@ -164,7 +164,7 @@ def _late(motion: Motion) -> NDArray[np.bool_]:
 
 def lateness_s(motion: Motion) -> F64:
     """Return how much later than usual each message [N] came after its stamp."""
-    lag = motion.sent_s - motion.stamp_s
+    lag = motion.came_s - motion.stamp_s
     return np.asarray(lag - np.percentile(lag, 5)) if len(lag) else lag
 
 
@@ -184,5 +184,7 @@ def of_arm(arm: Motion, stamped: bool, fit: NDArray[np.bool_] | None = None) -> 
     usable = (span > 0.0) & (span < 2 * WINDOW_S)
     change = np.abs(arm.velocity[later[first]] - arm.velocity[first])
     rate = np.where(usable, change / np.maximum(span, 1e-3), 0.0) / ACCELERATION
-    speeds = _speeds(Motion(times[fit], times[fit], arm.position[fit], arm.velocity[fit]))
+    speeds = _speeds(
+        Motion(times[fit], times[fit], arm.position[fit], arm.velocity[fit], times[fit])
+    )
     return Peaks(speeds, float(rate.max(initial=0.0)), 0.0, _outside(arm.position))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ class Motion:
     stamp_s: F64
     position: F64
     velocity: F64
+    came_s: F64  # at the witness, and so about when they came at anybody
 
     def between(self, begin_s: float, end_s: float) -> Motion:
         """Return what was sent in begin..end."""
@@ -39,6 +40,7 @@ class Motion:
             self.stamp_s[inside],
             self.position[inside],
             self.velocity[inside],
+            self.came_s[inside],
         )
 
 
@@ -67,6 +69,14 @@ class Record:
     estop_s: Sequence[float]
 
 
+class Heard(NamedTuple):
+    """A message with the times when it was sent and when it came, in steady s."""
+
+    sent_s: float
+    message: Any
+    came_s: float
+
+
 class Reader:
     """Read the witness's file as it grows."""
 
@@ -75,17 +85,17 @@ class Reader:
 
     def take(self) -> Record:
         """Return what was written since the last call."""
-        rows: list[list[tuple[float, Any]]] = [[] for _ in wiring.WITNESSED]
+        rows: list[list[Heard]] = [[] for _ in wiring.WITNESSED]
         kinds = [topics.interface(row.type_name) for row in wiring.WITNESSED]
         data = self._rest()
         at = 0
         while at + HEAD.size <= len(data):
-            number, sent_ns, length = HEAD.unpack_from(data, at)
+            number, sent_ns, came_ns, length = HEAD.unpack_from(data, at)
             if at + HEAD.size + length > len(data):
                 break
             at += HEAD.size
             message = deserialize_message(data[at : at + length], kinds[number])
-            rows[number].append((sent_ns / NS, message))
+            rows[number].append(Heard(sent_ns / NS, message, came_ns / NS))
             at += length
         self._at += at
         return _record(rows)
@@ -100,29 +110,29 @@ class Reader:
             return file.read()
 
 
-def _record(rows: list[list[tuple[float, Any]]]) -> Record:
+def _record(rows: list[list[Heard]]) -> Record:
     targets = rows[wiring.TARGET]
-    own = [(at_s, one) for at_s, one in targets if one.header.frame_id != INTRUDER]
+    own = [row for row in targets if row.message.header.frame_id != INTRUDER]
     return Record(
         target=_motion(own),
         command=_motion(rows[wiring.COMMAND]),
         arm=_motion(rows[wiring.ARM]),
-        intruder_s=[at_s for at_s, one in targets if one.header.frame_id == INTRUDER],
-        authority=[Word(at_s, one.data) for at_s, one in rows[wiring.AUTHORITY]],
-        results=[_verdict(at_s, one) for at_s, one in rows[wiring.RESULT]],
-        health=[word for at_s, one in rows[wiring.HEALTH] for word in _words(at_s, one)],
-        estop_s=[at_s for at_s, one in rows[wiring.ESTOP] if one.data],
+        intruder_s=[at_s for at_s, one, _ in targets if one.header.frame_id == INTRUDER],
+        authority=[Word(at_s, one.data) for at_s, one, _ in rows[wiring.AUTHORITY]],
+        results=[_verdict(at_s, one) for at_s, one, _ in rows[wiring.RESULT]],
+        health=[word for at_s, one, _ in rows[wiring.HEALTH] for word in _words(at_s, one)],
+        estop_s=[at_s for at_s, one, _ in rows[wiring.ESTOP] if one.data],
     )
 
 
-def _motion(rows: list[tuple[float, Any]]) -> Motion:
+def _motion(rows: list[Heard]) -> Motion:
     def values(name: str) -> F64:
-        found = [np.array(getattr(message, name)[:7]) for _, message in rows]
+        found = [np.array(getattr(message, name)[:7]) for _, message, _ in rows]
         return np.array(found, np.float64).reshape(-1, 7)
 
-    sent = np.array([at_s for at_s, _ in rows], np.float64)
-    stamps = np.array([time_to_ns(one.header.stamp) for _, one in rows], np.int64)
-    return Motion(sent, stamps / NS, values("position"), values("velocity"))
+    sent, came = (np.array([row[k] for row in rows], np.float64) for k in (0, 2))
+    stamps = np.array([time_to_ns(row.message.header.stamp) for row in rows], np.int64)
+    return Motion(sent, stamps / NS, values("position"), values("velocity"), came)
 
 
 def _verdict(at_s: float, message: Any) -> Word:

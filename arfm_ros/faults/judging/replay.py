@@ -37,7 +37,8 @@ def replay(record: Record, end_s: float) -> Motion:
         positions.append(state.position.copy())
         velocities.append(state.velocity.copy())
     at = np.array(times)
-    return Motion(at, at, np.array(positions).reshape(-1, 7), np.array(velocities).reshape(-1, 7))
+    moved = (np.array(values).reshape(-1, 7) for values in (positions, velocities))
+    return Motion(at, at, *moved, at)
 
 
 def _begun(arm: Motion, at_s: float) -> World:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from arfm_ros.core.errors import ConfigError, SpecError
 from arfm_ros.core.safety.limits import F64
 from arfm_ros.core.values.data import F32, Observation
 from arfm_ros.core.values.history import History
+from arfm_ros.core.values.path import StatePath
 from arfm_ros.core.values.senses import PictureWatch, Size, Stillness
 from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.core.values.sync import Input, Missing, Synced, Synchronizer
@@ -97,6 +99,7 @@ class PolicyInputs:
         self._sync: Synchronizer[Sample] = Synchronizer(
             wiring.inputs(), wiring.tolerance_ns, wiring.max_age_ns
         )
+        self._path = StatePath[bytes](wiring.states)
         self._watch = PictureWatch(wiring.stillness, wiring.sizes)
         self._arrived = threading.Condition()
         self._fresh = False
@@ -172,10 +175,13 @@ class PolicyInputs:
         which, troubles = _joints(spec), []
         joints = seen.state[which]
 
+        @cache
         def since(stamp_ns: int) -> list[tuple[int, F32]]:
+            with self._arrived:
+                path = self._path.between(stamp_ns, synced.stamp_ns)
             return [
-                (one.stamp_ns, self.positions(one, spec.state_names).astype(np.float32)[which])
-                for one in self._states_since(synced, stamp_ns)
+                (at_ns, self._read(states, spec.state_names).astype(np.float32)[which])
+                for at_ns, states in path
             ]
 
         for camera in spec.cameras:
@@ -208,27 +214,13 @@ class PolicyInputs:
             found = [self._sync.before(synced, stamp_ns) for stamp_ns in wanted]
         return [one for one in found if one.stamps_ns != synced.stamps_ns]
 
-    def _states_since(self, synced: Synced[Sample], stamp_ns: int) -> list[Synced[Sample]]:
-        """Find the states after `stamp_ns`, up to the set's, oldest first."""
-        with self._arrived:
-            until_ns = synced.stamp_ns
-            stamps = {
-                one
-                for name in self.wiring.states
-                for one in self._sync.stamps_between(name, stamp_ns, until_ns)
-            }
-            found = [self._sync.before(synced, one) for one in sorted(stamps)]
-        return [
-            replace(one, stamp_ns=max(one.stamps_ns[n] for n in self.wiring.states))
-            for one in found
-        ]
-
     def positions(self, synced: Synced[Sample], names: Sequence[str]) -> F64:
         """Return measured positions [len(names)] of a set; raises `SpecError` for missing ones."""
-        states = {
-            n: deserialize_message(synced.values[n].cdr, JointState) for n in self.wiring.states
-        }
-        return self.wiring.reader.positions(states, names)
+        return self._read({n: synced.values[n].cdr for n in self.wiring.states}, names)
+
+    def _read(self, states: Mapping[str, bytes], names: Sequence[str]) -> F64:
+        told = {name: deserialize_message(cdr, JointState) for name, cdr in states.items()}
+        return self.wiring.reader.positions(told, names)
 
     def _decode(self, synced: Synced[Sample], spec: PolicySpec, instruction: str) -> Observation:
         compressed = self.wiring.compressed
@@ -252,6 +244,7 @@ class PolicyInputs:
                 return
             with self._arrived:
                 self._sync.add(name, stamp_ns, sample)
+                self._path.add(name, stamp_ns, cdr)
                 if wakes:
                     self._fresh = True
                     self._arrived.notify()

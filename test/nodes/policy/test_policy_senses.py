@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rclpy
 from lifecycle_msgs.msg import Transition
 from policy_rig import PICTURE, STATE, Robot, served, write_bundle
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
 from test_policy_node import change, poison, state
+
+from arfm_ros.core.errors import SpecError
+from arfm_ros.core.values.sync import Missing
+from arfm_ros.engines import load_bundle
+from arfm_ros.nodes.policy.inputs import PolicyInputs
+from arfm_ros.nodes.policy.params import PolicyParams
 
 TEXT = "lift the cube"
 
@@ -98,3 +109,44 @@ def test_after_giving_up_the_node_says_how_it_goes_on_and_does(
         robot.instruct(TEXT)
         assert change(robot, Transition.TRANSITION_ACTIVATE)
         recovers(robot)
+
+
+def test_a_motion_between_two_observations_that_are_far_apart_counts(
+    bundle: Path, ros_domain: int
+) -> None:
+    """A large network looks once a second; what came in between is long out of its window."""
+    spec = load_bundle(bundle).spec
+    robot, context = Robot(ros_domain), rclpy.Context()
+    rclpy.init(context=context, domain_id=ros_domain)
+    node = Node("looker", context=context)
+    inputs = PolicyInputs(node, PolicyParams().wiring(("scene", "wrist")))
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    spinning = threading.Thread(target=lambda: spun(executor), daemon=True)
+    spinning.start()
+
+    def look() -> None:
+        until_s = time.monotonic() + 10.0
+        while isinstance(found := inputs.newest(node.get_clock().now().nanoseconds), Missing):
+            assert time.monotonic() < until_s, str(found)
+            time.sleep(0.05)
+        inputs.observe(found, spec, TEXT)
+
+    try:
+        look()
+        for _ in range(20):
+            robot.position[0] += 0.01
+            time.sleep(0.02)
+        time.sleep(0.7)
+        with pytest.raises(SpecError, match="camera scene is frozen"):
+            look()
+    finally:
+        rclpy.shutdown(context=context)
+        spinning.join(5.0)
+        robot.close()
+
+
+def spun(executor: SingleThreadedExecutor) -> None:
+    with suppress(ExternalShutdownException):
+        while True:
+            executor.spin_once()
