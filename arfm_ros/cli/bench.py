@@ -40,6 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--events", type=int, default=50, help="teleop: of each device (50)")
     parser.add_argument("--out", default="episodes", metavar="DIR", help="where the bags go")
     parser.add_argument("--json", default="", metavar="FILE", help="write the measurements there")
+    parser.add_argument(
+        "--source",
+        type=Path,
+        metavar="EPISODE",
+        help="stack: pictures of this episode and an arm that follows, instead of the simulator",
+    )
     record = parser.add_argument_group("record: 1 kHz joint states and two cameras at 30 Hz")
     record.add_argument("--raw", action="store_true", help="raw VGA pictures, 55 MB/s, no JPEG")
     record.add_argument("--kills", type=int, default=0, metavar="N", help="then kill N recorders")
@@ -123,32 +129,10 @@ def _demonstrations(out: Path) -> tuple[Path, ...]:
 
 
 def _stack(args: argparse.Namespace) -> int:
-    """Run lift and reach headless."""
-    from arfm_ros.bringup import Setup
-    from arfm_ros.up import targets as bench
-    from arfm_ros.up.stack import run as session
-    from arfm_ros.up.watch import report
+    """Run lift and reach headless, or the robot side beside recorded pictures."""
+    from arfm_ros.cli.parts import bench_stack
 
-    parity = bench.parity_of(args.policy)
-    runs = {}
-    for task in bench.TASKS_MEASURED:
-        setup = Setup(
-            sim=True,
-            policy=args.policy,
-            task=task,
-            episodes=args.episodes,
-            seed=args.seed,
-            out=args.out,
-        )
-        runs[task] = session.run(setup)
-        if runs[task]["error"]:
-            return 1
-    lines = bench.judge(runs, parity)
-    bench.show(lines, runs)
-    if args.json:
-        results = {"targets": [line.as_dict() for line in lines], "runs": runs}
-        report.save(Path(args.json), results)
-    return int(not all(line.met for line in lines))
+    return bench_stack.beside_pictures(args) if args.source else bench_stack.whole(args)
 
 
 def _discovery(args: argparse.Namespace) -> int:

@@ -39,6 +39,7 @@ class Inference:
         self._inputs, self._ports = inputs, ports
         self._latency, self._reuse = StageLatency(), ContextReuse()
         self._made: Callable[[ActionChunk], Recall] | None = None  # of the last chunk
+        self._computed_ns = 0  # processor time of this thread in the network
         self.spread = 0.0  # of two samples of the last observation, by the axes' ranges
 
     @property
@@ -51,8 +52,8 @@ class Inference:
         self._reuse = ContextReuse()
 
     def latency_values(self) -> dict[str, float]:
-        """Give p50, p99 and max of every stage in ms."""
-        return self._latency.values_ms()
+        """Give p50, p99 and max of every stage in ms, and the time spent in the network in s."""
+        return {**self._latency.values_ms(), "network_cpu_s": self._computed_ns * 1e-9}
 
     def run(
         self, loaded: Loaded, pacing: Pacing, synced: Synced[Sample], wish: Wish, binds: Binds
@@ -65,7 +66,7 @@ class Inference:
         observation = self._inputs.observe(synced, loaded.spec, wish.instruction)
         rng = np.random.default_rng((pacing.seed, wish.chunk_id))  # of its own for every chunk
         noise: F32 = rng.standard_normal(loaded.spec.flow_shape, dtype=np.float32)
-        encode_ns = self._ports.now_ns()
+        encode_ns, before_ns = self._ports.now_ns(), time.thread_time_ns()
         contexts = self._reuse.count
         context = self._context(loaded, pacing, observation)
         sample_ns = self._ports.now_ns()
@@ -77,6 +78,7 @@ class Inference:
             second: F32 = rng.standard_normal(loaded.spec.flow_shape, dtype=np.float32)
             other = loaded.policy.sample(context, second, *rest)
             self.spread = spread(chunk.actions, other.actions, loaded.spec)
+        self._computed_ns += time.thread_time_ns() - before_ns
         reused, end_ns = self._reuse.count > contexts, self._ports.now_ns()
         self._made = partial(_recalled, loaded, pacing, observation, follows, reused)
         if not np.isfinite(chunk.actions).all():

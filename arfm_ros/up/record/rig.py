@@ -42,11 +42,20 @@ class Caller:
         self.message = ""
         topics.subscription(self._node, topics.RECORDER_STATE, self._on_state)
 
-    def call(self, row: topics.Service) -> str:
-        """Return the message of a service's answer; raise `ConfigError` where it refuses."""
+    def publisher(self, row: topics.Topic) -> Any:
+        """Create a publisher."""
+        return topics.publisher(self._node, row)
+
+    def call(self, row: topics.Service, request: Any = None) -> str:
+        """Return the message of a service's answer; raise `ConfigError` where it refuses.
+
+        `request` is needed for services that are not the recorder's.
+        """
+        if row not in self._clients:
+            self._clients[row] = topics.client(self._node, row)
         client = self._clients[row]
         self.until(client.service_is_ready, f"service {row.name}")
-        future = client.call_async(REQUESTS[row])
+        future = client.call_async(REQUESTS[row] if request is None else request)
         self.until(future.done, f"answer of {row.name}")
         answer = future.result()
         if not answer.success:
@@ -82,7 +91,7 @@ def recorder(out: Path, images: str) -> Generator[subprocess.Popen[str], None, N
     """Start a recorder that writes below `out`."""
     given = {"out": str(out), "images": images, "min_free_mb": 500, "stop_free_mb": 200}
     words = [word for key, value in given.items() for word in ("-p", f"{key}:={value}")]
-    with _process("arfm_ros.nodes.recorder_node", "--ros-args", *words) as process:
+    with process("arfm_ros.nodes.recorder_node", "--ros-args", *words) as process:
         yield process
 
 
@@ -90,7 +99,7 @@ def recorder(out: Path, images: str) -> Generator[subprocess.Popen[str], None, N
 def source(joints_hz: float, cameras_hz: float, kind: str) -> Generator[Source, None, None]:
     """Start the sensors."""
     words = (str(joints_hz), str(cameras_hz), kind)
-    with _process("arfm_ros.up.record.source", *words) as process:
+    with process("arfm_ros.up.record.source", *words) as process:
         yield Source(process)
 
 
@@ -117,7 +126,7 @@ class Source:
 
 
 @contextmanager
-def _process(module: str, *words: str) -> Generator[subprocess.Popen[str], None, None]:
+def process(module: str, *words: str) -> Generator[subprocess.Popen[str], None, None]:
     pipe = subprocess.PIPE
     command = [sys.executable, "-m", module, *words]
     process = subprocess.Popen(
