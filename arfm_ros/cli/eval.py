@@ -27,7 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--delay-ms", type=numbers, default=(50,), help="observation to chunk; a list: 0,50,100"
     )
     parser.add_argument("--period-ms", type=int, default=100, help="between two inferences")
-    parser.add_argument("--steps", type=int, default=None, help="steps (default: the bundle's)")
+    parser.add_argument(
+        "--steps",
+        type=counts,
+        default=(None,),
+        help="steps of an integration (default: the bundle's); a list compares them: 10,5,3",
+    )
     parser.add_argument(
         "--rtc",
         type=words,
@@ -72,6 +77,14 @@ def numbers(text: str) -> tuple[int, ...]:
     return values
 
 
+def counts(text: str) -> tuple[int | None, ...]:
+    """Read `10,5,3`; each is 1 or more and counts once."""
+    values = numbers(text)
+    if min(values) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: needs counts of steps, 1 or more")
+    return values
+
+
 def words(text: str) -> tuple[str, ...]:
     """Read `none,guided`; each counts once."""
     return tuple(dict.fromkeys(text.split(",")))
@@ -99,7 +112,6 @@ def run(args: argparse.Namespace) -> int:
         return _in_environment(args)
     config = DriverConfig(
         period_ms=args.period_ms,
-        steps=args.steps,
         action_noise=args.action_noise,
         robot=args.robot,
         human=args.human,
@@ -114,6 +126,7 @@ def run(args: argparse.Namespace) -> int:
         config=config,
         workers=args.workers,
         out=args.out,
+        steps=args.steps,
     )
     check_outputs(args.json, args.plot)
     outcomes = run_sweep(plan)

@@ -1,4 +1,4 @@
-"""Evaluations side by side: bundles, ways to join chunks and delays, all on the same starts."""
+"""Evaluations side by side on the same starts: bundles, steps, ways to join chunks, delays."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ class Plan:
     modes: tuple[str, ...]  # of MODES
     delays_ms: tuple[int, ...]
     seeds: range
-    config: DriverConfig  # its latency and guidance are the cells'
+    config: DriverConfig  # its latency, steps and guidance are the cells'
     workers: int = 2
     out: Path | None = None  # where finished episodes are kept
+    steps: tuple[int | None, ...] = (None,)  # of an integration; None: the bundle's
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,12 @@ class Cell:
     task: str
     mode: str
     delay_ms: int
+    steps: int | None = None  # the bundle's
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two cells that differ in bundle or mode, and what that did."""
+    """Two cells that differ in bundle, mode or steps, and what that did."""
 
     a: Cell
     b: Cell
@@ -65,20 +67,23 @@ def run_sweep(plan: Plan) -> Outcomes:
 
 def cells(plan: Plan) -> Iterator[Cell]:
     """Yield the combinations; those to be compared with each other stand together."""
-    for task, delay_ms, mode, bundle in product(
-        plan.tasks, plan.delays_ms, plan.modes, plan.bundles
+    for task, delay_ms, mode, steps, bundle in product(
+        plan.tasks, plan.delays_ms, plan.modes, plan.steps, plan.bundles
     ):
-        yield Cell(bundle, task, mode, delay_ms)
+        yield Cell(bundle, task, mode, delay_ms, steps)
 
 
 def pairs(outcomes: Outcomes) -> list[Pair]:
-    """Compare every bundle with the first, and every mode of a bundle with its first mode."""
+    """Compare each cell with the first bundle's, with the first mode's and the first steps'."""
     found = []
     for b in outcomes:
         peers = [a for a in outcomes if (a.task, a.delay_ms) == (b.task, b.delay_ms)]
-        other_bundle = next(a for a in peers if a.mode == b.mode)
-        other_mode = next(a for a in peers if a.bundle == b.bundle)
-        for a in (other_bundle, other_mode):
+        firsts = (
+            next(a for a in peers if (a.mode, a.steps) == (b.mode, b.steps)),
+            next(a for a in peers if (a.bundle, a.steps) == (b.bundle, b.steps)),
+            next(a for a in peers if (a.bundle, a.mode) == (b.bundle, b.mode)),
+        )
+        for a in firsts:
             if a != b:
                 good_a, good_b = ([r.success for r in outcomes[c]] for c in (a, b))
                 found.append(Pair(a, b, compare(good_a, good_b)))
@@ -88,13 +93,13 @@ def pairs(outcomes: Outcomes) -> list[Pair]:
 def report(plan: Plan, outcomes: Outcomes) -> dict[str, Any]:
     """Return results and comparisons for JSON.
 
-    For one delay and mode it is the summary of the task, `against` holding the other bundle's
+    For one delay, mode and count of steps it is the summary of the task, `against` holding the other bundle's
     and `comparison` what they differ by; with several tasks `tasks` maps each to that. Otherwise
     `cells` and `comparisons` list all.
     """
     rows = {cell: _describe(plan, cell) | summary(outcomes[cell]) for cell in outcomes}
     compared = pairs(outcomes)
-    if len(plan.modes) > 1 or len(plan.delays_ms) > 1:
+    if max(len(plan.modes), len(plan.delays_ms), len(plan.steps)) > 1:
         notes = [
             {"a": _describe(plan, p.a), "b": _describe(plan, p.b)} | asdict(p.comparison)
             for p in compared
@@ -112,12 +117,15 @@ def _describe(plan: Plan, cell: Cell) -> dict[str, Any]:
         "task": cell.task,
         "rtc": cell.mode,
         "delay_ms": cell.delay_ms,
+        "steps": cell.steps,
         "action_noise": plan.config.action_noise,
     }
 
 
 def _evaluate(plan: Plan, cell: Cell) -> list[RolloutResult]:
-    config = replace(plan.config, latency_ms=cell.delay_ms, guide=cell.mode != "none")
+    config = replace(
+        plan.config, latency_ms=cell.delay_ms, guide=cell.mode != "none", steps=cell.steps
+    )
     return evaluate(cell.bundle, cell.task, plan.seeds, config, plan.workers, plan.out)
 
 
@@ -130,6 +138,9 @@ def _check(plan: Plan) -> None:
         )
     if plan.config.action_noise < 0:
         raise ConfigError(f"--action-noise is {plan.config.action_noise:g}, needs 0 or more")
+    few = [steps for steps in plan.steps if steps is not None and steps < 1]
+    if few:
+        raise ConfigError(f"--steps {few[0]}: needs at least 1")
     for bundle in plan.bundles:
         able = load_bundle(bundle).spec.rtc.mode
         _check_modes(plan.modes, bundle, able)

@@ -1,4 +1,4 @@
-"""A picture of a sweep: success over delay, one line for each bundle and mode."""
+"""A picture of a sweep: success over delay, one line for each bundle, mode and count of steps."""
 
 from __future__ import annotations
 
@@ -36,18 +36,19 @@ def draw(outcomes: Outcomes, out: Path) -> Path:
 
 
 def _draw_task(axes: Axes, outcomes: Outcomes) -> None:
-    lines = dict.fromkeys((cell.bundle, cell.mode) for cell in outcomes)
-    for i, (bundle, mode) in enumerate(lines):
+    lines = dict.fromkeys((cell.bundle, cell.mode, cell.steps) for cell in outcomes)
+    for i, (bundle, mode, steps) in enumerate(lines):
         row = {
             cell.delay_ms + SHIFT_MS * (i - (len(lines) - 1) / 2): results
             for cell, results in outcomes.items()
-            if (cell.bundle, cell.mode) == (bundle, mode)
+            if (cell.bundle, cell.mode, cell.steps) == (bundle, mode, steps)
         }
         rates, bars = _bars(row)
+        named = f"{bundle.name}, {mode}" + (f", {steps} steps" if steps else "")
         colour = COLOURS[i % len(COLOURS)]
         axes.errorbar(
             list(row), rates, bars, marker="o", capsize=3, color=colour,
-            label=f"{bundle.name}, {mode}",
+            label=named,
         )  # fmt: skip
 
 

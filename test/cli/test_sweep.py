@@ -74,6 +74,23 @@ def test_a_sweep_compares_modes_and_bundles_at_each_delay() -> None:
     assert whole["comparisons"][0]["b"]["bundle"] == "b"
 
 
+def test_counts_of_steps_are_compared_with_the_first_and_named() -> None:
+    few = plan(bundles=(A, B), steps=(None, 5, 2))
+    found = outcomes(few, *["sfsf", "ssss"] * 3)
+    named = [((p.a.bundle, p.a.steps), (p.b.bundle, p.b.steps)) for p in pairs(found)]
+    assert named == [
+        ((A, None), (B, None)),
+        ((A, None), (A, 5)),
+        ((A, 5), (B, 5)),
+        ((B, None), (B, 5)),
+        ((A, None), (A, 2)),
+        ((A, 2), (B, 2)),
+        ((B, None), (B, 2)),
+    ]
+    whole = report(few, found)
+    assert [row["steps"] for row in whole["cells"]] == [None, None, 5, 5, 2, 2]
+
+
 def test_the_plot_is_a_picture(tmp_path: Path) -> None:
     wide = plan(tasks=("lift", "reach"), modes=("none", "bundle"), delays_ms=(0, 100))
     path = draw(outcomes(wide, *["ssff"] * 8), tmp_path / "sweep.png")
@@ -115,6 +132,7 @@ def test_a_finished_sweep_runs_nothing_again(tmp_path: Path) -> None:
     ("changes", "words"),
     [
         ({"modes": ("guided",)}, "guided"),
+        ({"steps": (3, 0)}, "--steps 0: needs at least 1"),
         ({"modes": ("quick",)}, "none of bundle, none"),
         ({"seeds": range(0)}, "--episodes 0"),
         ({"config": DriverConfig(action_noise=-1.0)}, "--action-noise is -1"),

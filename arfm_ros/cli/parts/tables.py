@@ -80,13 +80,20 @@ def show_comparisons(compared: Sequence[Pair]) -> None:
 
 
 def _what_differs(pair: Pair) -> tuple[str, str]:
+    if pair.a.steps != pair.b.steps:
+        return (_steps(pair.a), _steps(pair.b))
     if pair.a.bundle == pair.b.bundle:
         return (pair.a.mode, pair.b.mode)
     return (pair.a.bundle.name, pair.b.bundle.name)
 
 
+def _steps(cell: Cell) -> str:
+    return "its own steps" if cell.steps is None else f"{cell.steps} steps"
+
+
 def _name(cell: Cell) -> tuple[str, str, str, str]:
-    return (cell.bundle.name, cell.task, cell.mode, f"{cell.delay_ms} ms")
+    mode = cell.mode if cell.steps is None else f"{cell.mode}, {cell.steps} steps"
+    return (cell.bundle.name, cell.task, mode, f"{cell.delay_ms} ms")
 
 
 def _percent(rate: float) -> str:
