@@ -8,11 +8,13 @@ from math import inf
 
 import numpy as np
 
+from arfm_ros.faults.judging.bounds import lateness_s
 from arfm_ros.faults.judging.expected import REACTION_S, SAFE, Expected, Kind
 from arfm_ros.faults.judging.record import Motion, Record
 
 SPOKEN_S = 0.05  # from sending to noting the time of it
 FROZEN_S, FROZEN_RAD = 0.2, 0.05  # as `core.watch` has it
+LATE_STATE_S = 0.15  # of the true states, on a machine that stands still for a moment
 MOVED_RAD = 0.1 + 0.02  # the latter is the largest step, which does not count
 MOVING_S = 1.0  # the promise allows the arm so long to go that far
 
@@ -37,8 +39,13 @@ def watched(kind: Kind, record: Record, seen_s: float, ended_s: float) -> Expect
     """Return the promise of `kind` in the light of what was commanded.
 
     A frozen joint state can be told from an arm at rest once the command has moved away from it,
-    a frozen camera once the arm has moved.
+    a frozen camera once the arm has moved. States that were late before the fault touched them
+    are old enough to be latched.
     """
+    if kind.name.startswith("state ") and not kind.expected.latched:
+        late_s = lateness_s(record.arm.between(seen_s, ended_s)).max(initial=0.0)
+        if late_s > LATE_STATE_S:  # with what the fault adds the arbiter latches, as it should
+            return replace(kind.expected, by_itself=False)
     if kind.name == "camera stuck":
         moves_s = _moves(record.arm.between(seen_s, ended_s), MOVED_RAD)
         return kind.expected if moves_s <= seen_s + MOVING_S else SAFE
