@@ -90,13 +90,11 @@ def test_slowing_down_for_longer_than_a_stop_takes_is_no_stop():
     assert row.stop_ms == pytest.approx(700, abs=15)
 
 
-@pytest.mark.parametrize("late_s, needs", [(0.0, True), (0.3, False)])
-def test_states_that_the_machine_made_late_may_be_latched(late_s, needs):
+@pytest.mark.parametrize("age_ms, needs", [(430, True), (502, False)])
+def test_states_that_came_too_late_may_be_latched(age_ms, needs):
     kind = replace(next(k for k in all_kinds() if k.name == "state delayed"), inject=None)
-    moved = motion(0.09, rest_s=1.05, hertz=250.0)
-    came = moved.came_s + np.where((moved.sent_s > 1.4) & (moved.sent_s < 1.5), late_s, 0.0)
-    changed = record(arm=replace(moved, came_s=came))
-    row = judge(kind, 0, changed, Marks(1.0, 1.9, 2.0, "reset", asked_s=1.95))
+    said = [Word(1.2, f"joint state is stale: {age_ms} ms old", "arbiter_node", 2)]
+    row = judge(kind, 0, record(health=said), Marks(1.0, 1.9, 2.0, "reset", asked_s=1.95))
     assert any("needs to by itself" in text for text in row.violations) == needs
 
 

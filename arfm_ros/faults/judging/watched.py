@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 
 import numpy as np
 
-from arfm_ros.faults.judging.bounds import lateness_s
 from arfm_ros.faults.judging.expected import REACTION_S, SAFE, Expected, Kind
 from arfm_ros.faults.judging.record import Motion, Record
 
 SPOKEN_S = 0.05  # from sending to noting the time of it
 FROZEN_S, FROZEN_RAD = 0.2, 0.05  # as `core.watch` has it
-LATE_STATE_S = 0.15  # of the true states, on a machine that stands still for a moment
+LATCHES_MS = 500.0  # a state of that age is latched; the relay on a busy machine adds to a delay
+ARBITER = "arbiter_node"
+AGE = re.compile(r"is stale: (\d+) ms old")
 MOVED_RAD = 0.1 + 0.02  # the latter is the largest step, which does not count
 MOVING_S = 1.0  # the promise allows the arm so long to go that far
 
@@ -39,13 +41,11 @@ def watched(kind: Kind, record: Record, seen_s: float, ended_s: float) -> Expect
     """Return the promise of `kind` in the light of what was commanded.
 
     A frozen joint state can be told from an arm at rest once the command has moved away from it,
-    a frozen camera once the arm has moved. States that were late before the fault touched them
-    are old enough to be latched.
+    a frozen camera once the arm has moved. States that came so late that they have to be latched
+    are.
     """
-    if kind.name.startswith("state ") and not kind.expected.latched:
-        late_s = lateness_s(record.arm.between(seen_s, ended_s)).max(initial=0.0)
-        if late_s > LATE_STATE_S:  # with what the fault adds the arbiter latches, as it should
-            return replace(kind.expected, by_itself=False)
+    if kind.name.startswith("state ") and _oldest_ms(record, seen_s, ended_s) >= LATCHES_MS:
+        return replace(kind.expected, by_itself=False)
     if kind.name == "camera stuck":
         moves_s = _moves(record.arm.between(seen_s, ended_s), MOVED_RAD)
         return kind.expected if moves_s <= seen_s + MOVING_S else SAFE
@@ -61,6 +61,12 @@ def watched(kind: Kind, record: Record, seen_s: float, ended_s: float) -> Expect
     stop_s = float(command.sent_s[away[0]]) - seen_s + REACTION_S
     pattern = "repeat to the last bit|does not follow|not move"
     return replace(kind.expected, stop_s=stop_s, reason=pattern, latched=True)
+
+
+def _oldest_ms(record: Record, seen_s: float, ended_s: float) -> float:
+    """Return the largest age of a joint state that the arbiter told of."""
+    said = (w.text for w in record.health if seen_s <= w.at_s <= ended_s and w.node == ARBITER)
+    return max((float(found[1]) for text in said if (found := AGE.search(text))), default=0.0)
 
 
 def _moves(arm: Motion, by_rad: float) -> float:
