@@ -38,8 +38,8 @@ def watched(kind: Kind, record: Record, seen_s: float, ended_s: float) -> Expect
     """Return the promise of `kind` in the light of what was commanded.
 
     A frozen joint state can be told from an arm at rest once the command has moved away from it,
-    a frozen camera once the arm has moved. Where the suite's own relay let joint states grow so old
-    that they are latched, that is right.
+    a frozen camera once the arm has moved. Where the suite's own relay let joint states grow so
+    old that they are latched, that is right.
     """
     if kind.expected.by_itself and oldest_s(record, seen_s) > LATCHES_S:
         return replace(kind.expected, by_itself=False)
