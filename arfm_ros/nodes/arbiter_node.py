@@ -1,8 +1,8 @@
 """The only publisher of the robot's command topics: a 100 Hz tick of the arbiter.
 
 The tick has a thread of its own with absolute deadlines on the steady clock; callbacks run on the
-executor's thread and only hand values to the arbiter under a lock. The arbiter's own time is the
-steady clock; ROS time only compares stamps.
+executor's thread and only hand values to the arbiter under a lock. The e-stop is looked for by the
+tick itself. The arbiter's own time is the steady clock; ROS time only compares stamps.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ class ArbiterNode(Node):
         self._senders.listen(topics.ACTION_CHUNK, self._on_chunk)
         HumanInputs(self, self._arbiter, self._lock, self._senders, self._answers)
         self._sources = StateTopics(self, self._states.topics, self._on_joint_state)
-        topics.subscription(self, topics.ESTOP, self._on_estop)
+        # by the tick itself: on a busy machine the executor may come to it 0.1 s later
+        self._estop = topics.polled(self, topics.ESTOP, self._on_estop)
         topics.subscription(self, topics.CURRENT_POSE, self._pose.on_pose)
         topics.subscription(self, topics.ROBOT_DESCRIPTION, self._description.hear)
 
@@ -151,6 +152,7 @@ class ArbiterNode(Node):
                     time.sleep(ahead_ns / NS)
                 late_ns = self._deadlines.late_ns(time.monotonic_ns())
                 self._latency.add("tick_late", late_ns)
+                self._estop.poll()
                 self._tick()
         except Exception as error:  # noqa: BLE001 - thread border: `_check` raises it again
             if self.context.ok() and not self._stopping:
@@ -169,6 +171,10 @@ class ArbiterNode(Node):
         if decision.chunk_stamp_ns and decision.chunk_stamp_ns != self._commanded_stamp_ns:
             self._commanded_stamp_ns = decision.chunk_stamp_ns
             self._latency.add("sensor_to_command", now.steady_ns - decision.chunk_stamp_ns)
+
+    def _on_estop(self, message: Bool) -> None:
+        with self._lock:
+            self._arbiter.on_estop(message.data, time.monotonic_ns())
 
     # -- the executor's thread
 
@@ -228,10 +234,6 @@ class ArbiterNode(Node):
             return Verdict(stamp_ns, False, reason, self._chunks)
         begin_ns, ahead_ns = now.ros(played.stamp_ns), self._arbiter.ahead_ns
         return Verdict(stamp_ns, True, cut, self._chunks, begin_ns, played.dt_ns, ahead_ns)
-
-    def _on_estop(self, message: Bool) -> None:
-        with self._lock:
-            self._arbiter.on_estop(message.data, time.monotonic_ns())
 
     def _check(self) -> None:
         if self._failure is not None:

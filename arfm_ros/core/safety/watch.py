@@ -80,9 +80,22 @@ class StateWatch:
             return ""
         reach = self._limits.velocity * (since_ns / NS) + self._config.jump_rad
         jumped = self._checked & (np.abs(position - before) > reach)
+        if since_ns > self._config.gap_max_ns:
+            jumped |= self._checked & self._astray(position, before, earlier_ns)
         if not some(jumped):
             return ""
         return f"joint state jumped: {self._limits.named(jumped)}; reset when it is right"
+
+    def _astray(self, position: F64, before: F64, earlier_ns: int) -> NDArray[np.bool_]:
+        """Axes [A] that are elsewhere after a gap than on the way that was commanded meanwhile.
+
+        In a gap an axis could go far; one that is commanded goes where it is sent.
+        """
+        if not self._commands:
+            return np.zeros(position.shape, np.bool_)
+        way = np.stack((before, self._command_at(earlier_ns), self._commands[-1][1]))
+        beyond = np.maximum(position - way.max(axis=0), way.min(axis=0) - position)
+        return np.asarray(beyond > self._config.jump_rad)
 
     def check(self, now_ns: int, command: F64) -> str:
         """Judge at a tick, with the command [A] in force; return a fault, '' otherwise."""

@@ -32,6 +32,7 @@ from arfm_ros.faults.inject import content, timing
 from arfm_ros.faults.inject.wiring import CAMERAS, STREAMS, TELEOP
 from arfm_ros.nodes.ros import spin, topics
 from arfm_ros.nodes.ros.convert import ns_to_time
+from arfm_ros.nodes.ros.real_time import raise_process_priority
 
 READ = topics.Qos(reliable=True, depth=20)
 CLOCK_HZ = 200.0
@@ -181,7 +182,8 @@ def _say(what: dict[str, Any]) -> None:
 
 
 def main() -> int:
-    """Run until a signal comes."""
+    """Run until a signal comes; what stands between robot and arbiter is as urgent as they are."""
+    raise_process_priority()
     return spin.run(lambda: Relay(clock="clock" in sys.argv[1:]))
 
 

@@ -66,7 +66,7 @@ def kinds() -> Iterable[Kind]:
 
 
 def _states() -> Iterable[Kind]:
-    jumps = "jumped|does not follow|not move|not finite"
+    jumps = "jumped|does not follow|not move|not finite|a joint is off"
     for fault, expected in (
         ("off", stops(STATE_GAP_S, STALE, latched=True)),
         ("stuck", SAFE),  # judged only as far as the arm moves meanwhile

@@ -44,8 +44,9 @@ WITNESSED = (
     topics.CHUNK_RESULT,
     topics.DIAGNOSTICS,
     topics.ESTOP,
+    STREAMS["state"].row,
 )
-(TARGET, COMMAND, ARM, AUTHORITY, RESULT, HEALTH, ESTOP) = range(len(WITNESSED))
+(TARGET, COMMAND, ARM, AUTHORITY, RESULT, HEALTH, ESTOP, PASSED) = range(len(WITNESSED))
 
 
 def remaps(node: str) -> dict[str, str]:

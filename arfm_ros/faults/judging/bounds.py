@@ -25,6 +25,7 @@ SHORTEST_S = 0.002
 LATE_S = 0.01  # a sender on a busy machine
 WINDOW_S = 0.06  # over which the arm's acceleration is a mean: six commands
 OVERDUE_S = 0.015  # a simulated robot that is later than that got its commands in a burst
+COMMANDS_S = 0.01  # between two commands
 TOUCH_M = 0.06  # below, the fingers may touch the table or the cube
 PRONE_S = 0.06  # for which lateness and touch go on to have an effect
 CONTEST_S = 0.5  # around commands of somebody else: the controller hears of him before he speaks
@@ -133,9 +134,9 @@ def judged(arm: Motion, target: Motion, stamped: bool) -> NDArray[np.bool_]:
     if stamped:
         disturbed = np.concatenate([arm.sent_s[_late(arm)], target.sent_s[_late(target)]])
     else:
-        gaps = np.diff(arm.sent_s, prepend=arm.sent_s[:1]) > OVERDUE_S
-        disturbed = arm.sent_s[gaps]
-    disturbed = np.sort(np.concatenate([disturbed, arm.sent_s[_low(arm)]]))
+        disturbed = np.concatenate([_after_gaps(arm, 0.0), _after_gaps(target, COMMANDS_S)])
+    first = arm.sent_s[:1]  # what was before it is not known
+    disturbed = np.sort(np.concatenate([disturbed, first, arm.sent_s[_low(arm)]]))
     since = np.searchsorted(disturbed, arm.sent_s - PRONE_S)
     return np.asarray(np.searchsorted(disturbed, arm.sent_s + WINDOW_S) == since)
 
@@ -152,6 +153,14 @@ def uncontested(arm: Motion, intruder_s: Sequence[float]) -> NDArray[np.bool_]:
     at, others = arm.sent_s, np.asarray(intruder_s, np.float64)
     since = np.searchsorted(others, at - CONTEST_S)
     return np.asarray(np.searchsorted(others, at + CONTEST_S) == since)
+
+
+def _after_gaps(motion: Motion, period_s: float) -> F64:
+    """Return when messages were sent or came again that were overdue."""
+    overdue = np.zeros(len(motion.sent_s), np.bool_)
+    for times in (motion.sent_s, motion.came_s):
+        overdue |= np.diff(times, prepend=times[:1]) > period_s + OVERDUE_S
+    return motion.sent_s[overdue]
 
 
 def _low(arm: Motion) -> NDArray[np.bool_]:

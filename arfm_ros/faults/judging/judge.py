@@ -73,8 +73,9 @@ def judge(kind: Kind, seed: int, record: Record, marks: Marks) -> Row:
 
 def _in_time(row: Row, kind: Kind, record: Record, marks: Marks) -> Record:
     """Return the record; where the simulated robot was late, with the arm that would not be."""
-    if kind.variant == "clock":  # no stamp tells
-        return record
+    if kind.variant == "clock":  # no stamp tells what was late, nor when a command was meant
+        even = replace(record.target, stamp_s=record.target.sent_s)
+        return _replayed(row, replace(record, target=even), marks)
     late_s = float(bounds.lateness_s(record.arm).max(initial=0.0))
     gaps = np.diff(record.command.stamp_s)
     row.robot_late_ms, row.tick_gap_ms = round(MS * late_s, 1), round(MS * _largest(gaps), 1)
@@ -82,7 +83,13 @@ def _in_time(row: Row, kind: Kind, record: Record, marks: Marks) -> Record:
     row.arm_velocity_all = round(whole.velocity, 4)
     row.arm_acceleration_all = round(whole.acceleration, 4)
     contested = bool(record.intruder_s)  # then the controller ignores what was sent
-    if late_s < LATE_S or contested or len(record.target.sent_s) < 2 or not whole.finite:
+    if late_s < LATE_S or contested or not whole.finite:
+        return record
+    return _replayed(row, record, marks)
+
+
+def _replayed(row: Row, record: Record, marks: Marks) -> Record:
+    if len(record.target.sent_s) < 2 or not np.isfinite(record.target.position).all():
         return record
     row.replayed = True
     return replace(record, arm=replay(record, marks.ended_s))

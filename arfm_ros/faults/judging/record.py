@@ -67,6 +67,7 @@ class Record:
     results: Sequence[Word]
     health: Sequence[Word]
     estop_s: Sequence[float]
+    passed: Sequence[tuple[float, float]] = ()  # joint states of the relay: steady s, and stamp
 
 
 class Heard(NamedTuple):
@@ -122,6 +123,9 @@ def _record(rows: list[list[Heard]]) -> Record:
         results=[_verdict(at_s, one) for at_s, one, _ in rows[wiring.RESULT]],
         health=[word for at_s, one, _ in rows[wiring.HEALTH] for word in _words(at_s, one)],
         estop_s=[at_s for at_s, one, _ in rows[wiring.ESTOP] if one.data],
+        passed=[
+            (row.came_s, time_to_ns(row.message.header.stamp) / NS) for row in rows[wiring.PASSED]
+        ],
     )
 
 

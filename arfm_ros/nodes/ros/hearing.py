@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from rclpy.callback_groups import CallbackGroup
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 
@@ -37,12 +39,37 @@ class Once:
         return True
 
 
-class Hearing:
-    """The readers of one topic, strictest first: `profiles` are what they ask for.
+class Unexecuted(CallbackGroup):  # type: ignore[misc]
+    """What is in it no executor handles: it is polled."""
 
-    With `late` only the first is made at once, the others when a publisher turns up that it
-    cannot hear: they cost something for each message of a fast topic.
+    def can_execute(self, entity: Any) -> bool:
+        """Say no."""
+        return False
+
+    def beginning_execution(self, entity: Any) -> bool:
+        """Say no."""
+        return False
+
+    def ending_execution(self, entity: Any) -> None:
+        """Nothing has begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How messages are handed over.
+
+    `raw`: as CDR bytes. `late`: only the first reader is made at once, the others when a publisher
+    turns up that it cannot hear: they cost something for each message of a fast topic. With a
+    `group` that is `Unexecuted` nothing is handed over but by `Hearing.poll`.
     """
+
+    raw: bool = False
+    late: bool = False
+    group: CallbackGroup | None = None
+
+
+class Hearing:
+    """The readers of one topic, strictest first: `profiles` are what they ask for."""
 
     def __init__(
         self,
@@ -50,15 +77,14 @@ class Hearing:
         topic: tuple[Any, str],
         callback: Callable[[Any], None],
         profiles: Sequence[Any],
-        raw: bool = False,
-        late: bool = False,
+        how: How = How(),
     ) -> None:
-        self._node, self._callback, self._raw = node, callback, raw
+        self._node, self._callback, self._raw, self._group = node, callback, how.raw, how.group
         self._type, self._name = topic
         self._once = Once()
         self._readers: list[Any] = []
         self._missing = list(profiles)
-        self._add(1 if late else len(profiles))
+        self._add(1 if how.late else len(profiles))
 
     @property
     def topic_name(self) -> str:
@@ -68,6 +94,15 @@ class Hearing:
     def get_publisher_count(self) -> int:
         """Count who publishes the topic: each of them is heard."""
         return int(self._node.count_publishers(self.topic_name))
+
+    def poll(self) -> None:
+        """Hand over what has come, in the calling thread; no executor may handle the readers."""
+        for reader in self._readers:
+            with reader.handle:
+                while (
+                    taken := reader.handle.take_message(reader.msg_type, self._raw)
+                ) is not None:
+                    self._receive(*taken)
 
     def destroy(self) -> None:
         """Stop hearing."""
@@ -83,6 +118,7 @@ class Hearing:
                 self._name,
                 self._receive,
                 self._missing.pop(0),
+                callback_group=self._group,
                 event_callbacks=events,
                 raw=self._raw,
             )

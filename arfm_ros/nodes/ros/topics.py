@@ -192,11 +192,23 @@ def subscription(
     kind, asked = interface(topic.type_name), (qos or topic.reader).down()
     if qos is not None or len(asked) == 1:
         return node.create_subscription(kind, topic.name, callback, asked[0].profile(), raw=raw)
-    from arfm_ros.nodes.ros.hearing import Hearing
+    from arfm_ros.nodes.ros.hearing import Hearing, How
 
     # A latched value is sent once, so that every kind of reader has to be there before it.
     profiles, late = [one.profile() for one in asked], not topic.reader.latched
-    return Hearing(node, (kind, topic.name), callback, profiles, raw, late)
+    return Hearing(node, (kind, topic.name), callback, profiles, How(raw, late))
+
+
+def polled(node: Any, topic: Topic, callback: Callable[[Any], None]) -> Any:
+    """Hear every publisher of a topic whose reader is latched, whenever `poll()` is called.
+
+    For what must not wait until an executor comes to it.
+    """
+    from arfm_ros.nodes.ros.hearing import Hearing, How, Unexecuted
+
+    profiles = [one.profile() for one in topic.reader.down()]
+    kind = interface(topic.type_name)
+    return Hearing(node, (kind, topic.name), callback, profiles, How(group=Unexecuted()))
 
 
 def service(node: Any, row: Service, callback: Callable[[Any, Any], Any]) -> Any:

@@ -1,6 +1,7 @@
 """Joint states that cannot be true, and arms that do not do what they are told."""
 
 import numpy as np
+import pytest
 from arbiter_rig import HOME, LIMITS, MS, TICK_NS, Rig, make_chunk
 
 from arfm_ros.core.safety import decision as arb
@@ -72,6 +73,26 @@ def test_an_offset_in_a_state_that_comes_late_is_a_jump_all_the_same():
     assert watch.see(right, now, now + 2 * MS) == ""
     wrong = right + 0.3 * np.eye(8)[2]
     assert "jumped: fr3_joint3" in watch.see(wrong, now + 10 * MS, now + 90 * MS)
+
+
+@pytest.mark.parametrize("offset", [0.3, -0.45])
+def test_an_offset_that_begins_in_a_gap_is_a_jump(offset):
+    """In 0.2 s an axis could go half a radian; one that is held does not."""
+    rig = started(slope=0.5)
+    drive(rig, 40, lambda command, k: command)
+    rig.frozen = True  # no state for 0.2 s: the arbiter brakes and holds
+    assert "stale" in rig.tick(20).reason
+    seen = rig.last.command + offset * np.eye(8)[2]
+    assert "jumped: fr3_joint3" in rig.arbiter.watch.see(seen, rig.now, rig.now)
+
+
+def test_an_arm_that_comes_to_rest_in_a_gap_did_not_jump():
+    for there in (0.0, 0.05, -0.15):
+        rig = started(slope=0.5)
+        drive(rig, 40, lambda command, k: command - 0.1)  # it stays behind
+        rig.frozen = True
+        rig.tick(20)
+        assert rig.arbiter.watch.see(rig.last.command + there, rig.now, rig.now) == ""
 
 
 def test_an_offset_from_the_start_shows_when_the_arm_moves():
