@@ -16,7 +16,7 @@ SOURCES = {
 }
 PAGE = ("--console", "--teleop=console")  # what of `up` opens the console
 NODE = "--policy-node"  # `sync` speaks to it through ROS 2
-ENGINES = {"tensorrt_rtx": "rtx", "torch": "train"}
+ENGINES = {"tensorrt_rtx": "rtx", "torch": "train", "openvino": "openvino"}
 BENCHES = {"stack": (), "record": (), "train": ("train",), "fleet": ("fleet", "s3server")}
 
 

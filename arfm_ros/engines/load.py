@@ -15,13 +15,15 @@ from arfm_ros.engines.inputs import Inputs
 from arfm_ros.engines.policy import EnginePolicy
 from arfm_ros.engines.runtimes.graph import ENGINES, PRECISIONS, Graphs, Runtime
 from arfm_ros.engines.runtimes.onnx_engine import open_onnx
+from arfm_ros.engines.runtimes.openvino_engine import open_openvino
 from arfm_ros.engines.runtimes.tensorrt_engine import open_tensorrt
 from arfm_ros.engines.server.remote import RemotePolicy, open_remote
 from arfm_ros.engines.store import find_build
 
 TORCH = "arfm_ros.export.torch_engine"  # by name only, as test_layers has it: no torch on a robot
 DEFAULT = ("default",)
-OWN_PROVIDERS = {"onnx": ("cpu",), "torch": ("cuda",)}
+READERS = {"onnx": open_onnx, "openvino": open_openvino}  # of the graphs as they are
+OWN_PROVIDERS = {"onnx": ("cpu",), "openvino": ("cpu",), "torch": ("cuda",)}
 
 
 def load_policy(
@@ -36,8 +38,8 @@ def load_policy(
     """Open a bundle on one of `ENGINES`, or the line to the server that has its network.
 
     `precision` "" is float32, and what was built for TensorRT. `providers` are in order of
-    preference: cpu, cuda, tensorrt of onnx (default: cpu), cuda, cpu of torch (default: cuda);
-    one that is not named is not used. Raises `BundleError` or `EngineError` for whatever keeps
+    preference: cpu, cuda, tensorrt of onnx (default: cpu), cpu, gpu of openvino (default: cpu),
+    cuda, cpu of torch (default: cuda); one that is not named is not used. Raises `BundleError` or `EngineError` for whatever keeps
     it from running.
     """
     for what, name, known in (("engine", engine, ENGINES), ("precision", precision, PRECISIONS)):
@@ -58,12 +60,11 @@ def _open(
         providers = OWN_PROVIDERS.get(engine, ())
     if engine == "torch":
         return _open_torch(bundle, precision, providers, threads)
-    if engine != "onnx":
+    if engine not in READERS:
         return open_tensorrt(bundle, engine, precision)
-    if precision in {"", "fp32"}:
-        return open_onnx(bundle, None, providers, threads)
-    build = find_build(bundle, engine, "", precision)
-    return open_onnx(bundle, build, providers, threads)
+    own = precision in {"", "fp32"}
+    build = None if own else find_build(bundle, "onnx", "", precision)
+    return READERS[engine](bundle, build, providers, threads)
 
 
 def _open_torch(

@@ -85,7 +85,7 @@ def command(bundle: Path, runtime: Runtime) -> str:
     words += ["--precision", runtime.precision] if runtime.build else []
     if (runtime.engine, runtime.device) == ("torch", "cpu"):
         words += ["--providers", "cpu"]
-    if runtime.engine == "onnx" and runtime.device != "cpu":
+    if runtime.engine in {"onnx", "openvino"} and runtime.device != "cpu":
         words += ["--providers", runtime.device]
     return " ".join(words)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from arfm_ros.core.errors import EngineError
 from arfm_ros.engines.inputs import Inputs
 
-ENGINES = ("onnx", "tensorrt", "tensorrt_rtx", "torch")
+ENGINES = ("onnx", "openvino", "tensorrt", "tensorrt_rtx", "torch")
 PRECISIONS = ("fp32", "fp16", "bf16")
 Array = NDArray[np.generic]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]  # inputs by name -> outputs by name
