@@ -39,8 +39,8 @@ def load_policy(
 
     `precision` "" is float32, and what was built for TensorRT. `providers` are in order of
     preference: cpu, cuda, tensorrt of onnx (default: cpu), cpu, gpu of openvino (default: cpu),
-    cuda, cpu of torch (default: cuda); one that is not named is not used. Raises `BundleError` or `EngineError` for whatever keeps
-    it from running.
+    cuda, cpu of torch (default: cuda); one that is not named is not used. Raises `BundleError` or
+    `EngineError` for whatever keeps it from running.
     """
     for what, name, known in (("engine", engine, ENGINES), ("precision", precision, PRECISIONS)):
         if name not in known and (name or what == "engine"):

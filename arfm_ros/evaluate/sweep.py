@@ -93,9 +93,9 @@ def pairs(outcomes: Outcomes) -> list[Pair]:
 def report(plan: Plan, outcomes: Outcomes) -> dict[str, Any]:
     """Return results and comparisons for JSON.
 
-    For one delay, mode and count of steps it is the summary of the task, `against` holding the other bundle's
-    and `comparison` what they differ by; with several tasks `tasks` maps each to that. Otherwise
-    `cells` and `comparisons` list all.
+    For one delay, mode and count of steps it is the summary of the task, `against` holding the
+    other bundle's and `comparison` what they differ by; with several tasks `tasks` maps each to
+    that. Otherwise `cells` and `comparisons` list all.
     """
     rows = {cell: _describe(plan, cell) | summary(outcomes[cell]) for cell in outcomes}
     compared = pairs(outcomes)

@@ -21,7 +21,7 @@ HEADER_MAX = 2**27
 
 
 def require_memory(folder: Path) -> None:
-    """Raise `ConfigError` with both figures where the export of a checkpoint needs more than is free.
+    """Raise `ConfigError` with both figures where an export needs more memory than is free.
 
     The kernel ends a process that takes more, without a word.
     """

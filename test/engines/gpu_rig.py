@@ -136,7 +136,6 @@ class Engine:
         arrays = {}
         for name, shape in self._shapes.items():
             raw = self._driver.array(self._at[name], 4 * int(np.prod(shape)))
-            raw.flags.writeable or None
             arrays[name] = np.frombuffer(
                 (ctypes.c_char * raw.nbytes).from_address(self._at[name]), np.float32
             ).reshape(shape)

@@ -58,9 +58,7 @@ def open_openvino(
     )
 
 
-def _open_all(
-    core: Any, bundle: Bundle, build: Build | None, device: str, threads: int
-) -> Graphs:
+def _open_all(core: Any, bundle: Bundle, build: Build | None, device: str, threads: int) -> Graphs:
     folder = bundle.path if build is None else build.path
     found: dict[str, OpenVinoGraph] = {}
     for name in GRAPHS:
@@ -93,9 +91,7 @@ class OpenVinoGraph:
 
     def __init__(self, compiled: Any) -> None:
         self._request = compiled.create_infer_request()
-        self._shapes = {
-            port.get_any_name(): tuple(port.get_shape()) for port in compiled.inputs
-        }
+        self._shapes = {port.get_any_name(): tuple(port.get_shape()) for port in compiled.inputs}
         self._outputs = {port: port.get_any_name() for port in compiled.outputs}
         self._bound: object = None  # whose fixed inputs are set
 

@@ -89,7 +89,8 @@ def export_vla(
 def write_bundle(opened: Opened, out: Path, say: Callable[[str], None] = print) -> Parity:
     """Write the bundle of a network to `out`: beside it first, moved there when it passed.
 
-    `say` is told what it is at, for each part of a large network takes minutes. Raises `BundleError` if the graphs differ from the library's own sampler.
+    `say` is told what it is at, for each part of a large network takes minutes. Raises
+    `BundleError` if the graphs differ from the library's own sampler.
     """
     if out.exists() and any(out.iterdir()) and not (out / POLICY).exists():
         raise BundleError(f"{out} holds something that is no bundle: choose another --out")

@@ -22,7 +22,7 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.nodes.ros import topics
 from arfm_ros.robots.files.load import load_robot
 from arfm_ros.up.light.robot import CAMERAS
-from arfm_ros.up.record.rig import Caller, Source, process
+from arfm_ros.up.record.rig import Caller, Source, running
 from arfm_ros.up.stack.process import Child, stop_all
 from arfm_ros.up.targets import Line, at_most
 from arfm_ros.up.watch.observer import Observer
@@ -107,7 +107,7 @@ def _single(node: NodeProcess) -> NodeProcess:
 
 @contextmanager
 def _light(episode: Path) -> Generator[tuple[Source, int], None, None]:
-    with process("arfm_ros.up.light.robot", str(episode)) as started:
+    with running("arfm_ros.up.light.robot", str(episode)) as started:
         yield Source(started), started.pid
 
 
@@ -181,7 +181,7 @@ def _cpu_s(pid: int) -> float:
 def _costs(begin: _Taken, end: _Taken, observer: Observer, recorder: dict[str, str]) -> SideCosts:
     passed_s = end.at_s - begin.at_s
     readings = observer.readings
-    counts = ((k.removesuffix(".lost"), int(v)) for k, v in recorder.items() if k.endswith(".lost"))
+    kept = {k.removesuffix(".lost"): v for k, v in recorder.items() if k.endswith(".lost")}
     return SideCosts(
         seconds=passed_s,
         shares={n: 100 * (end.cpu_s[n] - begin.cpu_s[n]) / passed_s for n in end.cpu_s},
@@ -191,5 +191,5 @@ def _costs(begin: _Taken, end: _Taken, observer: Observer, recorder: dict[str, s
         latency_ms=readings.latency_ms,
         largest_gap_ms=readings.joint_states.largest_gap_ns * 1e-6,
         chunks=end.chunks - begin.chunks,
-        lost={name: count for name, count in counts if count},
+        lost={name: int(count) for name, count in kept.items() if int(count)},
     )

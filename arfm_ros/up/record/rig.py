@@ -91,7 +91,7 @@ def recorder(out: Path, images: str) -> Generator[subprocess.Popen[str], None, N
     """Start a recorder that writes below `out`."""
     given = {"out": str(out), "images": images, "min_free_mb": 500, "stop_free_mb": 200}
     words = [word for key, value in given.items() for word in ("-p", f"{key}:={value}")]
-    with process("arfm_ros.nodes.recorder_node", "--ros-args", *words) as process:
+    with running("arfm_ros.nodes.recorder_node", "--ros-args", *words) as process:
         yield process
 
 
@@ -99,7 +99,7 @@ def recorder(out: Path, images: str) -> Generator[subprocess.Popen[str], None, N
 def source(joints_hz: float, cameras_hz: float, kind: str) -> Generator[Source, None, None]:
     """Start the sensors."""
     words = (str(joints_hz), str(cameras_hz), kind)
-    with process("arfm_ros.up.record.source", *words) as process:
+    with running("arfm_ros.up.record.source", *words) as process:
         yield Source(process)
 
 
@@ -126,7 +126,7 @@ class Source:
 
 
 @contextmanager
-def process(module: str, *words: str) -> Generator[subprocess.Popen[str], None, None]:
+def running(module: str, *words: str) -> Generator[subprocess.Popen[str], None, None]:
     pipe = subprocess.PIPE
     command = [sys.executable, "-m", module, *words]
     process = subprocess.Popen(
