@@ -129,7 +129,7 @@ def test_what_the_driver_denies_is_an_engine_error(driver: Driver) -> None:
     "text, version",
     [
         ("550.54.15\n", "550.54.15"),
-        ("NVRM version: NVIDIA x86_64 Kernel Module  570.86.10  Mon\nGCC version: 12", "570.86.10"),
+        ("NVRM version: NVIDIA x86_64 Kernel Module  570.86.10  Mon\nGCC: 12", "570.86.10"),
         ("# R36 (release), REVISION: 4.3, GCID: 38968081", "R36 (release), REVISION: 4.3"),
         ("nothing here", ""),
     ],
