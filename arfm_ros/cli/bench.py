@@ -46,6 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="EPISODE",
         help="stack: pictures of this episode and an arm that follows, instead of the simulator",
     )
+    _add_parts(parser)
+
+
+def _add_parts(parser: argparse.ArgumentParser) -> None:
     record = parser.add_argument_group("record: 1 kHz joint states and two cameras at 30 Hz")
     record.add_argument("--raw", action="store_true", help="raw VGA pictures, 55 MB/s, no JPEG")
     record.add_argument("--kills", type=int, default=0, metavar="N", help="then kill N recorders")

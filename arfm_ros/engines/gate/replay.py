@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,10 +111,25 @@ def replay(policy: RunnablePolicy, reference: Reference) -> Parity:
         cosine[k] = np.vdot(x, wanted) / (np.linalg.norm(x) * np.linalg.norm(wanted))
         found = policy.sample(context, reference.noise[k], steps=steps).actions
         actions[k] = np.abs(found - reference.chunk[k])
-    joint, joint_rad = _worst_joint(spec, actions.max(axis=(0, 1)))
-    limits = limits_of(spec, policy.runtime.precision)
-    shares = [_size(wanted) for wanted in (reference.velocity, reference.trace[:, -1])]
-    of_step, of_chunk = step.max() / shares[0], chunk.max() / shares[1]
+    return _parity(policy, reference, _Errors(step, guided, chunk, cosine, actions))
+
+
+class _Errors(NamedTuple):
+    """Differences of K observations."""
+
+    step: NDArray[np.float64]  # [K, steps]
+    guided: NDArray[np.float64]  # [K, steps], over max |v|
+    chunk: NDArray[np.float64]  # [K]
+    cosine: NDArray[np.float64]  # [K]
+    actions: NDArray[np.float64]  # [K, H, A], physical units
+
+
+def _parity(policy: RunnablePolicy, reference: Reference, errors: _Errors) -> Parity:
+    step, guided, chunk, cosine, actions = errors
+    joint, joint_rad = _worst_joint(policy.spec, actions.max(axis=(0, 1)))
+    limits = limits_of(policy.spec, policy.runtime.precision)
+    of_step = step.max() / _size(reference.velocity)
+    of_chunk = chunk.max() / _size(reference.trace[:, -1])
     allowed_rad = limits.joint * _size(reference.chunk)
     worst = (max(of_step, guided.max()), of_chunk, joint_rad)
     allowed = (limits.step, limits.chunk, allowed_rad)
@@ -126,7 +141,7 @@ def replay(policy: RunnablePolicy, reference: Reference) -> Parity:
         max_action_error=float(actions.max()),
         worst_joint=joint,
         worst_joint_error_rad=joint_rad,
-        observations=count,
+        observations=len(step),
         limits=limits,
         step_errors=tuple(float(e) for e in step.max(axis=0)),
         max_guided_error=float(guided.max()),

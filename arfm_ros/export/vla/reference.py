@@ -71,23 +71,26 @@ def make_reference(
         velocities.append(np.stack(field.seen))
     trace = np.stack(traces)
     return Reference(
-        images={
-            c.name: _rows([[o.images[c.name] for o in _all(s)] for s in seen])
-            for c in spec.cameras
-        },
+        images=_pictures(spec, seen),
         state=_rows([[o.state for o in _all(s)] for s in seen]),
         instructions=tuple(o.instruction for o in seen),
         noise=noise,
         trace=trace,
         velocity=np.stack(velocities),
         chunk=np.stack([
-            commands(s, one, spec.steps)
-            if commands is not None
-            else spec.unnormalise_actions(t[-1], s.state)
+            spec.unnormalise_actions(t[-1], s.state)
+            if commands is None
+            else commands(s, one, spec.steps)
             for t, s, one in zip(trace, seen, noise)
         ]),
         guided=_guided(model, spec, contexts, trace) if spec.rtc.mode == "guided" else None,
     )
+
+
+def _pictures(spec: PolicySpec, seen: list[Observation]) -> dict[str, NDArray[Any]]:
+    return {
+        c.name: _rows([[o.images[c.name] for o in _all(s)] for s in seen]) for c in spec.cameras
+    }
 
 
 class _Recorder:

@@ -66,8 +66,7 @@ class Inference:
         observation = self._inputs.observe(synced, loaded.spec, wish.instruction)
         rng = np.random.default_rng((pacing.seed, wish.chunk_id))  # of its own for every chunk
         noise: F32 = rng.standard_normal(loaded.spec.flow_shape, dtype=np.float32)
-        encode_ns, before_ns = self._ports.now_ns(), time.thread_time_ns()
-        contexts = self._reuse.count
+        encode_ns, before_ns, contexts = self._started()
         context = self._context(loaded, pacing, observation)
         sample_ns = self._ports.now_ns()
         deadline_ns = time.monotonic_ns() + pacing.deadline_ns if pacing.deadline_ns else None
@@ -93,9 +92,13 @@ class Inference:
             encode_ns=sample_ns - encode_ns,
             sample_ns=end_ns - sample_ns,
         )
-        chunk, marks = replace(chunk, info=info), _marks(synced, info)
-        marks |= {"decode": encode_ns - wish.begin_ns}
+        chunk = replace(chunk, info=info)
+        marks = _marks(synced, info) | {"decode": encode_ns - wish.begin_ns}
         return chunk, self._as_joints(chunk, loaded, synced), marks
+
+    def _started(self) -> tuple[int, int, int]:
+        """Return the time, the processor time of this thread, and the contexts used again."""
+        return self._ports.now_ns(), time.thread_time_ns(), self._reuse.count
 
     def _as_joints(
         self, chunk: ActionChunk, loaded: Loaded, synced: Synced[Sample]
