@@ -61,8 +61,7 @@ def make_reference(
     traces, velocities, contexts = [], [], []
     for observation, one in zip(seen, noise):
         prepared = tensors(inputs, observation)
-        with torch.no_grad():
-            contexts.append(model(*prepared))
+        contexts.append(_context(model, prepared))
         field = _Recorder(model, contexts[-1])
         solver = make_solver(spec.sampler, spec.steps, one)
         trace = list(solve(solver, field, one, keep_trace=True).trace)
@@ -85,6 +84,11 @@ def make_reference(
         ]),
         guided=_guided(model, spec, contexts, trace) if spec.rtc.mode == "guided" else None,
     )
+
+
+@torch.no_grad()
+def _context(model: SplitNetwork, prepared: tuple[Tensor, ...]) -> Any:
+    return model(*prepared)
 
 
 def _pictures(spec: PolicySpec, seen: list[Observation]) -> dict[str, NDArray[Any]]:
