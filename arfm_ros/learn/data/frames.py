@@ -34,8 +34,9 @@ from arfm_ros.learn.signals.rewards import TERMS, end_of, human_steps, returns_t
 from arfm_ros.robots.embodiment import Embodiment, default, gripper_columns
 
 VERSION = 2
-COLUMNS = ("state", "chunk", "keyframe", "episode", "returns", "human", "kinds")
+COLUMNS = ("state", "chunk", "keyframe", "episode", "returns", "human", "kinds", "stamp_ns")
 NOTHING: NDArray[np.int8] = np.zeros(0, np.int8)
+NO_STAMPS: NDArray[np.int64] = np.zeros(0, np.int64)
 PARALLEL = 4  # episodes read at a time: bounds the memory, not the number of cores
 
 
@@ -74,9 +75,11 @@ class Frames:
     success: NDArray[np.int8]  # [E], 1 succeeded, 0 failed, -1 nobody said
     skipped: tuple[str, ...] = ()  # episodes that could not be read, and why
     notes: tuple[str, ...] = ()  # what was found of interventions
-    kinds: NDArray[np.int8] = field(
-        default_factory=lambda: NOTHING
-    )  # [N], why it is learned from: see `interventions`
+    # [N], why it is learned from: see `interventions`
+    kinds: NDArray[np.int8] = field(default_factory=lambda: NOTHING)
+    # [N]; [0] of a cache from before there were signals
+    stamp_ns: NDArray[np.int64] = field(default_factory=lambda: NO_STAMPS)
+    folders: tuple[str, ...] = ()  # [E]; empty of such a cache
     key: str = ""  # the same for the same episodes, read the same way
 
     def __len__(self) -> int:
@@ -209,7 +212,7 @@ def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str)
     index.unlink(missing_ok=True)
     rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     texts: list[tuple[str, str]] = []
-    success, skipped, tally = [], [], Tally()
+    success, skipped, tally, names = [], [], Tally(), list[str]()
     files = {name: open(cache / f"{name}.u8", "wb") for name, _, _ in config.cameras}  # noqa: SIM115
     try:
         for episode in _read_all(folders, config):
@@ -225,6 +228,7 @@ def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str)
             _append(rows, episode, config)
             rows["episode"].append(np.full(len(keep), len(texts), np.int32))
             texts.append((arrays.instruction, arrays.task))
+            names.append(str(arrays.folder))
             success.append(-1 if arrays.success is None else int(arrays.success))
             for name, file in files.items():
                 file.write(np.ascontiguousarray(arrays.images[name][keep]).tobytes())
@@ -241,6 +245,7 @@ def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str)
     np.savez(cache / "frames.npz", **columns, success=np.array(success, np.int8))
     temporary = cache / f"frames.json.{os.getpid()}"
     told = {"key": key, "texts": texts, "skipped": skipped, "notes": tally.notes()}
+    told |= {"folders": names}
     temporary.write_text(json.dumps(told))
     temporary.replace(index)
 
@@ -254,6 +259,7 @@ def _append(rows: dict[str, list[Any]], episode: _Episode, config: FramesConfig)
         chunks = written(config.spaces, chunks, state)
         ahead = written(config.spaces, ahead[:, None], state)[:, 0]
     rows["state"].append(state)
+    rows["stamp_ns"].append(arrays.stamp_ns[keep])
     rows["chunk"].append(chunks)
     rows["keyframe"].append(ahead)
     rows["returns"].append(episode.returns[keep])
@@ -287,6 +293,7 @@ def open_frames(cache: Path, config: FramesConfig) -> Frames:
         tasks=tuple(task for _, task in texts),
         skipped=tuple(noted.get("skipped", ())),
         notes=tuple(noted.get("notes", ())),
+        folders=tuple(noted.get("folders", ())),
         key=noted["key"],
         **arrays,
     )
