@@ -30,7 +30,7 @@ HOME = np.append(np.asarray(fr3.HOME), 1.0)
 TOLERANCE = 1e-6  # relative, of sums of floats
 SHOWN = 10
 HORIZON, DT_NS = 16, 50 * MS
-LANES = (Lane("arm", 7, TUNED.lead, ("rad",) * 7), Lane("gripper", 1, None, ("1",)))
+LANES = (Lane("arm", 7, TUNED.lead, ("rad",) * 7, TUNED.run_on), Lane("gripper", 1, None, ("1",)))
 SHARED = ArbiterConfig(LIMITS, lanes=LANES, sharing=Sharing(give_back_ns=500 * MS))
 
 

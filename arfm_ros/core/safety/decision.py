@@ -9,7 +9,7 @@ import numpy as np
 
 from arfm_ros.core.chunks.player import Lead
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.safety.limiter import Steps
+from arfm_ros.core.safety.limiter import RunOn, Steps
 from arfm_ros.core.safety.limits import F64, Limits
 from arfm_ros.core.safety.space import ANYWHERE, Space
 from arfm_ros.core.safety.watch import WatchConfig
@@ -18,6 +18,7 @@ from arfm_ros.core.sharing.modes import POLICY as POLICY
 from arfm_ros.core.sharing.modes import WORDS as WORDS
 from arfm_ros.core.sharing.modes import Sharing
 
+PAUSED = 3  # periods without a command: where a controller runs on, it did meanwhile
 IDLE, SETTLE, HOLD, ESTOP = "idle", "settle", "hold", "estop"
 AUTHORITIES = (IDLE, POLICY, HUMAN, WORDS, SETTLE, HOLD, ESTOP)
 
@@ -30,6 +31,7 @@ class Lane:
     size: int
     lead: Lead | None = None  # makes up for what the controller lags behind
     units: tuple[str, ...] = ()  # of its axes; none: all are of one
+    run_on: RunOn | None = None  # what its controller makes of a pause of the commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class ArbiterConfig:
     watch: WatchConfig = WatchConfig()
     space: Space = ANYWHERE  # where the arm may be
     lead: Lead | None = None  # where there is one lane
+    run_on: RunOn | None = None  # likewise
     stall_max_ns: int = 100_000_000  # own silence: longer ones end what was under way
     stall_lost_ns: int = 500_000_000  # longer ones hold until a reset
     observation_age_max_ns: int = 5_000_000_000  # an arm at rest waits so long for a chunk
@@ -72,7 +75,7 @@ class ArbiterConfig:
     @property
     def parts(self) -> tuple[tuple[Lane, slice], ...]:
         """The lanes with the columns of each; one of all axes where none were given."""
-        lanes = self.lanes or (Lane("robot", self.limits.size, self.lead),)
+        lanes = self.lanes or (Lane("robot", self.limits.size, self.lead, run_on=self.run_on),)
         ends = np.cumsum([lane.size for lane in lanes]).tolist()
         return tuple((lane, slice(end - lane.size, end)) for lane, end in zip(lanes, ends))
 
@@ -84,7 +87,20 @@ class ArbiterConfig:
     @property
     def steps(self) -> Steps:
         """How the limiter sees time."""
-        return Steps(self.step_max_ns / 1e9, self.stall_max_ns / 1e9, self.smooth_ns / 1e9)
+        longest_s, pause_s, smooth_s = (
+            ns / 1e9 for ns in (self.step_max_ns, self.stall_max_ns, self.smooth_ns)
+        )
+        if all(lane.run_on is None for lane, _ in self.parts):
+            return Steps(longest_s, pause_s, smooth_s)
+        pause_s = min(PAUSED * self.period_ns / 1e9, pause_s)
+        return Steps(longest_s, max(pause_s, longest_s), smooth_s, self._run_on)
+
+    def _run_on(self, velocity: F64, seconds: float) -> F64:
+        way = np.zeros(velocity.size)
+        for lane, own in self.parts:
+            if lane.run_on is not None:
+                way[own] = lane.run_on(velocity[own], seconds)
+        return way
 
 
 @dataclass(frozen=True, slots=True, eq=False)

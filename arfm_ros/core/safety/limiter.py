@@ -31,6 +31,9 @@ ALL = slice(None)
 Move = tuple[slice, Target | None]  # which axes, and where to: None brakes
 
 
+RunOn = Callable[[F64, float], F64]  # velocity [A], s -> way [A] that the controller made of it
+
+
 @dataclass(frozen=True, slots=True)
 class Steps:
     """How the limiter sees time; seconds."""
@@ -38,6 +41,7 @@ class Steps:
     longest: float = 0.02  # a later tick counts as one of this length
     pause: float = 0.1  # after a longer one the axes slowed down meanwhile
     smooth: float = 0.1  # window of the mean that is sent
+    run_on: RunOn | None = None  # how the axes go on in a pause; None: they stop where they are
 
     def __post_init__(self) -> None:
         if not 0.0 < self.smooth or not 0.0 < self.longest:
@@ -191,8 +195,18 @@ class Limiter:
         self.velocity = np.where(faster, velocity, self.velocity)
 
     def _slow_down(self, pause_s: float) -> None:
-        """Nothing was sent for `pause_s`: go on from what was, as slow as braking allows."""
+        """Nothing was sent for `pause_s`: go on from where it led, as slow as braking allows.
+
+        A command that went on from the last one would pull an arm back that has run on since.
+        """
         position, velocity = self._sent
+        if self._steps.run_on is not None:
+            there = position + self._steps.run_on(velocity, pause_s - self._steps.longest)
+            position = _between(
+                there,
+                np.minimum(position, self.limits.low),
+                np.maximum(position, self.limits.high),
+            )
         change = self.limits.acceleration * (pause_s - self._steps.longest)
         slower = np.sign(velocity) * np.maximum(np.abs(velocity) - change, 0.0)
         down, up = self._braking.speeds_behind(SIGNS * position, self._mean.lead_s)

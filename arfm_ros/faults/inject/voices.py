@@ -26,6 +26,7 @@ from arfm_ros.faults.judging.record import INTRUDER
 from arfm_ros.nodes.ros import topics
 
 FLOOD_HZ, FOUND_S, HEARTBEAT_S, BEAT_S = 200.0, 3.0, 0.5, 0.1
+FINDS_S = 0.1  # by how much the arbiter may find a new publisher later than the witness does
 DISCOVERY_S = 0.1 + 0.1  # the arbiter looks at who publishes ten times a second
 
 
@@ -199,7 +200,8 @@ def kinds() -> Iterable[Kind]:
     yield Kind("second policy", second_policy, ends_chunk(0.0, "has 2 publishers"), 1.7)
     yield Kind("second robot", second_robot, SAFE)
     yield Kind("e-stop volatile", estop_volatile, pressed)
-    yield Kind("e-stop latched", estop_latched, pressed)
+    found = stops(FINDS_S, "e-stop", latched=True)
+    yield Kind("e-stop latched", estop_latched, found)
     yield Kind("e-stop flapping", estop_flapping, pressed)
     lost = stops(HEARTBEAT_S + BEAT_S, "heartbeat", latched=True)
     yield Kind("e-stop heartbeat lost", heartbeat_lost, lost, 1.3, variant="heartbeat")

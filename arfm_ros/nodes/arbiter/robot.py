@@ -86,15 +86,13 @@ class DrivenRobot:
 
     def lanes(self) -> tuple[Lane, ...]:
         """Return a lane for each group."""
-        return tuple(
-            Lane(
-                g.name,
-                len(g.axes),
-                self.gains[g.name].lead if g.name in self.gains else None,
-                tuple(axis.unit for axis in g.axes),
-            )
-            for g in self.robot.groups
-        )
+        lanes = []
+        for g in self.robot.groups:
+            gains = self.gains.get(g.name)
+            law = (None, None) if gains is None else (gains.lead, gains.run_on)
+            units = tuple(axis.unit for axis in g.axes)
+            lanes.append(Lane(g.name, len(g.axes), law[0], units, law[1]))
+        return tuple(lanes)
 
     def limits(self, margin_rad: float, scales: tuple[float, float], tracking: float) -> Limits:
         """Return the limits [A]; `scales` of velocity and acceleration.

@@ -65,6 +65,17 @@ class JointGains:
         late[:joints] = self._late_s * part
         return late
 
+    def run_on(self, velocity: F64, seconds: float) -> F64:
+        """Return how far [A] the arm went on in a pause of what was sent at `velocity` [A].
+
+        It goes to D sent / K past the last target, with D / K as its time constant; grippers stay.
+        """
+        joints = len(self.stiffness)
+        way = np.zeros(velocity.size)
+        late_s = self._late_s
+        way[:joints] = late_s * self.field(velocity[:joints]) * -np.expm1(-seconds / late_s)
+        return way
+
     def speed_max(self) -> F64:
         """Return the joint speed [J] rad/s that the clamped torque can brake within 0.1 rad.
 

@@ -6,6 +6,7 @@ from arbiter_rig import HOME, LIMITS, MS, TICK_NS, Rig, make_chunk
 
 from arfm_ros.core.errors import SafetyError
 from arfm_ros.core.safety import decision as arb
+from arfm_ros.robots.fr3.gains import TUNED
 
 
 def moving(**config):
@@ -55,6 +56,23 @@ def test_a_long_one_is_latched_whoever_speaks_first(silence_ms, state_first):
     assert rig.arbiter.fault.startswith("the arbiter itself was silent for")
     rig.tick(60)
     assert not rig.last.velocity.any() and "silent" in rig.chunk()
+
+
+@pytest.mark.parametrize("silence_ms", [40, 80, 200, 400])
+def test_after_a_silence_it_goes_on_from_where_the_controller_ran_on_to(silence_ms):
+    lanes = (arb.Lane("arm", 7, TUNED.lead, (), TUNED.run_on), arb.Lane("gripper", 1))
+    rig = moving(lanes=lanes)
+    before = rig.last
+    rig.now += silence_ms * MS
+    gap_s = silence_ms / 1e3
+    decision = rig.last = rig.arbiter.tick(rig.now)
+    late_s = TUNED.damping[0] / TUNED.stiffness[0]
+    way = late_s * before.velocity[0] * (1 - np.exp(-gap_s / late_s))
+    moved = decision.command[:7] - before.command[:7]
+    np.testing.assert_allclose(moved[0], way, rtol=0.25)
+    assert (np.abs(moved) <= np.abs(before.velocity[:7]) * gap_s + 1e-9).all()
+    change = np.abs(decision.velocity - before.velocity)
+    assert (change <= LIMITS.acceleration * gap_s + 1e-9).all()
 
 
 @pytest.mark.parametrize("step_ms", [-900, -1500, -3_600_000])
