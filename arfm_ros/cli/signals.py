@@ -44,11 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compute, report, write and draw as asked."""
     from arfm_ros.learn.signals import report
-    from arfm_ros.learn.signals.source import make_source, sources
+    from arfm_ros.learn.signals.source import parse_source, sources
 
     known = sources()
     chosen = args.signal or [name for name, one in known.items() if not one.needs_policy]
-    made = [make_source(name, **knobs) for name, knobs in map(_parsed, chosen)]
+    made = [parse_source(text) for text in chosen]
     if any(one.needs_policy for one in made) and not args.policy:
         names = ", ".join(one.name for one in made if one.needs_policy)
         raise ConfigError(f"{names} looks at what a policy sees: give --policy BUNDLE")
@@ -67,27 +67,6 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         args.json.write_text(json.dumps([row.as_json() for row in rows], indent=1) + "\n")
     return 0
-
-
-def _parsed(text: str) -> tuple[str, dict[str, Any]]:
-    """Read `advantage:kind=expectile,steps=500`."""
-    name, _, rest = text.partition(":")
-    knobs: dict[str, Any] = {}
-    for part in filter(None, rest.split(",")):
-        key, found, value = part.partition("=")
-        if not found:
-            raise ConfigError(f"--signal {text}: '{part}' needs KNOB=VALUE")
-        knobs[key] = _number(value)
-    return name, knobs
-
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def _read(args: argparse.Namespace, cache: Path) -> tuple[Frames, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from arfm_ros.cli.parts.interventions import add_interventions, interventions_of
 from arfm_ros.cli.parts.recorded import add_robot, camera, recorded_robot
 from arfm_ros.cli.parts.words import rebuild
+from arfm_ros.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from arfm_ros.learn.loop.train import TrainConfig
@@ -143,6 +144,12 @@ def _add_objective(parser: argparse.ArgumentParser) -> None:
         kind = str if field in {"moments", "normaliser"} else float
         parser.add_argument(flag, type=kind, help=f"{name}: {text}")
     parser.add_argument("--reward", help="terms of R* and their weights: success=1,progress=0.5")
+    parser.add_argument(
+        "--signal",
+        default="",
+        metavar="NAME[:KNOB=VALUE,...]",
+        help="R* by a signal of `arfm signals`, in place of --reward",
+    )
     parser.add_argument("--raw-signal", action="store_true", help="R* without the z-score")
     parser.add_argument(
         "--group", choices=("observation", "episode"), help="what R*'s mean counts"
@@ -267,8 +274,6 @@ def train_config(args: argparse.Namespace) -> TrainConfig:
 
 def _knobs(args: argparse.Namespace) -> dict[str, Any]:
     """Collect the objective's own knobs. Raises `ConfigError` for one of another objective."""
-    from arfm_ros.core.errors import ConfigError
-
     given = {}
     for flag, (objective, field, _) in KNOBS.items():
         value = getattr(args, flag.removeprefix("--").replace("-", "_"))
@@ -285,5 +290,8 @@ def _knobs(args: argparse.Namespace) -> dict[str, Any]:
 def _signal_config(args: argparse.Namespace) -> SignalConfig:
     from arfm_ros.learn.signals.rl_signal import Reward, SignalConfig, parse_reward
 
+    if args.reward and args.signal:
+        raise ConfigError("--reward and --signal: R* is one of them")
     reward = parse_reward(args.reward) if args.reward else Reward()
-    return SignalConfig(reward, not args.raw_signal, args.group or "observation")
+    group = args.group or "observation"
+    return SignalConfig(reward, not args.raw_signal, group, args.signal)

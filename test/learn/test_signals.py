@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from learn_rig import CONFIG, write_episodes
+from learn_rig import CONFIG, plan, silent, write_episodes
 
 from arfm_ros.cli.__main__ import main
 from arfm_ros.core.errors import ConfigError, EpisodeError
 from arfm_ros.learn.data.frames import Frames, load_frames
+from arfm_ros.learn.loop.begin import start
+from arfm_ros.learn.objectives.arfm import Arfm
 from arfm_ros.learn.signals import heads, report
 from arfm_ros.learn.signals.heads import Fit
 from arfm_ros.learn.signals.rewards import TERMS
+from arfm_ros.learn.signals.rl_signal import SignalConfig
 from arfm_ros.learn.signals.source import Told, make_source, seconds, seconds_left, sources
 
 NAMES = {
@@ -185,3 +188,15 @@ def test_frames_know_their_stamps_and_folders(tmp_path: Path) -> None:
     frames = load_frames([data], tmp_path / "cache", CONFIG)
     assert len(frames.stamp_ns) == len(frames) and (np.diff(frames.stamp_ns[:5]) > 0).all()
     assert [Path(one).name for one in frames.folders] == ["episode_0", "episode_1"]
+
+
+def test_training_takes_a_signal_for_r_and_one_that_looks_needs_a_policy(tmp_path: Path) -> None:
+    data = write_episodes(tmp_path / "data", 6)
+    signal = SignalConfig(source="time_to_success:tau_s=2")
+    options = {"objective": Arfm(), "signal": signal}
+    start(plan(data, tmp_path / "one", **options), say=silent)
+    looks = SignalConfig(source="advantage:steps=20")
+    with pytest.raises(ConfigError, match="begin with one .--init"):
+        start(plan(data, tmp_path / "two", objective=Arfm(), signal=looks), say=silent)
+    further = plan(data, tmp_path / "three", objective=Arfm(), signal=looks)
+    start(replace(further, init=tmp_path / "one"), say=silent)

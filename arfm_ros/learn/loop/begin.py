@@ -30,7 +30,9 @@ from arfm_ros.learn.model.network import FlowPolicy, ModelConfig
 from arfm_ros.learn.model.warm_start import warm_start
 from arfm_ros.learn.objectives.flow_loss import FlowConfig
 from arfm_ros.learn.objectives.return_conditioned import ReturnConditioned
+from arfm_ros.learn.signals.context import features_of
 from arfm_ros.learn.signals.rl_signal import make_signal
+from arfm_ros.learn.signals.source import F32, parse_source
 from arfm_ros.robots.embodiment import Embodiment, default, read_urdf
 from arfm_ros.robots.robot import Robot
 
@@ -100,7 +102,7 @@ def prepare(
     if warm:
         say(warm_start(model, warm.average))
     sampler = make_sampler(frames, kept, spec, plan.train.augment, plan.train.seed)
-    sampler = _aimed(sampler, model, plan.train, say)
+    sampler = _aimed(sampler, model, plan.train, begin, say)
     trainer = Trainer(model, sampler, plan.train, group)
     facts = provenance(plan, frames, command) | {"precision": trainer.precision}
     if begin and plan.resume:
@@ -165,19 +167,33 @@ def _network(shape: ModelConfig, begin: Checkpoint | None, new_velocity: bool) -
 
 
 def _aimed(
-    sampler: Sampler, model: FlowPolicy, config: TrainConfig, say: Callable[[str], None]
+    sampler: Sampler,
+    model: FlowPolicy,
+    config: TrainConfig,
+    begin: Checkpoint | None,
+    say: Callable[[str], None],
 ) -> Sampler:
     """Give the sampler the rows and the R* that the objective asks for."""
     objective, rows = config.objective, sampler.rows
     sampler = rows_of(sampler, objective.rows(sampler.frames, rows))
     if not objective.needs_signal:
         return sampler
-    signal = make_signal(sampler.frames, config.signal)
+    signal = make_signal(sampler.frames, config.signal, _seen(sampler, config, begin))
     for note in signal.notes:
         say(note)
     if model.returns is not None and isinstance(objective, ReturnConditioned):
         model.returns.target.fill_(objective.target(signal.values[rows]))
     return replace(sampler, signal=signal.values)
+
+
+def _seen(sampler: Sampler, config: TrainConfig, begin: Checkpoint | None) -> F32 | None:
+    """Return the context of the policy that is started from, for signals that look at it."""
+    source = config.signal.source
+    if not source or not parse_source(source).needs_policy:
+        return None
+    if begin is None:
+        raise ConfigError(f"signal {source} looks at what a policy sees: begin with one (--init)")
+    return features_of(begin, sampler.frames)
 
 
 def _read_as(plan: Plan, begin: Checkpoint | None) -> FramesConfig:

@@ -70,6 +70,27 @@ def make_source(name: str, **knobs: float | str | int) -> Source:
         raise ConfigError(f"signal '{name}' does not take {', '.join(knobs)}: {error}") from error
 
 
+def parse_source(text: str) -> Source:
+    """Read `advantage:kind=expectile,steps=500`. Raises `ConfigError` for what does not fit."""
+    name, _, rest = text.partition(":")
+    knobs: dict[str, float | str | int] = {}
+    for part in filter(None, rest.split(",")):
+        key, found, value = part.partition("=")
+        if not found:
+            raise ConfigError(f"signal {text}: '{part}' needs KNOB=VALUE")
+        knobs[key] = _number(value)
+    return make_source(name, **knobs)
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
 @cache
 def _discover() -> None:
     package = import_module("arfm_ros.learn.signals.sources")
