@@ -30,14 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="success, time_to_success, progress, smoothness, advantage, chunk_td, human or "
         "preference (repeatable; default: all that need no policy)",
     )
-    parser.add_argument("--policy", default="", metavar="BUNDLE", help="whose context is looked at")
+    parser.add_argument(
+        "--policy", default="", metavar="BUNDLE", help="whose context is looked at"
+    )
     parser.add_argument("--good", type=Path, action="append", default=[], metavar="DIR",
                         help="episodes of these folders are known to be good")  # fmt: skip
     parser.add_argument("--poor", type=Path, action="append", default=[], metavar="DIR",
                         help="and of these to be poor: for the report only")  # fmt: skip
     parser.add_argument("--out", type=Path, help="write the side-car here, a .npz")
     parser.add_argument("--plot", type=Path, help="draw the signals over one episode")
-    parser.add_argument("--episode", default="", help="of --plot, by its name (default: the first)")
+    parser.add_argument(
+        "--episode", default="", help="of --plot, by its name (default: the first)"
+    )
     parser.add_argument("--json", type=Path, default=None, help="write the report here")
 
 
@@ -94,10 +98,13 @@ def _read(args: argparse.Namespace, cache: Path) -> tuple[Frames, Any]:
 
 
 def _truth(frames: Frames, good: Sequence[Path], poor: Sequence[Path]) -> Any:
+    """Return what is known of each observation: by the folders named, else by the recordings."""
     import numpy as np
 
+    from arfm_ros.learn.signals.report import recorded_truth
+
     if not good and not poor:
-        return None
+        return recorded_truth(frames)
     told = np.zeros(len(frames.folders), np.int8)
     for sign, roots in ((1, good), (-1, poor)):
         for n, folder in enumerate(frames.folders):

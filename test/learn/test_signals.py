@@ -37,7 +37,9 @@ def made_up(lengths: list[int], success: list[int], dt_s: float = 0.1) -> Frames
     for e, n in enumerate(lengths):
         own = episode == e
         left = np.arange(n, 0, -1)
-        returns[own, TERMS.index("steps_to_success")] = success[e] / left if success[e] >= 0 else np.nan
+        returns[own, TERMS.index("steps_to_success")] = (
+            success[e] / left if success[e] >= 0 else np.nan
+        )
     ramp = np.concatenate([np.linspace(0, 1, n) for n in lengths])
     state = np.stack([ramp, 0 * ramp], axis=1).astype(np.float32)
     chunk = np.repeat(state[:, None], 8, axis=1)

@@ -90,9 +90,7 @@ def expectile_loss(error: Tensor, tau: float) -> Tensor:
     return (torch.where(error > 0, tau, 1.0 - tau) * error.square()).mean()
 
 
-def fitted(
-    head: nn.Module, rows: I64, loss: Callable[[Tensor], Tensor], fit: Fit
-) -> nn.Module:
+def fitted(head: nn.Module, rows: I64, loss: Callable[[Tensor], Tensor], fit: Fit) -> nn.Module:
     """Fit `head` by batches of `rows`; `loss` maps rows [B] to the loss of a batch."""
     rng = np.random.default_rng((fit.seed, len(rows)))
     optimizer = torch.optim.AdamW(head.parameters(), fit.rate, weight_decay=fit.decay)
@@ -147,7 +145,11 @@ def checked(values: F64, returns: F64) -> F64:
     low, high = float(returns.min()), float(returns.max())
     room = DIVERGED * max(high - low, 1e-6)
     finite = values[~np.isnan(values)]
-    if not np.isfinite(finite).all() or (finite < low - room).any() or (finite > high + room).any():
+    if (
+        not np.isfinite(finite).all()
+        or (finite < low - room).any()
+        or (finite > high + room).any()
+    ):
         raise EpisodeError(
             "the learned value diverged: returns run from "
             f"{low:.3g} to {high:.3g}, values to {np.abs(finite).max():.3g}; lower the rate"

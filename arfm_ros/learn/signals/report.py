@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.learn.data.frames import Frames
 from arfm_ros.learn.signals.source import F64, Told, episodes_of, seconds, seconds_left
 
 PHASES = 4
+EXPERT = "expert"  # who made the demonstrations of `arfm demos`
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,27 @@ def tells(name: str, told: Told, frames: Frames, truth: NDArray[np.int8] | None 
         time_left=_time_left(values, frames),
         notes=told.notes,
     )
+
+
+def recorded_truth(frames: Frames) -> NDArray[np.int8] | None:
+    """Return 1 and -1 [N] for what made-up demonstrations say of their own commands.
+
+    Only `arfm demos` knows that, and only this report may look at it. None where none says so.
+    """
+    truth, time_ns, any_poor = np.zeros(len(frames), np.int8), seconds(frames) * 1e9, False
+    for e, rows in enumerate(episodes_of(frames)):
+        if e >= len(frames.folders):
+            return None
+        told = EpisodeReader(Path(frames.folders[e])).label()
+        if told.get("source") != EXPERT:
+            continue
+        truth[rows] = 1
+        stretches = told.get("poor_ns")
+        for begin, end in stretches if isinstance(stretches, list) else ():
+            inside = (time_ns[rows] >= begin) & (time_ns[rows] < end)
+            truth[rows[inside]] = -1
+            any_poor = any_poor or bool(inside.any())
+    return truth if any_poor else None
 
 
 def auc(good: F64, poor: F64) -> float | None:
