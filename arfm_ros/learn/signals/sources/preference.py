@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from typing import ClassVar
 
 import numpy as np
@@ -53,10 +54,10 @@ class Preference:
             own = [e for e, name in enumerate(frames.tasks) if name == task and len(rows[e])]
             known = [e for e in own if frames.success[e] >= 0]
             starts = self._starts(frames, rows, known)
-            for i, a in enumerate(known):
-                for j in range(i + 1, len(known)):
-                    if np.abs(starts[i] - starts[j]).max(initial=0.0) <= self.region:
-                        yield a, known[j], self._better(frames, lasted, a, known[j])
+            for i, j in combinations(range(len(known)), 2):
+                if np.abs(starts[i] - starts[j]).max(initial=0.0) <= self.region:
+                    a, b = known[i], known[j]
+                    yield a, b, self._better(frames, lasted, a, b)
 
     def _starts(self, frames: Frames, rows: list, known: list[int]) -> F64:
         """Return the first states [E, S] of episodes in units of their spread."""
