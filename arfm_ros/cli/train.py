@@ -28,6 +28,9 @@ KNOBS: dict[str, tuple[str, str, str]] = {
     "--normaliser": ("arfm", "normaliser", "batch as in the paper, or task: a softmax for each"),
     "--beta": ("rwr", "beta", "inverse temperature"),
     "--weight-max": ("rwr", "weight_max", "largest weight"),
+    "--keep-above": ("filtered_signal", "quantile", "quantile of R* above which is kept"),
+    "--guidance": ("advantage", "guidance", "how far beyond what good data does, 1: as it does"),
+    "--drop": ("advantage", "drop", "share of the observations that are not told"),
     "--return-quantile": ("return", "quantile", "of the data's R*, asked for at run time"),
 }
 
@@ -137,7 +140,7 @@ def _add_delays(parser: argparse.ArgumentParser) -> None:
 def _add_objective(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--objective",
-        choices=("fm", "filtered_bc", "rwr", "return", "arfm"),
+        choices=("fm", "filtered_bc", "filtered_signal", "rwr", "return", "advantage", "arfm"),
         help="how the observations count (default: fm, all the same)",
     )
     for flag, (name, field, text) in KNOBS.items():

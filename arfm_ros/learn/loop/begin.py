@@ -28,7 +28,10 @@ from arfm_ros.learn.loop.trainer import Run, train
 from arfm_ros.learn.model.from_bundle import bundle_checkpoint
 from arfm_ros.learn.model.network import FlowPolicy, ModelConfig
 from arfm_ros.learn.model.warm_start import warm_start
+from arfm_ros.learn.objectives.advantage_conditioned import AdvantageConditioned
+from arfm_ros.learn.objectives.filtered_signal import FilteredSignal
 from arfm_ros.learn.objectives.flow_loss import FlowConfig
+from arfm_ros.learn.objectives.objective import Objective
 from arfm_ros.learn.objectives.return_conditioned import ReturnConditioned
 from arfm_ros.learn.signals.context import features_of
 from arfm_ros.learn.signals.rl_signal import make_signal
@@ -36,6 +39,7 @@ from arfm_ros.learn.signals.source import F32, parse_source
 from arfm_ros.robots.embodiment import Embodiment, default, read_urdf
 from arfm_ros.robots.robot import Robot
 
+CONDITIONED = (ReturnConditioned, AdvantageConditioned)
 STARTED_FROM = "started_from"  # in the provenance
 
 
@@ -88,7 +92,7 @@ def prepare(
     config = _read_as(plan, begin)
     shape = begin.config if begin else _sized(plan.model, config)
     if plan.train.objective.conditioned:
-        shape = replace(shape, conditioned=True)
+        shape = replace(shape, conditioned=True, guidance=guidance_of(plan.train.objective))
     cache = plan.cache or plan.out / "cache"
     frames = load_together(plan.data, cache, config, group)
     rows, held = split_episodes(frames, plan.train.held_out, plan.train.seed)
@@ -181,9 +185,16 @@ def _aimed(
     signal = make_signal(sampler.frames, config.signal, _seen(sampler, config, begin))
     for note in signal.notes:
         say(note)
-    if model.returns is not None and isinstance(objective, ReturnConditioned):
+    if model.returns is not None and isinstance(objective, CONDITIONED):
         model.returns.target.fill_(objective.target(signal.values[rows]))
+    if isinstance(objective, FilteredSignal):
+        sampler = rows_of(sampler, objective.choose(sampler.frames, sampler.rows, signal.values))
     return replace(sampler, signal=signal.values)
+
+
+def guidance_of(objective: Objective) -> float:
+    """Return how much further than its condition a network's velocity goes at run time."""
+    return objective.guidance if isinstance(objective, AdvantageConditioned) else 1.0
 
 
 def _seen(sampler: Sampler, config: TrainConfig, begin: Checkpoint | None) -> F32 | None:
