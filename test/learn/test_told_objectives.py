@@ -66,7 +66,7 @@ def test_guidance_is_the_velocity_beyond_the_condition_and_only_where_it_is_aske
     shape = replace(SMALL, conditioned=True, guidance=3.0)
     model = FlowPolicy(shape).eval()
     for p in model.parameters():
-        torch.nn.init.normal_(p, std=0.05)
+        torch.nn.init.normal_(p, std=0.2)
     model.returns.target.fill_(1.0)
     images = {name: torch.rand(2, 3, h, w) for name, h, w in shape.cameras}
     seen = (images, torch.rand(2, shape.state), torch.ones(2, 16, dtype=torch.int64))
@@ -76,7 +76,7 @@ def test_guidance_is_the_velocity_beyond_the_condition_and_only_where_it_is_aske
     v_told, v_free = model.velocity(x, t, told), model.velocity(x, t, free)
     model.guiding = True
     guided = model.velocity(x, t, told)
-    torch.testing.assert_close(guided, v_free + 3.0 * (v_told - v_free), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(guided, v_free + 3.0 * (v_told - v_free), atol=1e-3, rtol=1e-3)
     assert (guided - v_told).abs().max() > 1e-4
 
 
