@@ -112,7 +112,7 @@ def test_the_advantage_is_what_the_context_does_not_explain(kind: str) -> None:
     lengths = [int(10 + 30 * h + 6 * (1 - q)) for h, q in zip(hard, quick)]
     frames = made_up(lengths, [1] * 40)
     features = np.stack([hard[frames.episode], frames.state[:, 0]], axis=1).astype(np.float32)
-    told = make_source("advantage", kind=kind, steps=600).tell(frames, features)
+    told = make_source("advantage", kind=kind, steps=300).tell(frames, features)
     early = frames.state[:, 0] < 0.3
     q, h = quick[frames.episode], hard[frames.episode]
     for one in (0, 1):
@@ -130,7 +130,7 @@ def test_a_critic_of_chunks_prefers_the_chunk_that_leads_to_success() -> None:
     chunk = frames.chunk.copy()
     chunk[:, :, 1] += (0.5 * good[frames.episode])[:, None]
     features = frames.state
-    told = make_source("chunk_td", steps=600).tell(replace(frames, chunk=chunk), features)
+    told = make_source("chunk_td", steps=300).tell(replace(frames, chunk=chunk), features)
     late = frames.state[:, 0] > 0.6
     g = good[frames.episode] == 1
     assert report.auc(told.values[late & g], told.values[late & ~g]) > 0.9

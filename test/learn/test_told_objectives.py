@@ -80,6 +80,7 @@ def test_guidance_is_the_velocity_beyond_the_condition_and_only_where_it_is_aske
     assert (guided - v_told).abs().max() > 1e-4
 
 
+@pytest.mark.slow
 def test_what_is_trained_with_guidance_is_exported_with_it_and_passes_its_check(
     tmp_path: Path,
 ) -> None:
