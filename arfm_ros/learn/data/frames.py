@@ -243,11 +243,14 @@ def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str)
         )
     columns = {name: np.concatenate(parts) for name, parts in rows.items()}
     np.savez(cache / "frames.npz", **columns, success=np.array(success, np.int8))
-    temporary = cache / f"frames.json.{os.getpid()}"
     told = {"key": key, "texts": texts, "skipped": skipped, "notes": tally.notes()}
-    told |= {"folders": names}
-    temporary.write_text(json.dumps(told))
-    temporary.replace(index)
+    _replace(index, json.dumps(told | {"folders": names}))
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
 
 
 def _append(rows: dict[str, list[Any]], episode: _Episode, config: FramesConfig) -> None:

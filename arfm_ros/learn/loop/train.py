@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.data.augment import AugmentConfig
@@ -29,6 +30,7 @@ from arfm_ros.learn.objectives.flow_loss import FlowConfig, flow_loss
 from arfm_ros.learn.objectives.objective import Objective
 from arfm_ros.learn.objectives.plain_fm import PlainFm
 from arfm_ros.learn.signals.rl_signal import SignalConfig
+OTHER_STREAM = 0x5BD1E995  # of random numbers than the noise and the times
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,8 @@ class Trainer:
 
     def _drawn(self, size: int, share: Share) -> Tensor:
         """Draw a number in 0..1 for each sample of a share, of a stream of its own."""
-        rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step_count + 1)
+        seed = (self.config.seed * 1_000_003 + self.step_count) ^ OTHER_STREAM
+        rng = torch.Generator().manual_seed(seed)
         return share.of(torch.rand(share.count * size, generator=rng))
 
     def step(self) -> dict[str, float]:

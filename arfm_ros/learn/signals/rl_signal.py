@@ -41,7 +41,7 @@ class SignalConfig:
     reward: Reward = Reward()
     z_score: bool = True  # divide by the task's standard deviation
     group: str = "observation"  # K counts the task's observations, or its episodes
-    source: str = ""  # a signal of `signals/sources` with its knobs, in place of the rewards
+    source: str = ""  # a signal of `signals` with its knobs, in place of the rewards
 
     def __post_init__(self) -> None:
         if self.group not in GROUPS:

@@ -93,7 +93,7 @@ def _number(text: str) -> int | float | str:
 
 @cache
 def _discover() -> None:
-    package = import_module("arfm_ros.learn.signals.sources")
+    package = import_module("arfm_ros.learn.signals")
     for module in pkgutil.iter_modules(package.__path__):
         import_module(f"{package.__name__}.{module.name}")
 

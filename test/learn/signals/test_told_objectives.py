@@ -1,4 +1,4 @@
-"""Objectives that take a signal beyond a weight: a filter by it, and an indicator with guidance."""
+"""Objectives that take a signal for more than a weight: a filter by it, and guidance."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from arfm_ros.core.errors import ConfigError, EpisodeError
 from arfm_ros.learn.data.frames import Frames
 from arfm_ros.learn.signals.heads import Fit, distribution_values, expectile_values
 from arfm_ros.learn.signals.source import F32, Told, register
-from arfm_ros.learn.signals.sources.time_to_success import TimeToSuccess
+from arfm_ros.learn.signals.time_to_success import TimeToSuccess
 
 KINDS = ("distribution", "expectile")
 

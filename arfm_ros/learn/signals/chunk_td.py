@@ -14,7 +14,7 @@ from arfm_ros.core.errors import ConfigError, EpisodeError
 from arfm_ros.learn.data.frames import Frames
 from arfm_ros.learn.signals.heads import Fit, checked, expectile_loss, folds_of, mlp
 from arfm_ros.learn.signals.source import F32, F64, Told, episodes_of, register, seconds
-from arfm_ros.learn.signals.sources.time_to_success import left_until_success
+from arfm_ros.learn.signals.time_to_success import left_until_success
 
 SLOWLY = 0.02  # share of the target that follows at a step
 
