@@ -36,7 +36,6 @@ from arfm_ros.robots.embodiment import Embodiment, default, gripper_columns
 VERSION = 2
 COLUMNS = ("state", "chunk", "keyframe", "episode", "returns", "human", "kinds", "stamp_ns")
 NOTHING: NDArray[np.int8] = np.zeros(0, np.int8)
-NO_STAMPS: NDArray[np.int64] = np.zeros(0, np.int64)
 PARALLEL = 4  # episodes read at a time: bounds the memory, not the number of cores
 
 
@@ -60,7 +59,10 @@ class FramesConfig:
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """N observations with what was commanded after each; `episode` indexes the E episodes."""
+    """N observations with what was commanded after each; `episode` indexes the E episodes.
+
+    `kinds` [N] say why it is learned from; `stamp_ns` [N], `folders` [E]: empty in older caches.
+    """
 
     images: dict[str, U8]  # camera -> [N, H, W, 3]
     state: F32  # [N, S]
@@ -75,11 +77,9 @@ class Frames:
     success: NDArray[np.int8]  # [E], 1 succeeded, 0 failed, -1 nobody said
     skipped: tuple[str, ...] = ()  # episodes that could not be read, and why
     notes: tuple[str, ...] = ()  # what was found of interventions
-    # [N], why it is learned from: see `interventions`
     kinds: NDArray[np.int8] = field(default_factory=lambda: NOTHING)
-    # [N]; [0] of a cache from before there were signals
-    stamp_ns: NDArray[np.int64] = field(default_factory=lambda: NO_STAMPS)
-    folders: tuple[str, ...] = ()  # [E]; empty of such a cache
+    stamp_ns: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    folders: tuple[str, ...] = ()
     key: str = ""  # the same for the same episodes, read the same way
 
     def __len__(self) -> int:
@@ -104,7 +104,7 @@ def find_episodes(roots: Sequence[Path]) -> list[Path]:
             raise EpisodeError(
                 "bags of sqlite3 (*.db3) are not read: `arfm episodes convert --from rosbag2`"
             )
-        places = ", ".join(str(r) for r in roots)
+        places = ", ".join(map(str, roots))
         raise EpisodeError(f"no episode (*.mcap) below {places}; record some or run `arfm demos`")
     return sorted(found)
 
@@ -248,9 +248,8 @@ def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str)
 
 
 def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
+    path.with_name(f"{path.name}.{os.getpid()}").write_text(text)
+    path.with_name(f"{path.name}.{os.getpid()}").replace(path)
 
 
 def _append(rows: dict[str, list[Any]], episode: _Episode, config: FramesConfig) -> None:

@@ -30,6 +30,7 @@ from arfm_ros.learn.objectives.flow_loss import FlowConfig, flow_loss
 from arfm_ros.learn.objectives.objective import Objective
 from arfm_ros.learn.objectives.plain_fm import PlainFm
 from arfm_ros.learn.signals.rl_signal import SignalConfig
+
 OTHER_STREAM = 0x5BD1E995  # of random numbers than the noise and the times
 
 
