@@ -94,8 +94,7 @@ class Frames:
 
 def find_episodes(roots: Sequence[Path]) -> list[Path]:
     """List the episode folders at or below `roots`. Raises `EpisodeError` if there is none."""
-    missing = [str(root) for root in roots if not root.is_dir()]
-    if missing:
+    if missing := [str(root) for root in roots if not root.is_dir()]:
         raise EpisodeError(f"no such folder: {', '.join(missing)}; give folders of episodes")
     bags = (bag for root in roots for bag in root.rglob("*.mcap"))
     found = set(filter(is_learned, {bag.parent for bag in bags}))
@@ -104,7 +103,7 @@ def find_episodes(roots: Sequence[Path]) -> list[Path]:
             raise EpisodeError(
                 "bags of sqlite3 (*.db3) are not read: `arfm episodes convert --from rosbag2`"
             )
-        places = ", ".join(map(str, roots))
+        places = ", ".join(str(root) for root in roots)
         raise EpisodeError(f"no episode (*.mcap) below {places}; record some or run `arfm demos`")
     return sorted(found)
 
@@ -211,8 +210,8 @@ def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str)
     index = cache / "frames.json"
     index.unlink(missing_ok=True)
     rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-    texts: list[tuple[str, str]] = []
-    success, skipped, tally, names = [], [], Tally(), list[str]()
+    success, skipped, tally = [], [], Tally()
+    texts, names = list[tuple[str, str]](), list[str]()
     files = {name: open(cache / f"{name}.u8", "wb") for name, _, _ in config.cameras}  # noqa: SIM115
     try:
         for episode in _read_all(folders, config):
@@ -248,8 +247,9 @@ def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str)
 
 
 def _replace(path: Path, text: str) -> None:
-    path.with_name(f"{path.name}.{os.getpid()}").write_text(text)
-    path.with_name(f"{path.name}.{os.getpid()}").replace(path)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.write_text(text)
+    draft.replace(path)
 
 
 def _append(rows: dict[str, list[Any]], episode: _Episode, config: FramesConfig) -> None:
