@@ -207,8 +207,7 @@ def _wanted(config: FramesConfig) -> Wanted:
 
 def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str) -> None:
     cache.mkdir(parents=True, exist_ok=True)
-    index = cache / "frames.json"
-    index.unlink(missing_ok=True)
+    (index := cache / "frames.json").unlink(missing_ok=True)
     rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     success, skipped, tally = [], [], Tally()
     texts, names = list[tuple[str, str]](), list[str]()
@@ -236,7 +235,7 @@ def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str)
             file.close()
     tally.check(config.horizon * config.dt_ns / 1e9)
     if not texts:
-        why = f"; {len(skipped)} cannot be used, first {skipped[0]}" if skipped else ""
+        why = f"; {len(skipped)} cannot be used, first {skipped[0]}" * bool(skipped)
         raise EpisodeError(
             f"none of {len(folders)} episodes has a usable step; loosen the filter{why}"
         )
