@@ -163,8 +163,8 @@ def _saying(row: Row, expected: Expected, record: Record, marks: Marks) -> Itera
         return
     row.reason, row.reason_ms = said.text, round((said.at_s - marks.seen_s) * MS, 1)
     begin_s = marks.ended_s if expected.ends else marks.seen_s + min(expected.stop_s, 10.0)
-    stop_s = marks.seen_s + (row.stop_ms or 0.0) / MS
-    late_s = said.at_s - max(begin_s, stop_s)
+    told_s = course.stop(expected, record, marks) or marks.seen_s
+    late_s = said.at_s - max(begin_s, told_s)
     if late_s > expected.reason_s:
         yield f"reason published {late_s * MS:.0f} ms late, needs {expected.reason_s * MS:.0f} ms"
 
