@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from arfm_ros.cli.parts.interventions import add_interventions, interventions_of
 from arfm_ros.cli.parts.recorded import add_robot, camera, recorded_robot
 from arfm_ros.cli.parts.words import rebuild
+from arfm_ros.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from arfm_ros.learn.loop.train import TrainConfig
@@ -27,6 +28,9 @@ KNOBS: dict[str, tuple[str, str, str]] = {
     "--normaliser": ("arfm", "normaliser", "batch as in the paper, or task: a softmax for each"),
     "--beta": ("rwr", "beta", "inverse temperature"),
     "--weight-max": ("rwr", "weight_max", "largest weight"),
+    "--keep-above": ("filtered_signal", "quantile", "quantile of R* above which is kept"),
+    "--guidance": ("advantage", "guidance", "how far beyond what good data does, 1: as it does"),
+    "--drop": ("advantage", "drop", "share of the observations that are not told"),
     "--return-quantile": ("return", "quantile", "of the data's R*, asked for at run time"),
 }
 
@@ -136,13 +140,19 @@ def _add_delays(parser: argparse.ArgumentParser) -> None:
 def _add_objective(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--objective",
-        choices=("fm", "filtered_bc", "rwr", "return", "arfm"),
+        choices=("fm", "filtered_bc", "filtered_signal", "rwr", "return", "advantage", "arfm"),
         help="how the observations count (default: fm, all the same)",
     )
     for flag, (name, field, text) in KNOBS.items():
         kind = str if field in {"moments", "normaliser"} else float
         parser.add_argument(flag, type=kind, help=f"{name}: {text}")
     parser.add_argument("--reward", help="terms of R* and their weights: success=1,progress=0.5")
+    parser.add_argument(
+        "--signal",
+        default="",
+        metavar="NAME[:KNOB=VALUE,...]",
+        help="R* by a signal of `arfm signals`, in place of --reward",
+    )
     parser.add_argument("--raw-signal", action="store_true", help="R* without the z-score")
     parser.add_argument(
         "--group", choices=("observation", "episode"), help="what R*'s mean counts"
@@ -267,8 +277,6 @@ def train_config(args: argparse.Namespace) -> TrainConfig:
 
 def _knobs(args: argparse.Namespace) -> dict[str, Any]:
     """Collect the objective's own knobs. Raises `ConfigError` for one of another objective."""
-    from arfm_ros.core.errors import ConfigError
-
     given = {}
     for flag, (objective, field, _) in KNOBS.items():
         value = getattr(args, flag.removeprefix("--").replace("-", "_"))
@@ -285,5 +293,8 @@ def _knobs(args: argparse.Namespace) -> dict[str, Any]:
 def _signal_config(args: argparse.Namespace) -> SignalConfig:
     from arfm_ros.learn.signals.rl_signal import Reward, SignalConfig, parse_reward
 
+    if args.reward and args.signal:
+        raise ConfigError("--reward and --signal: R* is one of them")
     reward = parse_reward(args.reward) if args.reward else Reward()
-    return SignalConfig(reward, not args.raw_signal, args.group or "observation")
+    group = args.group or "observation"
+    return SignalConfig(reward, not args.raw_signal, group, args.signal)

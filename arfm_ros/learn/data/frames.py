@@ -34,7 +34,7 @@ from arfm_ros.learn.signals.rewards import TERMS, end_of, human_steps, returns_t
 from arfm_ros.robots.embodiment import Embodiment, default, gripper_columns
 
 VERSION = 2
-COLUMNS = ("state", "chunk", "keyframe", "episode", "returns", "human", "kinds")
+COLUMNS = ("state", "chunk", "keyframe", "episode", "returns", "human", "kinds", "stamp_ns")
 NOTHING: NDArray[np.int8] = np.zeros(0, np.int8)
 PARALLEL = 4  # episodes read at a time: bounds the memory, not the number of cores
 
@@ -59,7 +59,10 @@ class FramesConfig:
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """N observations with what was commanded after each; `episode` indexes the E episodes."""
+    """N observations with what was commanded after each; `episode` indexes the E episodes.
+
+    `kinds` [N] say why it is learned from; `stamp_ns` [N], `folders` [E]: empty in older caches.
+    """
 
     images: dict[str, U8]  # camera -> [N, H, W, 3]
     state: F32  # [N, S]
@@ -74,9 +77,9 @@ class Frames:
     success: NDArray[np.int8]  # [E], 1 succeeded, 0 failed, -1 nobody said
     skipped: tuple[str, ...] = ()  # episodes that could not be read, and why
     notes: tuple[str, ...] = ()  # what was found of interventions
-    kinds: NDArray[np.int8] = field(
-        default_factory=lambda: NOTHING
-    )  # [N], why it is learned from: see `interventions`
+    kinds: NDArray[np.int8] = field(default_factory=lambda: NOTHING)
+    stamp_ns: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    folders: tuple[str, ...] = ()
     key: str = ""  # the same for the same episodes, read the same way
 
     def __len__(self) -> int:
@@ -91,8 +94,7 @@ class Frames:
 
 def find_episodes(roots: Sequence[Path]) -> list[Path]:
     """List the episode folders at or below `roots`. Raises `EpisodeError` if there is none."""
-    missing = [str(root) for root in roots if not root.is_dir()]
-    if missing:
+    if missing := [str(root) for root in roots if not root.is_dir()]:
         raise EpisodeError(f"no such folder: {', '.join(missing)}; give folders of episodes")
     bags = (bag for root in roots for bag in root.rglob("*.mcap"))
     found = set(filter(is_learned, {bag.parent for bag in bags}))
@@ -101,7 +103,7 @@ def find_episodes(roots: Sequence[Path]) -> list[Path]:
             raise EpisodeError(
                 "bags of sqlite3 (*.db3) are not read: `arfm episodes convert --from rosbag2`"
             )
-        places = ", ".join(str(r) for r in roots)
+        places = ", ".join(str(root) for root in roots)
         raise EpisodeError(f"no episode (*.mcap) below {places}; record some or run `arfm demos`")
     return sorted(found)
 
@@ -205,11 +207,10 @@ def _wanted(config: FramesConfig) -> Wanted:
 
 def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str) -> None:
     cache.mkdir(parents=True, exist_ok=True)
-    index = cache / "frames.json"
-    index.unlink(missing_ok=True)
+    (index := cache / "frames.json").unlink(missing_ok=True)
     rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-    texts: list[tuple[str, str]] = []
     success, skipped, tally = [], [], Tally()
+    texts, names = list[tuple[str, str]](), list[str]()
     files = {name: open(cache / f"{name}.u8", "wb") for name, _, _ in config.cameras}  # noqa: SIM115
     try:
         for episode in _read_all(folders, config):
@@ -225,6 +226,7 @@ def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str)
             _append(rows, episode, config)
             rows["episode"].append(np.full(len(keep), len(texts), np.int32))
             texts.append((arrays.instruction, arrays.task))
+            names.append(str(arrays.folder))
             success.append(-1 if arrays.success is None else int(arrays.success))
             for name, file in files.items():
                 file.write(np.ascontiguousarray(arrays.images[name][keep]).tobytes())
@@ -233,16 +235,20 @@ def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str)
             file.close()
     tally.check(config.horizon * config.dt_ns / 1e9)
     if not texts:
-        why = f"; {len(skipped)} cannot be used, first {skipped[0]}" if skipped else ""
+        why = f"; {len(skipped)} cannot be used, first {skipped[0]}" * bool(skipped)
         raise EpisodeError(
             f"none of {len(folders)} episodes has a usable step; loosen the filter{why}"
         )
     columns = {name: np.concatenate(parts) for name, parts in rows.items()}
     np.savez(cache / "frames.npz", **columns, success=np.array(success, np.int8))
-    temporary = cache / f"frames.json.{os.getpid()}"
     told = {"key": key, "texts": texts, "skipped": skipped, "notes": tally.notes()}
-    temporary.write_text(json.dumps(told))
-    temporary.replace(index)
+    _replace(index, json.dumps(told | {"folders": names}))
+
+
+def _replace(path: Path, text: str) -> None:
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.write_text(text)
+    draft.replace(path)
 
 
 def _append(rows: dict[str, list[Any]], episode: _Episode, config: FramesConfig) -> None:
@@ -254,6 +260,7 @@ def _append(rows: dict[str, list[Any]], episode: _Episode, config: FramesConfig)
         chunks = written(config.spaces, chunks, state)
         ahead = written(config.spaces, ahead[:, None], state)[:, 0]
     rows["state"].append(state)
+    rows["stamp_ns"].append(arrays.stamp_ns[keep])
     rows["chunk"].append(chunks)
     rows["keyframe"].append(ahead)
     rows["returns"].append(episode.returns[keep])
@@ -287,6 +294,7 @@ def open_frames(cache: Path, config: FramesConfig) -> Frames:
         tasks=tuple(task for _, task in texts),
         skipped=tuple(noted.get("skipped", ())),
         notes=tuple(noted.get("notes", ())),
+        folders=tuple(noted.get("folders", ())),
         key=noted["key"],
         **arrays,
     )

@@ -28,12 +28,18 @@ from arfm_ros.learn.loop.trainer import Run, train
 from arfm_ros.learn.model.from_bundle import bundle_checkpoint
 from arfm_ros.learn.model.network import FlowPolicy, ModelConfig
 from arfm_ros.learn.model.warm_start import warm_start
+from arfm_ros.learn.objectives.advantage_conditioned import AdvantageConditioned
+from arfm_ros.learn.objectives.filtered_signal import FilteredSignal
 from arfm_ros.learn.objectives.flow_loss import FlowConfig
+from arfm_ros.learn.objectives.objective import Objective
 from arfm_ros.learn.objectives.return_conditioned import ReturnConditioned
+from arfm_ros.learn.signals.context import features_of
 from arfm_ros.learn.signals.rl_signal import make_signal
+from arfm_ros.learn.signals.source import F32, parse_source
 from arfm_ros.robots.embodiment import Embodiment, default, read_urdf
 from arfm_ros.robots.robot import Robot
 
+CONDITIONED = (ReturnConditioned, AdvantageConditioned)
 STARTED_FROM = "started_from"  # in the provenance
 
 
@@ -86,7 +92,7 @@ def prepare(
     config = _read_as(plan, begin)
     shape = begin.config if begin else _sized(plan.model, config)
     if plan.train.objective.conditioned:
-        shape = replace(shape, conditioned=True)
+        shape = replace(shape, conditioned=True, guidance=guidance_of(plan.train.objective))
     cache = plan.cache or plan.out / "cache"
     frames = load_together(plan.data, cache, config, group)
     rows, held = split_episodes(frames, plan.train.held_out, plan.train.seed)
@@ -100,7 +106,7 @@ def prepare(
     if warm:
         say(warm_start(model, warm.average))
     sampler = make_sampler(frames, kept, spec, plan.train.augment, plan.train.seed)
-    sampler = _aimed(sampler, model, plan.train, say)
+    sampler = _aimed(sampler, model, plan.train, begin, say)
     trainer = Trainer(model, sampler, plan.train, group)
     facts = provenance(plan, frames, command) | {"precision": trainer.precision}
     if begin and plan.resume:
@@ -165,19 +171,40 @@ def _network(shape: ModelConfig, begin: Checkpoint | None, new_velocity: bool) -
 
 
 def _aimed(
-    sampler: Sampler, model: FlowPolicy, config: TrainConfig, say: Callable[[str], None]
+    sampler: Sampler,
+    model: FlowPolicy,
+    config: TrainConfig,
+    begin: Checkpoint | None,
+    say: Callable[[str], None],
 ) -> Sampler:
     """Give the sampler the rows and the R* that the objective asks for."""
     objective, rows = config.objective, sampler.rows
     sampler = rows_of(sampler, objective.rows(sampler.frames, rows))
     if not objective.needs_signal:
         return sampler
-    signal = make_signal(sampler.frames, config.signal)
+    signal = make_signal(sampler.frames, config.signal, _seen(sampler, config, begin))
     for note in signal.notes:
         say(note)
-    if model.returns is not None and isinstance(objective, ReturnConditioned):
+    if model.returns is not None and isinstance(objective, CONDITIONED):
         model.returns.target.fill_(objective.target(signal.values[rows]))
+    if isinstance(objective, FilteredSignal):
+        sampler = rows_of(sampler, objective.choose(sampler.frames, sampler.rows, signal.values))
     return replace(sampler, signal=signal.values)
+
+
+def guidance_of(objective: Objective) -> float:
+    """Return how much further than its condition a network's velocity goes at run time."""
+    return objective.guidance if isinstance(objective, AdvantageConditioned) else 1.0
+
+
+def _seen(sampler: Sampler, config: TrainConfig, begin: Checkpoint | None) -> F32 | None:
+    """Return the context of the policy that is started from, for signals that look at it."""
+    source = config.signal.source
+    if not source or not parse_source(source).needs_policy:
+        return None
+    if begin is None:
+        raise ConfigError(f"signal {source} looks at what a policy sees: begin with one (--init)")
+    return features_of(begin, sampler.frames)
 
 
 def _read_as(plan: Plan, begin: Checkpoint | None) -> FramesConfig:

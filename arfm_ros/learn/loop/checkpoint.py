@@ -73,6 +73,7 @@ def build_policy(checkpoint: Checkpoint) -> FlowPolicy:
     """Make the network with the averaged weights, for evaluation."""
     model = FlowPolicy(checkpoint.config)
     model.load_state_dict(checkpoint.average)
+    model.guiding = True
     return model.eval()
 
 

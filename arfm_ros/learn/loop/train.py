@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.data.augment import AugmentConfig
@@ -29,6 +30,8 @@ from arfm_ros.learn.objectives.flow_loss import FlowConfig, flow_loss
 from arfm_ros.learn.objectives.objective import Objective
 from arfm_ros.learn.objectives.plain_fm import PlainFm
 from arfm_ros.learn.signals.rl_signal import SignalConfig
+
+OTHER_STREAM = 0x5BD1E995  # of random numbers than the noise and the times
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,7 @@ class Trainer:
         batch = self.loader.batch(self.step_count, share)
         waited_s = time.monotonic() - began
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step_count)
-        wanted = config.objective.condition(batch.signal)
+        wanted = config.objective.condition(batch.signal, self._drawn(len(batch.signal), share))
         context, keyframe = model.encode(batch.images, batch.state, batch.tokens, wanted)
         per_sample, info = flow_loss(model, context, batch.actions, config.flow, rng, share)
         ahead = (keyframe - batch.keyframe).square().mean(dim=1)
@@ -151,6 +154,12 @@ class Trainer:
         values |= {"keyframe": float(ahead.detach().mean()), "waited_s": waited_s}
         other = config.keyframe_weight * ahead
         return Part(per_sample, other, batch.signal, batch.task, values)
+
+    def _drawn(self, size: int, share: Share) -> Tensor:
+        """Draw a number in 0..1 for each sample of a share, of a stream of its own."""
+        seed = (self.config.seed * 1_000_003 + self.step_count) ^ OTHER_STREAM
+        rng = torch.Generator().manual_seed(seed)
+        return share.of(torch.rand(share.count * size, generator=rng))
 
     def step(self) -> dict[str, float]:
         """Take one optimiser step; its randomness depends on the seed and the step only."""

@@ -35,6 +35,7 @@ class ModelConfig:
     width: int = 32  # channels of the encoder at a quarter of the resolution, a multiple of 8
     keypoints: int = 48  # per camera
     conditioned: bool = False  # on the return R*, see return_conditioned.py
+    guidance: float = 1.0  # of a conditioned one at run time, see advantage_conditioned.py
 
     def __post_init__(self) -> None:
         sizes = {(height, width) for _, height, width in self.cameras}
@@ -101,6 +102,7 @@ class FlowPolicy(nn.Module):
         # the trainer sets an autocast; coordinates and what is made of them stay float32
         self.precision: Callable[[], AbstractContextManager[None]] = nullcontext
         self.looking: Callable[[], AbstractContextManager[None]] = nullcontext
+        self.guiding = False  # goes further than its condition: for evaluation, never in a loss
         dim, cameras = config.dim, config.cameras
         self.words = nn.Embedding(config.vocabulary, dim, padding_idx=0)
         self.text = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim))
@@ -181,7 +183,14 @@ class FlowPolicy(nn.Module):
         [B K, H] marks actions of x_t that are the chunk's already; their velocity means nothing.
         """
         cache = (context.keys, context.values)
-        return self.velocity_net(x, t, context.summary, cache, frozen)
+        v: Tensor = self.velocity_net(x, t, context.summary, cache, frozen)
+        if self.returns is None or not self.guiding or self.config.guidance == 1.0:
+            return v
+        # what the asked-for return added to the summary is a constant: without it, and with none
+        nothing = self.returns(torch.zeros_like(self.returns.target))
+        unasked = context.summary - self.returns(None) + nothing
+        free = self.velocity_net(x, t, unasked, cache, frozen)
+        return free + self.config.guidance * (v - free)
 
 
 def to_float(image: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ class Arfm:
         """Select what is learned from: everything."""
         return rows
 
-    def condition(self, signal: Tensor) -> Tensor | None:
+    def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
         """Make the network's extra input: none."""
         return None
 

@@ -33,7 +33,7 @@ class FilteredBc:
             )
         return kept
 
-    def condition(self, signal: Tensor) -> Tensor | None:
+    def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
         """Make the network's extra input: none."""
         return None
 

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.data.frames import Frames
+from arfm_ros.learn.objectives.advantage_conditioned import AdvantageConditioned
 from arfm_ros.learn.objectives.arfm import Arfm
 from arfm_ros.learn.objectives.filtered_bc import FilteredBc
+from arfm_ros.learn.objectives.filtered_signal import FilteredSignal
 from arfm_ros.learn.objectives.plain_fm import PlainFm
 from arfm_ros.learn.objectives.return_conditioned import ReturnConditioned
 from arfm_ros.learn.objectives.rwr import Rwr
@@ -31,8 +33,8 @@ class Objective(Protocol):
     def rows(self, frames: Frames, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Select the observations that are learned from."""
 
-    def condition(self, signal: Tensor) -> Tensor | None:
-        """Make the network's extra input [B] from R* [B]."""
+    def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
+        """Make the network's extra input [B] from R* [B]; `draw` [B] is uniform in 0..1."""
 
     def weights(
         self, losses: Tensor, signal: Tensor, task: Tensor | None = None
@@ -46,7 +48,16 @@ class Objective(Protocol):
 
 
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
-    one.name: type(one) for one in (PlainFm(), FilteredBc(), Rwr(), ReturnConditioned(), Arfm())
+    one.name: type(one)
+    for one in (
+        PlainFm(),
+        FilteredBc(),
+        FilteredSignal(),
+        Rwr(),
+        ReturnConditioned(),
+        AdvantageConditioned(),
+        Arfm(),
+    )
 }
 
 

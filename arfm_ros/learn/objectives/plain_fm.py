@@ -25,7 +25,7 @@ class PlainFm:
         """Select what is learned from: everything."""
         return rows
 
-    def condition(self, signal: Tensor) -> Tensor | None:
+    def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
         """Make the network's extra input: none."""
         return None
 

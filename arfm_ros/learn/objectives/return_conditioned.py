@@ -37,7 +37,7 @@ class ReturnConditioned:
         """Select what is learned from: everything."""
         return rows
 
-    def condition(self, signal: Tensor) -> Tensor | None:
+    def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
         """Make the network's extra input [B] of R*."""
         return signal.float().clamp(-self.limit, self.limit)
 

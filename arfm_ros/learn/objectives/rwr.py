@@ -36,7 +36,7 @@ class Rwr:
         """Select what is learned from: everything."""
         return rows
 
-    def condition(self, signal: Tensor) -> Tensor | None:
+    def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
         """Make the network's extra input: none."""
         return None
 

@@ -1,1 +1,1 @@
-"""How good what was done turned out to be."""
+"""What tells good from poor: rewards, R*, and one signal a file (`source.py` says what one is)."""

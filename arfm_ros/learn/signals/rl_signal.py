@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from arfm_ros.core.errors import ConfigError, EpisodeError
 from arfm_ros.learn.data.frames import Frames
 from arfm_ros.learn.signals.rewards import TERMS
+from arfm_ros.learn.signals.source import parse_source
 
 F64 = NDArray[np.float64]
 GROUPS = ("observation", "episode")
@@ -40,6 +41,7 @@ class SignalConfig:
     reward: Reward = Reward()
     z_score: bool = True  # divide by the task's standard deviation
     group: str = "observation"  # K counts the task's observations, or its episodes
+    source: str = ""  # a signal of `signals` with its knobs, in place of the rewards
 
     def __post_init__(self) -> None:
         if self.group not in GROUPS:
@@ -72,15 +74,23 @@ def parse_reward(text: str) -> Reward:
     return Reward(**weights)
 
 
-def make_signal(frames: Frames, config: SignalConfig) -> Signal:
+def make_signal(
+    frames: Frames, config: SignalConfig, features: NDArray[np.float32] | None = None
+) -> Signal:
     """Compute R* of all observations; those that no reward is known of get 0, the mean.
 
-    Raises `EpisodeError` when no observation has a reward, or none of them has a finite weight.
+    `features` [N, D] are a policy's frozen context, for sources that look at it. Raises
+    `EpisodeError` when no observation has a reward, or none of them has a finite weight.
     """
-    total = weighted_returns(frames.returns, config.reward)
+    if config.source:
+        seen = np.zeros((len(frames), 0), np.float32) if features is None else features
+        total = parse_source(config.source).tell(frames, seen).values
+    else:
+        total = weighted_returns(frames.returns, config.reward)
     known = np.isfinite(total)
     if not known.any():
-        raise EpisodeError(_nothing_known(frames, config.reward))
+        silent = f"signal {config.source} is unknown in all of {len(frames.tasks)} episodes"
+        raise EpisodeError(silent if config.source else _nothing_known(frames, config.reward))
     tasks = frames.task_numbers[frames.episode]
     values = np.zeros(len(total))
     for task in np.unique(tasks[known]):

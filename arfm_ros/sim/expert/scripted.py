@@ -161,6 +161,7 @@ class Expert:
         self._goal, self._everywhere = GOALS[task], task == "reach"
         self._flaws = flaws or Flaws()
         self._motions: dict[str, ToolMotion] = {}
+        self.poor = False  # whether the last command was flawed
 
     def forget(self) -> None:
         """Start again from the measured state, after somebody else has moved the arm."""
@@ -188,7 +189,10 @@ class Expert:
         position = goal.position_m + shift
         if self._flaws.pausing(world.time_ns):
             position = motion.position_m
-        q = motion.advance(position, goal.yaw_rad, goal.speed_m_s, dt_s)
+        holding = goal.gripper < 0.5
+        self.poor = self._flaws.poor(world.time_ns, holding)
+        speed = self._flaws.speed(goal.speed_m_s, holding)
+        q = motion.advance(position, goal.yaw_rad, speed, dt_s)
         return q, self._flaws.gripper(world.time_ns, goal.gripper)
 
 

@@ -30,7 +30,9 @@ from arfm_ros.sim.view.render import Renderer
 from arfm_ros.sim.world import World
 
 F64 = NDArray[np.float64]
+
 TICK_MS = 10
+TICK_NS = TICK_MS * 1_000_000
 DEFAULT_ROBOT = "fr3"
 TAIL_MS = 500
 TAKEOVER_S = 6.0
@@ -97,6 +99,7 @@ class Demonstrator:
         with Scribe(folder, world, picture, seed, self._renderer.cameras) as scribe:
             scribe.text("/instruction", instruction)
             success, held_ms = self._play(task, script, scribe)
+            poor = script.poor_ns
             scribe.label({
                 "task": task_name,
                 "success": success,
@@ -104,6 +107,7 @@ class Demonstrator:
                 "seconds": round((world.time_ns - held_ms * 1_000_000) / 1e9, 3),
                 "source": EXPERT,
                 "flawed": flaws.failing,
+                **({"poor_ns": poor} if poor else {}),  # the truth: for evaluation only
             })
         return success
 
@@ -127,6 +131,7 @@ class _Script:
     def __init__(self, expert: Expert, throws: Sequence[Throw]) -> None:
         self._expert, self._throws = expert, throws
         self._thrown = False
+        self.poor_ns: list[list[int]] = []  # [begin, end) of what was done badly
         self._driver: PolicyDriver | None = None
 
     def let_drive(self, driver: PolicyDriver, until_ns: int) -> None:
@@ -142,7 +147,9 @@ class _Script:
             if self._thrown:
                 self._expert.forget()
                 self._thrown = False
-            return self._expert.act(world), EXPERT
+            command = self._expert.act(world)
+            self._note(world.time_ns)
+            return command, EXPERT
         if not self._thrown:
             self._from = world.measured()
             self._thrown = True
@@ -152,6 +159,16 @@ class _Script:
         axes = world.robot.axes
         within = np.clip(command, [axis.low for axis in axes], [axis.high for axis in axes])
         return within, DISTURBED
+
+    def _note(self, now_ns: int) -> None:
+        """Keep the stretches of commands that were flawed, tick by tick."""
+        if not self._expert.poor:
+            return
+        last = self.poor_ns[-1] if self.poor_ns else None
+        if last is not None and last[1] == now_ns:
+            last[1] = now_ns + TICK_NS
+        else:
+            self.poor_ns.append([now_ns, now_ns + TICK_NS])
 
 
 def drive(world: World, command: F64, before: F64, tick_ms: int) -> None:
