@@ -30,10 +30,6 @@ class Stillness:
     motion: float = 0.1  # rad, of any joint
 
 
-def _never(since_ns: int) -> Iterable[Measured]:
-    return ()
-
-
 class _Repeat:
     """The first of the pictures that are all the same, and how far the arm went since."""
 
@@ -98,19 +94,22 @@ class PictureWatch:
         stamp_ns: int,
         picture: bytes,
         joints: F32,
-        since: Callable[[int], Iterable[Measured]] = _never,
+        since: Callable[[int], Iterable[Measured]] | None = None,
     ) -> str:
         """Say since when a camera repeats a picture while the arm moves, '' if it does not.
 
         `joints` [J] in rad are those measured with the picture; without any nothing is judged.
-        `since` gives the states after a stamp, oldest first: they tell a motion from a jump.
+        `since` gives the states after a stamp, oldest first: they tell a motion from a jump. Then
+        `joints` count for the first picture only: they were measured near it, not at its stamp, and
+        where the arm is put elsewhere they would jump back and to again.
         """
         first = self._repeats.get(camera)
         same = first is not None and first.stamp_ns <= stamp_ns and first.picture == picture
         if first is None or not same or first.newest[1].shape != joints.shape:
             self._repeats[camera] = _Repeat(picture, stamp_ns, joints)
             return ""
-        for state in (*since(first.newest[0]), (stamp_ns, joints)):
+        states = ((stamp_ns, joints),) if since is None else since(first.newest[0])
+        for state in states:
             first.on_state(state)
         lasted_ns = stamp_ns - first.stamp_ns
         limit = self._limit

@@ -182,11 +182,12 @@ class Observer:
 
     def _on_command(self, message: Any) -> None:
         stamp_ns = time_to_ns(message.header.stamp)
-        if stamp_ns - self._commanded_ns > PAUSE_NS:
+        passed_ns = stamp_ns - self._commanded_ns
+        if passed_ns > PAUSE_NS:
             self.steps.forget()  # the arm may have been put elsewhere meanwhile
         self._commanded_ns = stamp_ns
         if self.readings.authority in DRIVEN:
-            self.steps.add(message.name, message.position)
+            self.steps.add(message.name, message.position, passed_ns * 1e-9)
             self._moved.command(message)
 
     def _frame_counter(self, camera: str) -> Any:

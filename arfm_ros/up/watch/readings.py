@@ -83,12 +83,13 @@ class CommandStep:
     joint: str = ""
     _last: dict[str, float] = field(default_factory=dict)
 
-    def add(self, names: Sequence[str], positions: Sequence[float]) -> None:
-        """Take the next command."""
+    def add(self, names: Sequence[str], positions: Sequence[float], passed_s: float = 0.0) -> None:
+        """Take the next command, `passed_s` after the last one; at least a period counts."""
+        dt_s = max(self.dt_s, passed_s)
         for name, value in zip(names, positions):
             limit, last = self.limits.get(name), self._last.get(name)
             if limit is not None and last is not None:
-                fraction = abs(value - last) / (limit * self.dt_s)
+                fraction = abs(value - last) / (limit * dt_s)
                 if fraction > self.largest:
                     self.largest, self.joint = fraction, name
             self._last[name] = value

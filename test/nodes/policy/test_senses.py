@@ -105,6 +105,19 @@ def test_an_arm_that_is_put_elsewhere_did_not_move_however_late_that_is_told(lat
         assert watch.still_trouble("scene", now_ms * MS, A, joints(q), since) == ""
 
 
+def test_joints_that_were_measured_just_before_a_jump_make_no_motion_of_it() -> None:
+    """What is measured with a picture lies within a tolerance: before the arm was put elsewhere."""
+    watch = PictureWatch(LIMIT)
+    path = [(ms * MS, 0.0 if ms < 1000 else 0.15) for ms in range(0, 4000, 40)]  # a busy machine
+
+    def since(stamp_ns: int) -> list[tuple[int, np.ndarray]]:
+        return [(ns, joints(q)) for ns, q in path if stamp_ns < ns < now_ms * MS]
+
+    for now_ms in (970, 1030, 1200, 2000, 3000):
+        q = 0.0 if now_ms < 1040 else 0.15  # the first two are of 40 ms before
+        assert watch.still_trouble("scene", now_ms * MS, A, joints(q), since) == ""
+
+
 def test_cameras_are_judged_each_for_itself_and_0_judges_none() -> None:
     watch, off = PictureWatch(LIMIT), PictureWatch(Stillness(0, 0.1))
     for ms, q in [(100 * k, 0.1 * k) for k in range(11)]:
