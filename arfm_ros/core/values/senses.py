@@ -100,8 +100,8 @@ class PictureWatch:
 
         `joints` [J] in rad are those measured with the picture; without any nothing is judged.
         `since` gives the states after a stamp, oldest first: they tell a motion from a jump. Then
-        `joints` count for the first picture only: they were measured near it, not at its stamp, and
-        where the arm is put elsewhere they would jump back and to again.
+        `joints` count for the first picture only: they were measured near it, not at its stamp,
+        and where the arm is put elsewhere they would jump back and to again.
         """
         first = self._repeats.get(camera)
         same = first is not None and first.stamp_ns <= stamp_ns and first.picture == picture

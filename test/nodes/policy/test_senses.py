@@ -106,7 +106,7 @@ def test_an_arm_that_is_put_elsewhere_did_not_move_however_late_that_is_told(lat
 
 
 def test_joints_that_were_measured_just_before_a_jump_make_no_motion_of_it() -> None:
-    """What is measured with a picture lies within a tolerance: before the arm was put elsewhere."""
+    """What is measured with a picture lies within a tolerance of it: before the jump, say."""
     watch = PictureWatch(LIMIT)
     path = [(ms * MS, 0.0 if ms < 1000 else 0.15) for ms in range(0, 4000, 40)]  # a busy machine
 
