@@ -127,6 +127,7 @@ class Source:
 
 @contextmanager
 def running(module: str, *words: str) -> Generator[subprocess.Popen[str], None, None]:
+    """Run a module as a process with pipes for its input and output, killed at the end."""
     pipe = subprocess.PIPE
     command = [sys.executable, "-m", module, *words]
     process = subprocess.Popen(
