@@ -70,7 +70,9 @@ def test_a_check_passes_and_finds_other_weights(
     copy = Path(shutil.copytree(bundles[kind], tmp_path / kind))
     assert main(["check", str(copy), "--threads", "1"]) == 0
     rows = dict(np.load(copy / "reference.npz"))
-    np.savez(copy / "reference.npz", **rows | {"velocity": rows["velocity"] + np.float32(3e-5)})
+    size = max(1.0, float(np.abs(rows["velocity"]).max()))  # limits are shares of it
+    other = rows["velocity"] + np.float32(3e-5 * size)
+    np.savez(copy / "reference.npz", **rows | {"velocity": other})
     assert main(["check", str(copy), "--threads", "1"]) == 1
 
 
