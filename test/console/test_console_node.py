@@ -74,9 +74,12 @@ def hold(stack: Stack, client: Client, press: int, seconds: float = 90.0) -> int
 def test_a_page_is_told_the_robot_and_its_state(client: Client) -> None:
     hello = client.answer("", "hello")
     assert hello["robot"] == "fr3" and hello["drives"] and len(hello["groups"]) == 2
-    state = client.state(lambda m: m["arms"] and m["nodes"])
+    state = client.state(  # each node tells of itself once a second
+        lambda m: (
+            m["arms"] and m["owners"] and "arbiter_node" in [one["name"] for one in m["nodes"]]
+        )
+    )
     assert len(state["positions"]) == 8 and state["authority"] == "idle"
-    assert "arbiter_node" in [one["name"] for one in state["nodes"]]
     assert [one["group"] for one in state["owners"]] == ["arm", "gripper"]
 
 
