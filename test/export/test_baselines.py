@@ -81,11 +81,11 @@ def test_rwr_weighs_by_the_exponential_up_to_its_limit() -> None:
 
 
 def test_filtered_bc_keeps_the_rows_of_successes(frames: Frames) -> None:
-    rows = FilteredBc().rows(frames, np.arange(len(frames)))
+    rows = FilteredBc().rows(frames, np.arange(len(frames)), np.zeros(len(frames)))
     assert set(frames.episode[rows]) == {0, 1, 2}  # the last of four failed
     failed = replace(frames, success=np.zeros(4, np.int8))
     with pytest.raises(EpisodeError, match="none of the training episodes succeeded"):
-        FilteredBc().rows(failed, np.arange(len(frames)))
+        FilteredBc().rows(failed, np.arange(len(frames)), np.zeros(len(frames)))
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from arfm_ros.core.errors import ConfigError
@@ -28,18 +29,13 @@ from arfm_ros.learn.loop.trainer import Run, train
 from arfm_ros.learn.model.from_bundle import bundle_checkpoint
 from arfm_ros.learn.model.network import FlowPolicy, ModelConfig
 from arfm_ros.learn.model.warm_start import warm_start
-from arfm_ros.learn.objectives.advantage_conditioned import AdvantageConditioned
-from arfm_ros.learn.objectives.filtered_signal import FilteredSignal
 from arfm_ros.learn.objectives.flow_loss import FlowConfig
-from arfm_ros.learn.objectives.objective import Objective
-from arfm_ros.learn.objectives.return_conditioned import ReturnConditioned
 from arfm_ros.learn.signals.context import features_of
 from arfm_ros.learn.signals.rl_signal import make_signal
 from arfm_ros.learn.signals.source import F32, parse_source
 from arfm_ros.robots.embodiment import Embodiment, default, read_urdf
 from arfm_ros.robots.robot import Robot
 
-CONDITIONED = (ReturnConditioned, AdvantageConditioned)
 STARTED_FROM = "started_from"  # in the provenance
 
 
@@ -92,7 +88,7 @@ def prepare(
     config = _read_as(plan, begin)
     shape = begin.config if begin else _sized(plan.model, config)
     if plan.train.objective.conditioned:
-        shape = replace(shape, conditioned=True, guidance=guidance_of(plan.train.objective))
+        shape = replace(shape, conditioned=True, guidance=plan.train.objective.guidance)
     cache = plan.cache or plan.out / "cache"
     frames = load_together(plan.data, cache, config, group)
     rows, held = split_episodes(frames, plan.train.held_out, plan.train.seed)
@@ -179,22 +175,17 @@ def _aimed(
 ) -> Sampler:
     """Give the sampler the rows and the R* that the objective asks for."""
     objective, rows = config.objective, sampler.rows
-    sampler = rows_of(sampler, objective.rows(sampler.frames, rows))
-    if not objective.needs_signal:
-        return sampler
-    signal = make_signal(sampler.frames, config.signal, _seen(sampler, config, begin))
-    for note in signal.notes:
-        say(note)
-    if model.returns is not None and isinstance(objective, CONDITIONED):
-        model.returns.target.fill_(objective.target(signal.values[rows]))
-    if isinstance(objective, FilteredSignal):
-        sampler = rows_of(sampler, objective.choose(sampler.frames, sampler.rows, signal.values))
-    return replace(sampler, signal=signal.values)
-
-
-def guidance_of(objective: Objective) -> float:
-    """Return how much further than its condition a network's velocity goes at run time."""
-    return objective.guidance if isinstance(objective, AdvantageConditioned) else 1.0
+    values = np.zeros(len(sampler.frames.episode))
+    if objective.needs_signal:
+        signal = make_signal(sampler.frames, config.signal, _seen(sampler, config, begin))
+        values = signal.values
+        for note in signal.notes:
+            say(note)
+    wanted = objective.target(values[rows])
+    if model.returns is not None and wanted is not None:
+        model.returns.target.fill_(wanted)
+    sampler = rows_of(sampler, objective.rows(sampler.frames, rows, values))
+    return replace(sampler, signal=values)
 
 
 def _seen(sampler: Sampler, config: TrainConfig, begin: Checkpoint | None) -> F32 | None:

@@ -39,7 +39,9 @@ class AdvantageConditioned:
                 f"drop {self.drop} and guidance {self.guidance}: need 0..1 and 0 or more"
             )
 
-    def rows(self, frames: Frames, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def rows(
+        self, frames: Frames, rows: NDArray[np.int64], signal: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
         """Select what is learned from: everything."""
         return rows
 
@@ -49,6 +51,10 @@ class AdvantageConditioned:
         if draw is None:
             return told
         return torch.where(draw.to(told.device) < self.drop, torch.zeros_like(told), told)
+
+    def target(self, signal: NDArray[np.float64]) -> float | None:
+        """Ask for the good."""
+        return GOOD
 
     def weights(
         self, losses: Tensor, signal: Tensor, task: Tensor | None = None
@@ -63,7 +69,3 @@ class AdvantageConditioned:
         """Sum w_i l_i over the batch [B]."""
         weights, info = self.weights(losses.detach(), signal, task)
         return (weights * losses).sum(), info
-
-    def target(self, signal: NDArray[np.float64]) -> float:
-        """Ask for the good."""
-        return GOOD

@@ -55,6 +55,7 @@ class Arfm:
     normaliser: str = "batch"  # what the weights of a softmax add up over, or each "task" of it
     needs_signal: ClassVar[bool] = True
     conditioned: ClassVar[bool] = False
+    guidance: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
         if self.lam < 0 or not 0 <= self.alpha_min <= self.alpha_max < math.inf:
@@ -71,12 +72,18 @@ class Arfm:
                 f"normaliser '{self.normaliser}', needs one of {', '.join(NORMALISERS)}"
             )
 
-    def rows(self, frames: Frames, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def rows(
+        self, frames: Frames, rows: NDArray[np.int64], signal: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
         """Select what is learned from: everything."""
         return rows
 
     def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
         """Make the network's extra input: none."""
+        return None
+
+    def target(self, signal: NDArray[np.float64]) -> float | None:
+        """Ask for nothing."""
         return None
 
     def weights(

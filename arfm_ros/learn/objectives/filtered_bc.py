@@ -21,8 +21,11 @@ class FilteredBc:
     name: str = "filtered_bc"
     needs_signal: ClassVar[bool] = False
     conditioned: ClassVar[bool] = False
+    guidance: ClassVar[float] = 1.0
 
-    def rows(self, frames: Frames, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def rows(
+        self, frames: Frames, rows: NDArray[np.int64], signal: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
         """Select the successful episodes' rows. Raises `EpisodeError` if there are none."""
         kept = rows[frames.success[frames.episode[rows]] == 1]
         if not len(kept):
@@ -35,6 +38,10 @@ class FilteredBc:
 
     def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
         """Make the network's extra input: none."""
+        return None
+
+    def target(self, signal: NDArray[np.float64]) -> float | None:
+        """Ask for nothing."""
         return None
 
     def weights(

@@ -22,33 +22,13 @@ class FilteredSignal:
     quantile: float = 0.5
     needs_signal: ClassVar[bool] = True
     conditioned: ClassVar[bool] = False
+    guidance: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.quantile < 1:
             raise ConfigError(f"quantile {self.quantile}: needs 0 or more, less than 1")
 
-    def rows(self, frames: Frames, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Select what is learned from: everything, until R* is known."""
-        return rows
-
-    def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
-        """Make the network's extra input: none."""
-        return None
-
-    def weights(
-        self, losses: Tensor, signal: Tensor, task: Tensor | None = None
-    ) -> tuple[Tensor, dict[str, float]]:
-        """Weigh the samples [B]: 1 / B each."""
-        return torch.full_like(losses, 1 / len(losses)), {}
-
-    def loss(
-        self, losses: Tensor, signal: Tensor, task: Tensor | None = None
-    ) -> tuple[Tensor, dict[str, float]]:
-        """Sum w_i l_i over the batch [B]."""
-        weights, info = self.weights(losses.detach(), signal, task)
-        return (weights * losses).sum(), info
-
-    def choose(
+    def rows(
         self, frames: Frames, rows: NDArray[np.int64], signal: NDArray[np.float64]
     ) -> NDArray[np.int64]:
         """Select the rows by R* [N]: above the quantile, or on it where nothing is above.
@@ -68,3 +48,24 @@ class FilteredSignal:
                 "the signal is the same everywhere: filtered_signal has nothing to choose by"
             )
         return chosen
+
+    def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
+        """Make the network's extra input: none."""
+        return None
+
+    def target(self, signal: NDArray[np.float64]) -> float | None:
+        """Ask for nothing."""
+        return None
+
+    def weights(
+        self, losses: Tensor, signal: Tensor, task: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Weigh the samples [B]: 1 / B each."""
+        return torch.full_like(losses, 1 / len(losses)), {}
+
+    def loss(
+        self, losses: Tensor, signal: Tensor, task: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Sum w_i l_i over the batch [B]."""
+        weights, info = self.weights(losses.detach(), signal, task)
+        return (weights * losses).sum(), info

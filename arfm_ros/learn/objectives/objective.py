@@ -30,11 +30,20 @@ class Objective(Protocol):
     def name(self) -> str:
         """Name on the command line."""
 
-    def rows(self, frames: Frames, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Select the observations that are learned from."""
+    @property
+    def guidance(self) -> float:
+        """Tell how much further than its condition the velocity goes at run time; 1: no further."""
+
+    def rows(
+        self, frames: Frames, rows: NDArray[np.int64], signal: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Select the observations that are learned from; `signal` [N] is R* of each frame."""
 
     def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
         """Make the network's extra input [B] from R* [B]; `draw` [B] is uniform in 0..1."""
+
+    def target(self, signal: NDArray[np.float64]) -> float | None:
+        """Choose the extra input at run time from R* [N] of what was learned from."""
 
     def weights(
         self, losses: Tensor, signal: Tensor, task: Tensor | None = None

@@ -20,13 +20,20 @@ class PlainFm:
     name: str = "fm"
     needs_signal: ClassVar[bool] = False
     conditioned: ClassVar[bool] = False
+    guidance: ClassVar[float] = 1.0
 
-    def rows(self, frames: Frames, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def rows(
+        self, frames: Frames, rows: NDArray[np.int64], signal: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
         """Select what is learned from: everything."""
         return rows
 
     def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
         """Make the network's extra input: none."""
+        return None
+
+    def target(self, signal: NDArray[np.float64]) -> float | None:
+        """Ask for nothing."""
         return None
 
     def weights(

@@ -26,6 +26,7 @@ class ReturnConditioned:
     limit: float = 5.0  # R* is clipped to +- this before it enters the network
     needs_signal: ClassVar[bool] = True
     conditioned: ClassVar[bool] = True
+    guidance: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.quantile <= 1 or self.limit <= 0:
@@ -33,13 +34,20 @@ class ReturnConditioned:
                 f"quantile {self.quantile} and limit {self.limit}: need 0..1 and > 0"
             )
 
-    def rows(self, frames: Frames, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def rows(
+        self, frames: Frames, rows: NDArray[np.int64], signal: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
         """Select what is learned from: everything."""
         return rows
 
     def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
         """Make the network's extra input [B] of R*."""
         return signal.float().clamp(-self.limit, self.limit)
+
+    def target(self, signal: NDArray[np.float64]) -> float | None:
+        """Choose the R* that the policy is asked for at run time."""
+        wanted = float(np.quantile(signal, self.quantile))
+        return min(max(wanted, -self.limit), self.limit)
 
     def weights(
         self, losses: Tensor, signal: Tensor, task: Tensor | None = None
@@ -54,8 +62,3 @@ class ReturnConditioned:
         """Sum w_i l_i over the batch [B]."""
         weights, info = self.weights(losses.detach(), signal, task)
         return (weights * losses).sum(), info
-
-    def target(self, signal: NDArray[np.float64]) -> float:
-        """Choose the R* that the policy is asked for at run time."""
-        wanted = float(np.quantile(signal, self.quantile))
-        return min(max(wanted, -self.limit), self.limit)

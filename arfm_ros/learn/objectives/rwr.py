@@ -25,6 +25,7 @@ class Rwr:
     weight_max: float = 100.0
     needs_signal: ClassVar[bool] = True
     conditioned: ClassVar[bool] = False
+    guidance: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
         if self.beta < 0 or self.weight_max <= 0:
@@ -32,12 +33,18 @@ class Rwr:
                 f"beta {self.beta} and weight_max {self.weight_max}: need >= 0 and > 0"
             )
 
-    def rows(self, frames: Frames, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def rows(
+        self, frames: Frames, rows: NDArray[np.int64], signal: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
         """Select what is learned from: everything."""
         return rows
 
     def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
         """Make the network's extra input: none."""
+        return None
+
+    def target(self, signal: NDArray[np.float64]) -> float | None:
+        """Ask for nothing."""
         return None
 
     def weights(

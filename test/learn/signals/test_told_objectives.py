@@ -38,14 +38,14 @@ def of_tasks(values: list[float], tasks: str) -> tuple[Frames, np.ndarray]:
 
 def test_the_filter_keeps_the_better_half_of_each_task() -> None:
     frames, signal = of_tasks([1, 2, 3, 4, 10, 20, 30, 40], "aaaabbbb")
-    kept = FilteredSignal().choose(frames, np.arange(8), signal)
+    kept = FilteredSignal().rows(frames, np.arange(8), signal)
     assert kept.tolist() == [2, 3, 6, 7]
     mostly_poor, told = of_tasks([0, 0, 0, 1], "aaaa")
-    assert FilteredSignal().choose(mostly_poor, np.arange(4), told).tolist() == [3]
+    assert FilteredSignal().rows(mostly_poor, np.arange(4), told).tolist() == [3]
     mostly_good, told = of_tasks([0, 1, 1, 1], "aaaa")
-    assert FilteredSignal().choose(mostly_good, np.arange(4), told).tolist() == [1, 2, 3]
+    assert FilteredSignal().rows(mostly_good, np.arange(4), told).tolist() == [1, 2, 3]
     with pytest.raises(EpisodeError, match="nothing to choose by"):
-        FilteredSignal().choose(*(frames, np.arange(8), np.zeros(8)))
+        FilteredSignal().rows(*(frames, np.arange(8), np.zeros(8)))
     with pytest.raises(ConfigError, match="quantile 1.5"):
         FilteredSignal(quantile=1.5)
 
