@@ -14,6 +14,7 @@ SOURCES = {
     "--vla": ("lerobot",),
     "remote:": ("remote",),
 }
+FEWEST = "fewest"  # `export --steps fewest` runs the simulator
 PAGE = ("--console", "--teleop=console")  # what of `up` opens the console
 NODE = "--policy-node"  # `sync` speaks to it through ROS 2
 ENGINES = {"tensorrt_rtx": "rtx", "torch": "train", "openvino": "openvino"}
@@ -39,6 +40,7 @@ def extras_wanted(root: Path, words: Sequence[str], ros: bool) -> tuple[str, ...
     found = [*(from_source[-1] if from_source else extras_of(root, verb, ros))]
     if verb == "export" and any((Path(word) / "policy.json").is_file() for word in rest):
         found = ["engine" if extra == "train" else extra for extra in found]
+        found += ["sim"] if FEWEST in rest else []
     found += [ENGINES[engine] for engine in _engines(rest) if engine in ENGINES]
     if verb == "up" and _opens_page(rest):
         found.append("console")

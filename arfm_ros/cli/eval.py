@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from arfm_ros.core.errors import ConfigError
 
@@ -31,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--steps",
         type=counts,
         default=(None,),
-        help="steps of an integration (default: the bundle's); a list compares them: 10,5,3",
+        help="evaluations of the network for a chunk (default: the bundle's), with a solver "
+        "before it (euler, ab2, midpoint, heun); a list compares them: 10,5,ab2:5",
     )
     parser.add_argument(
         "--rtc",
@@ -77,12 +79,17 @@ def numbers(text: str) -> tuple[int, ...]:
     return values
 
 
-def counts(text: str) -> tuple[int | None, ...]:
-    """Read `10,5,3`; each is 1 or more and counts once."""
-    values = numbers(text)
-    if min(values) < 1:
-        raise argparse.ArgumentTypeError(f"{text}: needs counts of steps, 1 or more")
-    return values
+def counts(text: str) -> tuple[Any, ...]:
+    """Read `10,5,ab2:5` as `Steps`; each is 1 or more and counts once."""
+    from arfm_ros.evaluate.sweep import Steps
+
+    found = []
+    for word in text.split(","):
+        solver, _, count = word.rpartition(":")
+        if not count.isdecimal() or int(count) < 1:
+            raise argparse.ArgumentTypeError(f"{text}: needs counts of steps, 1 or more: 10,ab2:5")
+        found.append(Steps(int(count), solver))
+    return tuple(dict.fromkeys(found))
 
 
 def words(text: str) -> tuple[str, ...]:

@@ -6,11 +6,18 @@ import argparse
 from pathlib import Path
 
 from arfm_ros.cli.parts.access import add_access, granted
+from arfm_ros.core.errors import ConfigError
 
 HELP = "export a training run as a policy bundle; build its engine for a GPU"
 EXTRAS = ("train",)  # for a run; what else other sources need, see `arfm`
 LIBRARIES = ("transformers", "lerobot")  # whose checkpoints are exported
-KNOWN = "transformers:FOLDER, lerobot:FOLDER, remote:ws://HOST:PORT, a run folder or a bundle"
+FEWEST = "fewest"
+FIRST_SEED, DELAY_MS = 2_000_000, 50  # starts that `arfm eval` does not take by default
+OF_BUNDLE = "--engine or --precision, and no --out"
+KNOWN = (
+    "transformers:FOLDER, lerobot:FOLDER, remote:ws://HOST:PORT (or tcp://, http://), "
+    "a run folder or a bundle"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source",
         metavar="SOURCE",
         help="run folder of `arfm train`, a bundle, transformers:FOLDER (a pi0 checkpoint), "
-        "lerobot:FOLDER (pi0, pi05, smolvla, act, diffusion), or remote:ws://HOST:PORT (an "
-        "openpi server)",
+        "lerobot:FOLDER (pi0, pi05, smolvla, act, diffusion), or a policy's server "
+        "(remote:ws://HOST:PORT of openpi, tcp:// of GR00T, http:// of OpenVLA)",
     )
     parser.add_argument("--out", type=Path, help="folder of the bundle that a run becomes")
     parser.add_argument(
@@ -50,12 +57,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tensorrt_rtx: compute capabilities to build for, 89 for 8.9 "
         "(default: this machine's GPU; without one 86 89 120)",
     )
+    _add_steps(parser)
     add_access(parser)
+
+
+def _add_steps(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--steps",
+        metavar="N",
+        help="evaluations of the network for a chunk, instead of the run's or the bundle's; of a "
+        f"bundle also '{FEWEST}': as few as cost no task more than a point of success",
+    )
+    parser.add_argument("--solver", help="of a run's flow: euler (default), ab2, midpoint or heun")
+    parser.add_argument(
+        "--episodes", type=int, default=200, help=f"--steps {FEWEST}: starts of each task"
+    )
+    parser.add_argument(
+        "--keep", type=Path, help=f"--steps {FEWEST}: keep episodes here, the next call goes on"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Export a run, build an engine, or both; say what to check next."""
-    from arfm_ros.core.errors import ConfigError
     from arfm_ros.engines.bundle import POLICY
 
     if args.source.startswith("remote:"):
@@ -64,9 +87,12 @@ def run(args: argparse.Namespace) -> int:
     args.source = args.source if foreign else _own(args.source)
     is_bundle = not foreign and (args.source / POLICY).is_file()
     wanted = args.engine != "onnx" or args.precision != "fp32" or bool(args.sm)
+    if is_bundle and args.steps and args.out and not wanted and not args.solver:
+        _export_steps(args)
+        return 0
     if is_bundle == (args.out is not None) or (is_bundle and not wanted):
         what = "a bundle" if is_bundle else "a run"
-        need = "--engine or --precision, and no --out" if is_bundle else "--out"
+        need = f"{OF_BUNDLE}; or --steps and --out" if is_bundle else "--out"
         raise ConfigError(f"{args.source} is {what}, which needs {need}")
     bundle: Path = args.source if is_bundle else args.out
     if not is_bundle:
@@ -79,7 +105,6 @@ def run(args: argparse.Namespace) -> int:
 def _own(source: str) -> Path:
     """Find a run, or a bundle by its folder or its name in models/."""
     from arfm_ros.bringup import shipped_bundles
-    from arfm_ros.core.errors import ConfigError
 
     path = shipped_bundles().get(source) or Path(source)
     if ":" in source and not path.exists():
@@ -88,7 +113,6 @@ def _own(source: str) -> Path:
 
 
 def _export_remote(args: argparse.Namespace) -> int:
-    from arfm_ros.core.errors import ConfigError
     from arfm_ros.export.remote import KIND, export_remote
 
     if args.out is None:
@@ -100,18 +124,55 @@ def _export_remote(args: argparse.Namespace) -> int:
     return 0
 
 
+def _count(steps: str | None) -> int | None:
+    if steps is not None and not (steps.isdecimal() and int(steps)):
+        raise ConfigError(f"--steps {steps}: a run needs a count, 1 or more")
+    return None if steps is None else int(steps)
+
+
+def _export_steps(args: argparse.Namespace) -> None:
+    """Write a bundle again with another count of steps."""
+    from arfm_ros.export.steps import with_steps
+
+    if args.steps != FEWEST:
+        with_steps(args.source, args.out, _count(args.steps) or 0)
+        print(f"{args.out}: {args.steps} steps; next: arfm eval {args.out}")
+        return
+    from arfm_ros.engines import load_bundle
+    from arfm_ros.evaluate.fewest import fewest_steps
+    from arfm_ros.evaluate.sweep import OWN, Plan
+    from arfm_ros.sim.drive.driver import DriverConfig
+
+    plan = Plan(
+        bundles=(args.source,),
+        tasks=tuple(load_bundle(args.source).spec.instructions),
+        modes=(OWN,),
+        delays_ms=(DELAY_MS,),
+        seeds=range(FIRST_SEED, FIRST_SEED + args.episodes),
+        config=DriverConfig(),
+        out=args.keep,
+    )
+    count, tried = fewest_steps(plan)
+    with_steps(args.source, args.out, count, [one.as_json() for one in tried])
+    print(f"{args.out}: {count} steps; next: arfm eval {args.out}")
+
+
 def _export_run(args: argparse.Namespace) -> None:
     name = args.name or args.out.name
     if isinstance(args.source, Path):
         from arfm_ros.export.bundle import export_bundle
+        from arfm_ros.export.running import Running
 
-        parity = export_bundle(args.source, args.out, name, rtc=args.rtc)
+        running = Running(args.rtc, _count(args.steps), args.solver or "")
+        parity = export_bundle(args.source, args.out, name, running=running)
     else:
         import torch
 
         from arfm_ros.export.vla.model import export_vla
 
         torch.set_num_threads(1)  # tracing is Python; on shared cores more threads only wait
+        if args.steps or args.solver:
+            raise ConfigError("--steps, --solver: of a run of `arfm train`, or of a bundle")
         parity = export_vla(args.source, args.interface, args.out, name, args.rtc)
     size = sum(file.stat().st_size for file in args.out.iterdir()) / 2**20
     print(

@@ -93,15 +93,14 @@ class EnginePolicy:
         spec = self.spec
         if noise.shape != spec.flow_shape:
             raise EngineError(f"noise is {noise.shape}, policy needs {spec.flow_shape}")
-        count = spec.steps if steps is None else steps
+        solver = make_solver(spec.sampler, spec.steps if steps is None else steps, noise)
         begin_ns = self._clock()
         hurry = None if deadline_ns is None else _deadline(self._clock, begin_ns, deadline_ns)
         if follows is None:
             field = self.velocity(context)
         else:
-            field = self._following_on(context, follows, count)
+            field = self._following_on(context, follows, solver.strides)
             hurry = field.watch(hurry) if isinstance(field, GuidedField) else hurry
-        solver = make_solver(spec.sampler, count, noise)
         result = solve(solver, field, noise, out_of_time=hurry, cancelled=cancelled)
         actions = spec.unnormalise_actions(result.sample, context.state)
         info = self._info(context, begin_ns, result.steps)

@@ -30,7 +30,7 @@ class Wanted:
     """What of an episode becomes arrays.
 
     The state is that of the joints `state`, then the `objects` (`<object>_x`, see
-    `control/objects.py`) as `task/state` tells of them; the arm's joints come first for these.
+    `robots/objects.py`) as `task/state` tells of them; the arm's joints come first for these.
     Frames that follow the one before by less than half of `dt_ns` are left out (a camera that is
     much faster than the policy).
     """
@@ -91,7 +91,7 @@ def read_windows(reader: EpisodeReader, wanted: Wanted) -> EpisodeArrays:
             f"{reader.folder} has no instant with every camera and the state: too short"
         )
     if task is not None:
-        state = _with_objects(state, objects, task, stamps, reader)
+        state = _with_objects(state, wanted, task, stamps, reader)
     commands, command_ns = read_commands(reader, wanted.action, measured, topics)
     _check_clocks(reader, stamps, command_ns)
     label = reader.label()
@@ -181,13 +181,14 @@ def _clock(task: TaskState | None) -> list[I64]:
 
 
 def _with_objects(
-    state: F32, names: Sequence[str], task: TaskState, stamp_ns: I64, reader: EpisodeReader
+    state: F32, wanted: Wanted, task: TaskState, stamp_ns: I64, reader: EpisodeReader
 ) -> F32:
-    if not names:
+    if not wanted.objects:
         return state
     at = np.searchsorted(task.stamp_ns, stamp_ns, side="right") - 1
     try:
-        seen = object_state(names, state, {name: p[at] for name, p in task.poses.items()})
+        poses = {name: p[at] for name, p in task.poses.items()}
+        seen = object_state(wanted.objects, state, wanted.state, poses)
     except ConfigError as error:
         raise EpisodeError(f"{reader.folder}: {error} in task/state") from error
     return np.hstack([state, seen])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def _results(bundle: Path, task: str, config: DriverConfig, out: Path | None) ->
         return None
     sha256 = load_bundle(bundle).sha256
     told = asdict(config)
-    for name in ("robot", "human"):  # results kept before there was a choice still count
+    for name in ("robot", "human", "solver"):  # results kept before there was a choice still count
         if not told[name]:
             del told[name]
     return Results(out, {"bundle_sha256": sha256, "task": task, "config": told})
@@ -89,6 +89,9 @@ def _run_all(
 def _start(bundle: Path, config: DriverConfig) -> None:
     global _rollouts
     policy = load_policy(bundle, threads=1)
+    if config.solver:
+        sampler = replace(policy.spec.sampler, solver=config.solver)
+        policy.spec = replace(policy.spec, sampler=sampler)
     _rollouts = Rollouts(policy, policy.spec, config)
 
 

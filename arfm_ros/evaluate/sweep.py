@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.solvers.sampler import SOLVERS
 from arfm_ros.core.values.spec import RTC_MODES
 from arfm_ros.core.values.statistics import Comparison, compare
 from arfm_ros.engines import load_bundle
@@ -19,6 +20,17 @@ from arfm_ros.sim.tasks import make_task
 
 OWN = "bundle"  # mode: chunks follow on as the bundle was exported for
 MODES = (OWN, *RTC_MODES)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """How a chunk is integrated: so many evaluations of the network, by which solver."""
+
+    count: int
+    solver: str = ""  # "": the bundle's
+
+    def __str__(self) -> str:
+        return f"{self.count} steps" + (f" of {self.solver}" if self.solver else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +45,7 @@ class Plan:
     config: DriverConfig  # its latency, steps and guidance are the cells'
     workers: int = 2
     out: Path | None = None  # where finished episodes are kept
-    steps: tuple[int | None, ...] = (None,)  # of an integration; None: the bundle's
+    steps: tuple[Steps | None, ...] = (None,)  # of an integration; None: the bundle's
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +56,7 @@ class Cell:
     task: str
     mode: str
     delay_ms: int
-    steps: int | None = None  # the bundle's
+    steps: Steps | None = None  # the bundle's
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +129,20 @@ def _describe(plan: Plan, cell: Cell) -> dict[str, Any]:
         "task": cell.task,
         "rtc": cell.mode,
         "delay_ms": cell.delay_ms,
-        "steps": cell.steps,
+        "steps": None if cell.steps is None else cell.steps.count,
+        **({"solver": cell.steps.solver} if cell.steps and cell.steps.solver else {}),
         "action_noise": plan.config.action_noise,
     }
 
 
 def _evaluate(plan: Plan, cell: Cell) -> list[RolloutResult]:
+    count, solver = (None, "") if cell.steps is None else (cell.steps.count, cell.steps.solver)
     config = replace(
-        plan.config, latency_ms=cell.delay_ms, guide=cell.mode != "none", steps=cell.steps
+        plan.config,
+        latency_ms=cell.delay_ms,
+        guide=cell.mode != "none",
+        steps=count,
+        solver=solver,
     )
     return evaluate(cell.bundle, cell.task, plan.seeds, config, plan.workers, plan.out)
 
@@ -138,9 +156,9 @@ def _check(plan: Plan) -> None:
         )
     if plan.config.action_noise < 0:
         raise ConfigError(f"--action-noise is {plan.config.action_noise:g}, needs 0 or more")
-    few = [steps for steps in plan.steps if steps is not None and steps < 1]
-    if few:
-        raise ConfigError(f"--steps {few[0]}: needs at least 1")
+    for steps in filter(None, plan.steps):
+        if steps.count < 1 or steps.solver not in {"", *SOLVERS}:
+            raise ConfigError(f"--steps {steps}: needs at least 1, of one of {', '.join(SOLVERS)}")
     for bundle in plan.bundles:
         able = load_bundle(bundle).spec.rtc.mode
         _check_modes(plan.modes, bundle, able)

@@ -44,7 +44,7 @@ def _draw_task(axes: Axes, outcomes: Outcomes) -> None:
             if (cell.bundle, cell.mode, cell.steps) == (bundle, mode, steps)
         }
         rates, bars = _bars(row)
-        named = f"{bundle.name}, {mode}" + (f", {steps} steps" if steps else "")
+        named = f"{bundle.name}, {mode}" + (f", {steps}" if steps else "")
         colour = COLOURS[i % len(COLOURS)]
         axes.errorbar(
             list(row), rates, bars, marker="o", capsize=3, color=colour,

@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-from arfm_ros.core.errors import BundleError, ConfigError
-from arfm_ros.core.values.spec import PolicySpec, Rtc
+from arfm_ros.core.errors import BundleError
 from arfm_ros.engines.bundle import (
     PARITY,
     POLICY,
@@ -33,6 +32,7 @@ from arfm_ros.export.graphs.onnx import OPSET, export_graphs
 from arfm_ros.export.graphs.rtc import export_guided_step, export_prefix_step
 from arfm_ros.export.graphs.weights import share_weights
 from arfm_ros.export.reference import make_reference, save_reference
+from arfm_ros.export.running import AS_TRAINED, Running
 from arfm_ros.export.timing import measure
 from arfm_ros.learn.data.dataset import split_episodes
 from arfm_ros.learn.data.frames import Frames, open_frames
@@ -49,15 +49,13 @@ def export_bundle(
     out: Path,
     name: str,
     threads: int = 2,
-    rtc: str | None = None,
+    running: Running = AS_TRAINED,
     say: Callable[[str], None] = print,
 ) -> Parity:
     """Export the checkpoint of a run folder as bundle `name` into the folder `out`.
 
-    `rtc` is "guided" (chunks can follow the previous one), "prefix" (the network was trained to
-    follow) or "none"; by default "prefix" where it was, else "guided". Written beside `out` first
-    and moved there when it passed its own check. Raises `BundleError` if it did not. Both
-    runtimes are timed with `threads` threads.
+    Written beside `out` first and moved there when it passed its own check. Raises `BundleError`
+    if it did not. Both runtimes are timed with `threads` threads.
     """
     if out.exists() and any(out.iterdir()) and not (out / POLICY).exists():
         raise BundleError(f"{out} holds something that is no bundle: choose another --out")
@@ -69,7 +67,7 @@ def export_bundle(
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     say("exporting the graphs")
-    spec = replace(checkpoint.spec, name=name, rtc=_rtc(rtc, checkpoint.spec))
+    spec = replace(running.of(checkpoint.spec), name=name)
     named = replace(checkpoint, spec=spec)
     parity = _fill(draft, named, frames, threads)
     if not parity.passed:
@@ -112,17 +110,6 @@ def _fill(folder: Path, checkpoint: Checkpoint, frames: Frames, threads: int) ->
     (folder / PARITY).write_text(json.dumps(record, indent=1) + "\n")
     write_card(folder)
     return parity
-
-
-def _rtc(mode: str | None, spec: PolicySpec) -> Rtc:
-    trained = spec.rtc
-    mode = mode or (trained.mode if trained.mode != "none" else "guided")
-    if mode == "prefix" and trained.mode != "prefix":
-        raise ConfigError("rtc mode 'prefix' needs a policy trained with --delay-max")
-    if mode == "prefix":
-        return trained
-    # beyond three quarters of the chunk nothing would be left to decide
-    return Rtc(mode, 0, 3 * spec.horizon // 4) if mode == "guided" else Rtc()
 
 
 def _provenance(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from arfm_ros.core.chunks.rtc import CLIP, Guidance, soft_mask
-from arfm_ros.core.solvers.flow import integrate
+from arfm_ros.core.solvers.sampling import make_solver
+from arfm_ros.core.solvers.solver import solve
 from arfm_ros.core.values.data import F32
 from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines.gate.replay import GuidedReference, Reference
@@ -38,7 +39,8 @@ def make_reference(
             seen.append(v[0].numpy())  # noqa: B023
             return seen[-1]  # noqa: B023
 
-        result = integrate(velocity, noise[k], spec.steps, keep_trace=True)
+        solver = make_solver(spec.sampler, spec.steps, noise[k])
+        result = solve(solver, velocity, noise[k], keep_trace=True)
         traces.append(np.stack(result.trace))
         velocities.append(np.stack(seen))
         chunks.append(spec.unnormalise_actions(result.sample, state[k]))
@@ -68,7 +70,8 @@ def _guided(
     """Make every x_t of `trace` follow on from another observation's chunk, in torch."""
     if spec.rtc.mode == "none":
         return None
-    horizon, steps = spec.horizon, trace.shape[1] - 1
+    horizon = spec.horizon
+    times = make_solver(spec.sampler, trace.shape[1] - 1, trace[0, 0]).times
     previous = np.roll(trace[:, -1], 1, axis=0)
     weights = np.stack([soft_mask(horizon, k % horizon, horizon) for k in range(len(rows))])
     velocity = guided_velocity if spec.rtc.mode == "guided" else prefix_velocity
@@ -77,8 +80,8 @@ def _guided(
         given = Guidance(previous[k], weights[k])
         with torch.no_grad():
             context = _context(model, spec, frames, int(row))
-        for i in range(steps):
-            velocities[k, i] = velocity(model, context, given, trace[k, i], i / steps)
+        for i, t in enumerate(times):
+            velocities[k, i] = velocity(model, context, given, trace[k, i], t)
     return GuidedReference(previous, weights, CLIP, velocities)
 
 

@@ -24,6 +24,7 @@ from arfm_ros.evaluate.collect import CollectOptions
 from arfm_ros.evaluate.rollout import SCRIPTED
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.export.card import write_card
+from arfm_ros.export.running import Running
 from arfm_ros.improve.plan import ACTIVE, BUNDLE, EPISODES, RESULTS, TRAIN, Plan
 from arfm_ros.improve.survey import counts, survey
 from arfm_ros.improve.verdict import Relief, demand_better, judge
@@ -112,7 +113,9 @@ def export(work: Round) -> Result:
     plan, spec = work.plan, work.old.spec
     if not (work.new / POLICY).exists():  # it appears there whole, or not at all
         name = f"{work.old.name}_{plan.out.resolve().name}"
-        export_bundle(plan.out / TRAIN, work.new, name, rtc=spec.rtc.mode, say=work.say)
+        export_bundle(
+            plan.out / TRAIN, work.new, name, running=Running(spec.rtc.mode), say=work.say
+        )
     new = load_bundle(work.new)
     return {"bundle": BUNDLE, "name": new.name, "sha256": new.sha256}
 

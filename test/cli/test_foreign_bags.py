@@ -22,6 +22,7 @@ from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.windows import EpisodeArrays, Wanted, action_chunk, read_windows
 from arfm_ros.episodes.write.writer import EpisodeWriter
 from arfm_ros.export.bundle import export_bundle
+from arfm_ros.export.running import Running
 from arfm_ros.learn.data.frames import FramesConfig, open_frames
 from arfm_ros.learn.loop.begin import start
 from arfm_ros.robots.actions.policy import policy_actions
@@ -115,7 +116,7 @@ def test_the_bundle_of_a_foreign_bag_names_the_robots_axes_and_says_what_was_don
     bags: Path, tmp_path: Path
 ) -> None:
     run = trained(bags, tmp_path)
-    assert export_bundle(run, tmp_path / "bundle", "press", 1, "none", say=silent).passed
+    assert export_bundle(run, tmp_path / "bundle", "press", 1, Running("none"), say=silent).passed
     policy = load_policy(tmp_path / "bundle", threads=1)
     spec = policy.spec
     assert spec.state_names == spec.action_names == NAMES and spec.dt_ns == DT_NS

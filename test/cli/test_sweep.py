@@ -10,7 +10,7 @@ from arfm_ros.cli.__main__ import main
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.evaluate.results import Results
 from arfm_ros.evaluate.rollout import RolloutResult
-from arfm_ros.evaluate.sweep import Cell, Outcomes, Plan, cells, pairs, report, run_sweep
+from arfm_ros.evaluate.sweep import Cell, Outcomes, Plan, Steps, cells, pairs, report, run_sweep
 from arfm_ros.evaluate.sweep_plot import draw
 from arfm_ros.sim.drive.driver import DriverConfig
 
@@ -75,20 +75,21 @@ def test_a_sweep_compares_modes_and_bundles_at_each_delay() -> None:
 
 
 def test_counts_of_steps_are_compared_with_the_first_and_named() -> None:
-    few = plan(bundles=(A, B), steps=(None, 5, 2))
+    few = plan(bundles=(A, B), steps=(None, Steps(5), Steps(2, "ab2")))
     found = outcomes(few, *["sfsf", "ssss"] * 3)
     named = [((p.a.bundle, p.a.steps), (p.b.bundle, p.b.steps)) for p in pairs(found)]
     assert named == [
         ((A, None), (B, None)),
-        ((A, None), (A, 5)),
-        ((A, 5), (B, 5)),
-        ((B, None), (B, 5)),
-        ((A, None), (A, 2)),
-        ((A, 2), (B, 2)),
-        ((B, None), (B, 2)),
+        ((A, None), (A, Steps(5))),
+        ((A, Steps(5)), (B, Steps(5))),
+        ((B, None), (B, Steps(5))),
+        ((A, None), (A, Steps(2, "ab2"))),
+        ((A, Steps(2, "ab2")), (B, Steps(2, "ab2"))),
+        ((B, None), (B, Steps(2, "ab2"))),
     ]
     whole = report(few, found)
     assert [row["steps"] for row in whole["cells"]] == [None, None, 5, 5, 2, 2]
+    assert [row.get("solver") for row in whole["cells"]] == [None] * 4 + ["ab2"] * 2
 
 
 def test_the_plot_is_a_picture(tmp_path: Path) -> None:
@@ -132,7 +133,8 @@ def test_a_finished_sweep_runs_nothing_again(tmp_path: Path) -> None:
     ("changes", "words"),
     [
         ({"modes": ("guided",)}, "guided"),
-        ({"steps": (3, 0)}, "--steps 0: needs at least 1"),
+        ({"steps": (Steps(3), Steps(0))}, "--steps 0 steps: needs at least 1"),
+        ({"steps": (Steps(3, "rk45"),)}, "of one of euler, ab2, midpoint, heun"),
         ({"modes": ("quick",)}, "none of bundle, none"),
         ({"seeds": range(0)}, "--episodes 0"),
         ({"config": DriverConfig(action_noise=-1.0)}, "--action-noise is -1"),

@@ -217,7 +217,11 @@ def test_a_bundle_that_asks_for_unknown_inputs_is_refused(
         ("dt_s: 0.05\n", "", "needs cameras, state, actions, dt_s, instruction"),
         ("dt_s: 0.05", "dt_s: often", "malformed"),
         ("relative: [", "relative: [elbow, ", "relative names elbow"),
-        ("dt_s: 0.05", "hz: 20\ndt_s: 0.05", "may have relative, image_size, extra"),
+        (
+            "dt_s: 0.05",
+            "hz: 20\ndt_s: 0.05",
+            "may have relative, image_size, robot, spaces, extra",
+        ),
         ("dt_s: 0.05", "dt_s: 0.0", "seconds between two actions"),
     ],
 )

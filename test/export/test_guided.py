@@ -24,6 +24,7 @@ from arfm_ros.engines.gate.replay import LIMITS, load_reference, replay
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.export.graphs.weights import share_weights
 from arfm_ros.export.reference import guided_velocity
+from arfm_ros.export.running import Running
 from arfm_ros.learn.loop.checkpoint import build_policy, load_checkpoint
 from arfm_ros.learn.model.network import EncodedContext
 
@@ -214,7 +215,7 @@ def _multiply(value: np.ndarray) -> onnx.ModelProto:
 
 def test_an_unknown_mode_is_refused_before_anything_is_written(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="rtc mode 'prefix'"):
-        export_bundle(run, tmp_path / "bundle", "x", rtc="prefix")
+        export_bundle(run, tmp_path / "bundle", "x", running=Running("prefix"))
     assert not (tmp_path / "bundle").exists()
 
 

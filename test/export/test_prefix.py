@@ -18,6 +18,7 @@ from arfm_ros.engines import EnginePolicy, load_policy
 from arfm_ros.engines.gate.replay import LIMITS, load_reference, replay
 from arfm_ros.export.bundle import export_bundle
 from arfm_ros.export.reference import prefix_velocity
+from arfm_ros.export.running import Running
 from arfm_ros.learn.loop.begin import start
 from arfm_ros.learn.loop.checkpoint import build_policy, load_checkpoint
 from arfm_ros.learn.model.network import EncodedContext, FlowPolicy
@@ -208,7 +209,7 @@ def test_further_training_keeps_how_delays_were_learned(run: Path, tmp_path: Pat
 @pytest.mark.slow
 def test_a_trained_prefix_can_also_be_guided_or_left_alone(run: Path, tmp_path: Path) -> None:
     for mode in ("guided", "none"):
-        export_bundle(run, tmp_path / mode, "rig", threads=1, rtc=mode, say=silent)
+        export_bundle(run, tmp_path / mode, "rig", threads=1, running=Running(mode), say=silent)
         assert load_policy(tmp_path / mode, threads=1).spec.rtc.mode == mode
 
 

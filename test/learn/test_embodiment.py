@@ -21,6 +21,7 @@ from arfm_ros.engines import load_policy
 from arfm_ros.episodes.windows import read_episode
 from arfm_ros.episodes.write.writer import EpisodeWriter
 from arfm_ros.export.bundle import export_bundle
+from arfm_ros.export.running import Running
 from arfm_ros.learn.data.frames import FramesConfig, load_frames
 from arfm_ros.learn.data.recorded import embodiment_of, look_at
 from arfm_ros.learn.data.targets import keyframes
@@ -98,7 +99,9 @@ def test_the_bundle_of_an_arm_without_a_gripper_runs_and_is_trained_further(
     tmp_path: Path,
 ) -> None:
     data, out = trained(tmp_path)
-    assert export_bundle(out, tmp_path / "bundle", "press", 1, "guided", say=silent).passed
+    assert export_bundle(
+        out, tmp_path / "bundle", "press", 1, Running("guided"), say=silent
+    ).passed
     policy = load_policy(tmp_path / "bundle", threads=1)
     noise = np.zeros(policy.spec.flow_shape, np.float32)
     chunk = policy.sample(policy.encode(policy.spec.example(0)), noise)

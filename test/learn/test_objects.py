@@ -23,6 +23,7 @@ from arfm_ros.learn.loop.begin import Plan, start
 from arfm_ros.learn.loop.checkpoint import load_checkpoint
 from arfm_ros.learn.loop.train import TrainConfig
 from arfm_ros.learn.model.network import ModelConfig
+from arfm_ros.robots.files.load import load_robot
 from arfm_ros.robots.fr3 import facts as fr3
 from arfm_ros.robots.objects import object_of, object_state
 from arfm_ros.sim.drive.driver import DriverConfig, PolicyDriver
@@ -62,12 +63,16 @@ def pose(*position: float, yaw: float = 0.0) -> np.ndarray:
 
 def test_an_object_is_seen_from_the_tool_with_its_own_yaw() -> None:
     tool = fr3_rig.forward(HOME[0])[0]
-    seen = object_state(OBJECTS[:4], HOME, {"cube": pose(*(tool + [0.1, 0.2, -0.3]), yaw=0.7)})
+    seen = object_state(
+        OBJECTS[:4], HOME, NAMES, {"cube": pose(*(tool + [0.1, 0.2, -0.3]), yaw=0.7)}
+    )
     assert np.allclose(seen, [[0.1, 0.2, -0.3, 0.7]], atol=1e-6)
 
 
 def test_an_object_that_is_not_there_reads_0() -> None:
-    assert not object_state(OBJECTS[:4], HOME, {"cube": pose(0.2, 0.0, -3.0, yaw=1.0)}).any()
+    assert not object_state(
+        OBJECTS[:4], HOME, NAMES, {"cube": pose(0.2, 0.0, -3.0, yaw=1.0)}
+    ).any()
 
 
 def test_the_train_verb_makes_a_policy_without_cameras(data: Path, tmp_path: Path) -> None:
@@ -79,7 +84,7 @@ def test_the_train_verb_makes_a_policy_without_cameras(data: Path, tmp_path: Pat
 
 def test_unknown_objects_and_axes_are_answered_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="no pose of cup; there are poses of: cube"):
-        object_state(["cup_x"], HOME, {"cube": pose(0.0, 0.0, 0.0)})
+        object_state(["cup_x"], HOME, NAMES, {"cube": pose(0.0, 0.0, 0.0)})
     with pytest.raises(ConfigError, match="x, y, z, yaw"):
         object_of("cube_roll")
     with pytest.raises(ConfigError, match="state has 6 values, needs 6 of objects and"):
@@ -95,6 +100,20 @@ def test_a_recording_tells_what_the_simulator_shows_the_policy(data: Path) -> No
     driver.start(text, 3)
     assert np.allclose(driver.observe().state, arrays.state[0], atol=2e-5)  # recorded to 1e-5
     assert not arrays.images and np.diff(arrays.stamp_ns).max() == 50_000_000
+
+
+@pytest.mark.parametrize("name", ["ur5e", "iiwa14"])
+def test_objects_are_seen_from_the_first_arm_of_any_robot(tmp_path: Path, name: str) -> None:
+    robot = load_robot(name)
+    options = DemoOptions(cameras=(), robot=name, limit_s=1.0)
+    Demonstrator(options).record("reach", 3, tmp_path / "one")
+    seen = ("marker_x", "marker_z")
+    arrays = read_episode(tmp_path / "one", {}, robot.names, robot.names, 50_000_000, seen)
+    world = World(robot)
+    make_task("reach").reset(world, np.random.default_rng(3))
+    marker, tool = world.object_pose("marker")[0], world.tool_pose()[0]
+    expected = (marker - tool)[[0, 2]]
+    assert np.allclose(arrays.state[0, len(robot.names) :], expected, atol=1e-3)
 
 
 def spec_of(data: Path) -> PolicySpec:

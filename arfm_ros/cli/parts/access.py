@@ -22,7 +22,7 @@ def add_access(parser: argparse.ArgumentParser) -> None:
         "--key-variable", default="", metavar="NAME", help="environment variable with its API key"
     )
     group.add_argument(
-        "--allow-plain", action="store_true", help="also ws:// to another machine, unencrypted"
+        "--allow-plain", action="store_true", help="also unencrypted to another machine"
     )
 
 

@@ -88,11 +88,11 @@ def _what_differs(pair: Pair) -> tuple[str, str]:
 
 
 def _steps(cell: Cell) -> str:
-    return "its own steps" if cell.steps is None else f"{cell.steps} steps"
+    return "its own steps" if cell.steps is None else str(cell.steps)
 
 
 def _name(cell: Cell) -> tuple[str, str, str, str]:
-    mode = cell.mode if cell.steps is None else f"{cell.mode}, {cell.steps} steps"
+    mode = cell.mode if cell.steps is None else f"{cell.mode}, {cell.steps}"
     return (cell.bundle.name, cell.task, mode, f"{cell.delay_ms} ms")
 
 

@@ -21,6 +21,7 @@ class Ddpm:
         self._sampler, self._levels = sampler, sampler.levels(steps)
         self._draw = added_noise(noise)
         self.times = tuple(float(level) for level in self._levels)
+        self.strides = steps
 
     def step(self, x: F32, output: F32, i: int, finish: bool) -> F32:
         """Return x at the next level of the schedule; the clean actions with `finish`."""

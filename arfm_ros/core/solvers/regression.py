@@ -9,7 +9,7 @@ class Regression:
     """Take the network's output as it is."""
 
     def __init__(self) -> None:
-        self.times = (0.0,)
+        self.times, self.strides = (0.0,), 1
 
     def step(self, x: F32, output: F32, i: int, finish: bool) -> F32:
         """Return the actions."""

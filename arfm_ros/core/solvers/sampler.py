@@ -14,6 +14,7 @@ from arfm_ros.core.values.data import F32
 KINDS = ("flow", "ddim", "ddpm", "regression")
 DIFFUSION = ("ddim", "ddpm")
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
+SOLVERS = ("euler", "ab2", "midpoint", "heun")  # of a flow
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,11 +32,13 @@ class Sampler:
     alphas_cumprod: F32 = field(default_factory=lambda: np.zeros(0, np.float32))  # [T]
     prediction: str = "epsilon"
     clip: float = 0.0
+    solver: str = "euler"  # of a flow; a step count is of the network's evaluations
 
     def __post_init__(self) -> None:
         for what, value, known in (
             ("kind", self.kind, KINDS),
             ("prediction", self.prediction, PREDICTIONS),
+            ("solver", self.solver, SOLVERS if self.kind == "flow" else SOLVERS[:1]),
         ):
             if value not in known:
                 raise SpecError(f"sampler {what} '{value}', needs one of {', '.join(known)}")

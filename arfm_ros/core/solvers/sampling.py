@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from arfm_ros.core.solvers.adams_bashforth import AdamsBashforth
 from arfm_ros.core.solvers.ddim import Ddim
 from arfm_ros.core.solvers.ddpm import Ddpm
 from arfm_ros.core.solvers.flow import Euler
+from arfm_ros.core.solvers.heun import Heun
+from arfm_ros.core.solvers.midpoint import Midpoint
 from arfm_ros.core.solvers.regression import Regression
 from arfm_ros.core.solvers.sampler import Sampler
 from arfm_ros.core.solvers.solver import Solver
 from arfm_ros.core.values.data import F32
+
+FLOWS: dict[str, Callable[[int], Solver]] = {
+    "euler": Euler,
+    "ab2": AdamsBashforth,
+    "midpoint": Midpoint,
+    "heun": Heun,
+}
 
 
 def make_solver(sampler: Sampler, steps: int, noise: F32) -> Solver:
@@ -19,7 +31,7 @@ def make_solver(sampler: Sampler, steps: int, noise: F32) -> Solver:
     """
     match sampler.kind:
         case "flow":
-            return Euler(steps)
+            return FLOWS[sampler.solver](steps)
         case "ddim":
             return Ddim(sampler, steps)
         case "ddpm":

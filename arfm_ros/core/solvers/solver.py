@@ -26,6 +26,11 @@ class Solver(Protocol):
         """What the network is told as t, step by step."""
         ...
 
+    @property
+    def strides(self) -> int:
+        """How many steps x takes in all: fewer than `times` where one needs several outputs."""
+        ...
+
     def step(self, x: F32, output: F32, i: int, finish: bool) -> F32:
         """Return the x after step `i`; with `finish` that of the end, however far it is."""
         ...

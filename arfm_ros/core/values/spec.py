@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from arfm_ros.core.errors import SpecError
-from arfm_ros.core.solvers.sampler import Sampler
+from arfm_ros.core.solvers.sampler import SOLVERS, Sampler
 from arfm_ros.core.values.data import F32, Observation
 from arfm_ros.core.values.history import History
 from arfm_ros.core.values.normalize import Affine
@@ -266,9 +266,11 @@ class PolicySpec:
         fields = asdict(self)
         if not self.actions:
             del fields["actions"]  # a version that knows no spaces reads it too
+        if self.sampler.solver == SOLVERS[0]:
+            del fields["sampler"]["solver"]  # likewise
         for camera in fields["cameras"]:
             if not camera["exact"]:
-                del camera["exact"]  # likewise
+                del camera["exact"]
         return json.dumps({"format": FORMAT, **fields}, indent=1, default=_array_to_list)
 
     @staticmethod

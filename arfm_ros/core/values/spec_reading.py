@@ -45,7 +45,7 @@ NESTED: Mapping[str, Mapping[str, Bounds]] = {
 }
 NEEDED = ("name", "cameras", "state", "action", "horizon", "dt_ns", "state_norm", "action_norm")
 NEEDED_TOO = ("relative", "steps", "rtc", "language", "instructions")
-_TEXTS = ("kind", "prediction")
+_TEXTS = ("kind", "prediction", "solver")
 OPTIONAL = ("flow_width", "past", "sampler", "history", "actions")
 GROUPS, OPTIONS = 64, 32  # at most: groups that have actions, options of one of them
 Plain = str | float | bool

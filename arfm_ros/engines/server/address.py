@@ -9,29 +9,45 @@ from typing import Any
 from arfm_ros.core.errors import BundleError, SpecError
 from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.core.values.strict import number, rows, table, text
-from arfm_ros.engines.server.trust import NOTHING, Access, host_of
+from arfm_ros.engines.server.trust import NEEDED, NOTHING, SCHEMES, Access, host_of
 
 TIMEOUT_MAX_S = 60.0
 AXES = 1024  # of the state, at most
+PICKLES = (
+    "LeRobot's policy server (grpc://) sends and takes pickles, which run code of whoever sent "
+    "them: export the checkpoint itself (lerobot:FOLDER), or serve it by openpi's protocol"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
     """Where the server is, and what it calls the robot's inputs."""
 
-    uri: str  # ws://host:port
+    uri: str  # ws://host:port, see `SCHEMES`
     images: Mapping[str, str]  # the server's name -> the robot's camera
     state: Mapping[str, tuple[str, ...]]  # the server's name -> state axes, in its order
     prompt: str = "prompt"
-    actions: str = "actions"
+    actions: tuple[str, ...] = ()  # the server's names in the order of ours; (): its own
     timeout_s: float = 10.0  # for an answer
 
     def __post_init__(self) -> None:
-        if not self.uri.startswith(("ws://", "wss://")):
-            raise BundleError(f"server '{self.uri}', needs ws://HOST:PORT or wss://HOST:PORT")
+        if self.scheme == "grpc":
+            raise BundleError(PICKLES)
+        if self.scheme not in SCHEMES:
+            raise BundleError(f"server '{self.uri[:100]}', needs {NEEDED}")
         host_of(self.uri)
         if not 0 < self.timeout_s <= TIMEOUT_MAX_S:
             raise BundleError(f"timeout_s is {self.timeout_s}, needs up to {TIMEOUT_MAX_S:g}")
+
+    @property
+    def scheme(self) -> str:
+        """Name the protocol of the address."""
+        return self.uri.partition("://")[0]
+
+    @property
+    def where(self) -> str:
+        """The server, for messages."""
+        return f"policy server {self.uri}"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; `from_json` reads them back equal."""
@@ -54,12 +70,15 @@ class Server:
         try:
             images = {text(k, "images"): text(v, "images") for k, v in _map(given, "images")}
             state = {text(k, "state"): _names(axes) for k, axes in _map(given, "state")}
-            plain = {n: text(given[n], n) for n in ("uri", "prompt", "actions") if n in given}
+            plain = {n: text(given[n], n) for n in ("uri", "prompt") if n in given}
+            actions = given.get("actions", ())
+            actions = (actions,) if isinstance(actions, str) else actions
             timeout_s = number(given.get("timeout_s", 10.0), "timeout_s")
             unknown = given.keys() - {one.name for one in fields(Server)}
             if unknown:
                 raise SpecError(f"it has {', '.join(sorted(unknown))[:80]}")
-            return Server(images=images, state=state, timeout_s=timeout_s, **plain)
+            keys = _names(actions, "actions")
+            return Server(images=images, state=state, actions=keys, timeout_s=timeout_s, **plain)
         except (KeyError, TypeError, SpecError) as error:
             raise BundleError(f"'remote' in policy.json is incomplete: {error!r}") from error
 
@@ -77,8 +96,8 @@ class Server:
                 raise BundleError(f"the server wants {kind} {', '.join(unknown)}, spec has {have}")
 
 
-def _names(raw: Iterable[object]) -> tuple[str, ...]:
-    return tuple(text(axis, "state") for axis in rows([*raw], "state", AXES))
+def _names(raw: Iterable[object], what: str = "state") -> tuple[str, ...]:
+    return tuple(text(name, what) for name in rows([*raw], what, AXES))
 
 
 def _map(raw: Mapping[str, Any], name: str) -> ItemsView[str, Any]:

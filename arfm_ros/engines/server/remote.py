@@ -1,4 +1,4 @@
-"""A policy on a server: openpi's websocket protocol, one request and one answer per chunk.
+"""A policy on a server: one request and one answer per chunk, by the protocol of its library.
 
 For networks that cannot be exported, or not run on the robot's machine. The server has its own
 noise and its own normalisation; the network's delay adds to that of the inference.
@@ -7,10 +7,8 @@ noise and its own normalisation; the network's delay adds to that of the inferen
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
-from socket import SHUT_RDWR
+from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -24,84 +22,20 @@ from arfm_ros.engines.bundle import Bundle
 from arfm_ros.engines.resample import fit_image
 from arfm_ros.engines.runtimes.graph import Runtime
 from arfm_ros.engines.server.address import Server
-from arfm_ros.engines.server.trust import NOTHING, Access, is_loopback, require_trust
+from arfm_ros.engines.server.groot import GrootLine
+from arfm_ros.engines.server.line import Line
+from arfm_ros.engines.server.openpi import OpenpiLine
+from arfm_ros.engines.server.openvla import OpenvlaLine
+from arfm_ros.engines.server.trust import NOTHING, Access, require_trust
 
-MAX_BYTES = 2**26  # of an answer
-CONNECT_S, CLOSE_S = 5.0, 1.0
-
-
-@dataclass
-class Line:
-    """The connection: opened when it is needed, closed after whatever goes wrong."""
-
-    server: Server
-    access: Access = NOTHING
-    greeting: Mapping[str, Any] = field(default_factory=dict)  # what the server says of itself
-    _socket: Any = None
-    _open_now: ExitStack = field(default_factory=ExitStack)
-
-    @property
-    def where(self) -> str:
-        """The server, for messages."""
-        return f"policy server {self.server.uri}"
-
-    def ask(self, request: Mapping[str, Any], timeout_s: float) -> Any:
-        """Send `request` and return the answer. Raises `EngineError` naming the server."""
-        from websockets.exceptions import WebSocketException
-
-        from arfm_ros.engines.server.wire import pack, unpack
-
-        where = self.where
-        try:
-            socket = self._socket or self._open()
-            socket.send(pack(request))
-            answer = socket.recv(timeout=timeout_s)
-        except TimeoutError as error:  # a late answer must not be taken for the next one's
-            self.close()
-            raise EngineError(f"{where} gave no answer within {timeout_s:.3g} s") from error
-        except (OSError, WebSocketException, EOFError) as error:
-            self.close()
-            raise EngineError(f"{where} cannot be reached: {error}") from error
-        if isinstance(answer, str):  # how the protocol says that the server failed
-            self.close()
-            last = answer.strip().splitlines()[-1:] or ["without a word"]
-            raise EngineError(f"{where} failed: {last[0]}")
-        return unpack(answer)
-
-    def close(self) -> None:
-        """Hang up."""
-        self._open_now.close()
-        self._socket = None
-
-    def cut(self) -> None:
-        """Break the connection, so that a thread in `ask` gets its error; it closes the rest."""
-        socket = self._socket
-        if socket is not None:
-            with suppress(OSError):  # it is closed already
-                socket.socket.shutdown(SHUT_RDWR)
-
-    def _open(self) -> Any:
-        from websockets.sync.client import connect
-
-        from arfm_ros.engines.server.wire import unpack
-
-        uri = self.server.uri
-        key = self.access.key(uri)
-        # A proxy of the environment is for other machines: what is for this one stays on it.
-        direct: dict[str, Any] = {"proxy": None} if is_loopback(uri) else {}
-        line = connect(
-            uri,
-            additional_headers={"Authorization": f"Api-Key {key}"} if key else None,
-            compression=None,
-            max_size=MAX_BYTES,
-            open_timeout=CONNECT_S,
-            close_timeout=CLOSE_S,
-            ping_interval=None,  # a server that computes does not answer pings
-            **direct,
-        )
-        self._socket = self._open_now.enter_context(line)
-        self.greeting = unpack(self._socket.recv(timeout=CONNECT_S))
-        return self._socket
+# by the scheme of the address
+LINES: dict[str, type[OpenpiLine] | type[GrootLine] | type[OpenvlaLine]] = {
+    "ws": OpenpiLine,
+    "wss": OpenpiLine,
+    "tcp": GrootLine,
+    "http": OpenvlaLine,
+    "https": OpenvlaLine,
+}
 
 
 class RemotePolicy:
@@ -116,8 +50,9 @@ class RemotePolicy:
         access: Access = NOTHING,
     ) -> None:
         server.check(spec)
-        self.spec, self._line = spec, Line(server, access)
-        self.runtime = Runtime("remote", "openpi", server.uri, "of the server")
+        line: Line = LINES[server.scheme](server, access)
+        self.spec, self._line = spec, line
+        self.runtime = Runtime("remote", line.protocol, server.uri, "of the server")
         self._sha256, self._clock = sha256, clock
         self._chunk_id = 0
 
@@ -164,7 +99,7 @@ class RemotePolicy:
         actions = self.ask(context, left_s)
         if len(actions) != spec.horizon:
             raise EngineError(
-                f"{self._line.where} sent {len(actions)} actions, policy '{spec.name}' has "
+                f"{self._line.server.where} sent {len(actions)} actions, policy '{spec.name}' has "
                 f"{spec.horizon}: export it again"
             )
         self._chunk_id += 1
@@ -184,14 +119,10 @@ class RemotePolicy:
 
         Raises `EngineError` for none, another number of columns, or one that is not finite.
         """
-        server, spec, where = self._line.server, self.spec, self._line.where
-        request: dict[str, Any] = dict(context.tensors)
-        request[server.prompt] = str(request[server.prompt])
-        answer = self._line.ask(request, timeout_s)
-        if not isinstance(answer, dict) or server.actions not in answer:
-            have = ", ".join(sorted(map(str, answer))) if isinstance(answer, dict) else "no map"
-            raise EngineError(f"{where} sent no '{server.actions}' but: {have}")
-        actions = np.asarray(answer[server.actions], dtype=np.float32)
+        server, spec = self._line.server, self.spec
+        where, inputs = server.where, dict[str, Any](context.tensors)
+        inputs[server.prompt] = str(inputs[server.prompt])
+        actions = np.asarray(self._line.ask(inputs, timeout_s), dtype=np.float32)
         if actions.ndim != 2 or actions.shape[1] != len(spec.action):
             raise EngineError(
                 f"{where} sent actions {list(actions.shape)}, policy '{spec.name}' needs "
@@ -236,12 +167,10 @@ def open_remote(
     server = Server.from_json(bundle.remote, access)
     require_trust(server.uri, access, bundle.path)
     access.key(server.uri)  # here, not at the first chunk
-    try:
-        import msgpack  # noqa: F401
-        import websockets  # noqa: F401
-    except ImportError as error:
+    missing = [name for name in LINES[server.scheme].packages if find_spec(name) is None]
+    if missing:
         raise BundleError(
-            f"a policy on a server needs the package '{error.name}': install both with "
-            "'.venv/bin/python -m pip install msgpack websockets'"
-        ) from error
+            f"a policy on a server needs the package '{missing[0]}': install what is needed with "
+            "'.venv/bin/python -m pip install msgpack websockets pyzmq'"
+        )
     return RemotePolicy(bundle.spec, server, bundle.sha256, clock, access)

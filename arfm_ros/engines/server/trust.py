@@ -15,7 +15,12 @@ from urllib.parse import urlsplit
 
 from arfm_ros.core.errors import BundleError, ConfigError
 
-PORTS = {"ws": 80, "wss": 443}
+SCHEMES = {"ws": 80, "wss": 443, "tcp": 5555, "http": 80, "https": 443}  # and usual ports
+NEEDED = (
+    "ws://HOST:PORT or wss://HOST:PORT (openpi), tcp://HOST:PORT (GR00T), or http://HOST:PORT "
+    "or https://HOST:PORT (OpenVLA)"
+)
+PRIVATE = {"ws": "wss://", "tcp": "an SSH tunnel to this machine", "http": "https://"}
 HEADER = "# Servers that may get the robot's pictures and drive it, one host:port a line.\n"
 
 
@@ -24,7 +29,7 @@ class Access:
     """What the operator allows; nothing of it comes from a bundle."""
 
     key_variable: str = ""  # environment variable that holds the server's API key
-    allow_plain: bool = False  # ws:// to another machine: everybody on the way reads and writes
+    allow_plain: bool = False  # unencrypted to another machine: all on the way read and write
     known_hosts: Path | None = None  # default: `known_hosts_path()`
 
     def key(self, where: str) -> str:
@@ -47,15 +52,15 @@ def known_hosts_path() -> Path:
 
 
 def host_of(uri: str) -> str:
-    """Return `host:port` of ws://HOST:PORT or wss://HOST:PORT. Raises `BundleError`."""
+    """Return `host:port` of an address of a server, see `SCHEMES`. Raises `BundleError`."""
     try:
         parts = urlsplit(uri)
-        host, port = parts.hostname, parts.port or PORTS.get(parts.scheme)
+        host, port = parts.hostname, parts.port or SCHEMES.get(parts.scheme)
     except ValueError as error:
         raise BundleError(f"server '{uri[:100]}' is no address: {error}") from error
     odd = not uri.isprintable() or " " in uri
     if not host or port is None or parts.username or parts.password or odd:
-        raise BundleError(f"server '{uri[:100]}', needs ws://HOST:PORT or wss://HOST:PORT")
+        raise BundleError(f"server '{uri[:100]}', needs {NEEDED}")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -105,10 +110,11 @@ def require_trust(uri: str, access: Access, bundle: Path) -> None:
     if is_loopback(uri):
         return
     check = f"arfm check {bundle}"
-    if uri.startswith("ws://") and not access.allow_plain:
+    use = PRIVATE.get(uri.partition("://")[0])
+    if use and not access.allow_plain:
         raise BundleError(
             f"{uri} is not encrypted: whoever is on the way reads the pictures and can drive the "
-            f"robot; use wss://, or allow it (allow_plain, or `{check} --allow-plain`)"
+            f"robot; use {use}, or allow it (allow_plain, or `{check} --allow-plain`)"
         )
     if host not in known_hosts(access):
         raise BundleError(

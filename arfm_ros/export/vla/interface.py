@@ -9,6 +9,11 @@ small YAML file says the rest:
     relative: [fr3_joint1, fr3_joint2]                      # offsets from the measured state
     dt_s: 0.05
     instruction: lift the red cube
+
+Actions that are no joint positions have spaces (docs/robots.md) of a robot in place of names:
+
+    robot: fr3
+    spaces: [{group: arm, space: tool_pose, reference: previous, rotation: axis_angle, ...}, ...]
 """
 
 from __future__ import annotations
@@ -21,9 +26,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.errors import ConfigError, SpecError
 from arfm_ros.core.values.normalize import Affine
 from arfm_ros.core.values.spec import Axis, CameraInput, PolicySpec
+from arfm_ros.core.values.spec_reading import Plain, action_spaces
+from arfm_ros.robots.actions.axes import space_axes
+from arfm_ros.robots.actions.spaces import RobotActions, read_actions
+from arfm_ros.robots.files.load import load_robot
 
 NS = 1_000_000_000
 
@@ -39,6 +48,8 @@ class Interface:
     instruction: str
     relative: tuple[str, ...] = ()  # actions that are offsets from the measured state
     image_size: tuple[int, int] = (224, 224)  # height, width of what is sent to a server
+    robot: str = ""  # of config/robots, or a YAML: whose groups the spaces name
+    spaces: tuple[Mapping[str, Plain], ...] = ()  # of the actions; (): positions of axes
     extra: Mapping[str, Any] = field(default_factory=dict)  # settings of a server
 
     def __post_init__(self) -> None:
@@ -47,6 +58,8 @@ class Interface:
             raise ConfigError(
                 f"relative names {', '.join(unknown)}, actions are: {', '.join(self.actions)}"
             )
+        if self.relative and self.spaces:
+            raise ConfigError("actions have spaces: their option reference replaces relative")
         if not self.dt_s > 0:
             raise ConfigError(f"dt_s is {self.dt_s}, needs the seconds between two actions")
 
@@ -62,14 +75,22 @@ class Interface:
             name=name,
             cameras=cameras,
             state=tuple(_axis(axis) for axis in self.state_names),
-            action=tuple(_axis(axis) for axis in self.actions),
+            action=space_axes(self.read()) if self.spaces else tuple(map(_axis, self.actions)),
             horizon=horizon,
             dt_ns=round(self.dt_s * NS),
             state_norm=unit((size,)),
             action_norm=unit((horizon, count)),
             relative=tuple(axis in self.relative for axis in self.actions),
             instructions={"example": self.instruction},
+            actions=self.spaces,
         )
+
+    def read(self) -> RobotActions:
+        """Make the spaces; raises `ConfigError` naming what the robot does not have."""
+        from arfm_ros.robots.kinematics.arm import ArmKinematics  # needed by poses alone
+
+        robot = load_robot(self.robot)
+        return read_actions(self.spaces, robot, lambda group: ArmKinematics(robot, group))
 
 
 def unit(shape: tuple[int, ...]) -> Affine:
@@ -85,6 +106,8 @@ def read_interface(path: Path) -> Interface:
         raise ConfigError(f"cannot read {path}: {error}") from error
     known = [one.name for one in fields(Interface)]
     needed = known[:5]
+    if isinstance(raw, dict) and "spaces" in raw:
+        raw = {**raw, "actions": _names(raw, path)}
     if not isinstance(raw, dict) or not set(needed) <= raw.keys() <= set(known):
         have = ", ".join(map(str, raw)) if isinstance(raw, dict) else "no names at all"
         more = ", ".join(known[5:])
@@ -106,7 +129,27 @@ def _interface(raw: dict[str, Any]) -> Interface:
         relative=tuple(map(str, raw.get("relative", ()))),
         image_size=tuple(map(int, raw.get("image_size", (224, 224)))),  # type: ignore[arg-type]
         extra=dict(raw.get("extra", {})),
+        robot=str(raw.get("robot", "")),
+        spaces=action_spaces(raw.get("spaces", [])),
     )
+
+
+def _names(raw: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    """Name the actions of the file's spaces on its robot."""
+    if not raw.get("robot"):
+        raise ConfigError(f"{path} has spaces: say of which robot (robot: NAME)")
+    try:
+        spaces = action_spaces(raw["spaces"])
+    except SpecError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    probe = Interface({}, {}, (), 1.0, "", robot=str(raw["robot"]), spaces=spaces)
+    names = probe.read().names
+    given = tuple(map(str, raw.get("actions", names)))
+    if given != names:
+        raise ConfigError(
+            f"{path}: actions are {', '.join(given)}; those of its spaces are {', '.join(names)}"
+        )
+    return names
 
 
 def _axis(name: str) -> Axis:

@@ -18,7 +18,7 @@ from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.series import cameras_of
 from arfm_ros.learn.data.frames import FramesConfig, find_episodes
 from arfm_ros.robots.embodiment import OPENING, Embodiment, default
-from arfm_ros.robots.objects import check_arm
+from arfm_ros.robots.objects import seen_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def check_recorded(recorded: Recorded | None, config: FramesConfig, wanted_by: s
             wrong.append(f"{what} {_list(missing)} missing, recorded are {_list(found)}")
     if config.objects:
         try:
-            check_arm(robot.state_names)
+            seen_from(robot.state_names)
         except ConfigError as error:
             wrong.append(str(error))
     if 2 * recorded.command_ns > 3 * config.dt_ns:

@@ -12,10 +12,9 @@ import numpy as np
 from arfm_ros.core.values.data import F32
 from arfm_ros.core.values.spec import Axis
 from arfm_ros.core.values.spec_reading import Plain
+from arfm_ros.robots.actions.axes import space_axes
 from arfm_ros.robots.actions.spaces import RobotActions, read_actions
 from arfm_ros.robots.robot import Robot
-
-UNITS = {"velocity": "rad/s", "width": "m", "x": "m", "y": "m", "z": "m"}  # by the last word
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +32,7 @@ class Spaces:
 
     def axes(self) -> tuple[Axis, ...]:
         """Name the actions, with the units and limits of positions where they are such."""
-        return tuple(
-            axis
-            for space in self.read().spaces
-            for axis in _axes(space.names, space.group.axes, space.options)
-        )
+        return space_axes(self.read())
 
     def described(self) -> list[Any]:
         """Tell what decides the actions, for JSON."""
@@ -52,25 +47,6 @@ def spaces_of(robot: Robot, groups: Sequence[str], maps: Sequence[Mapping[str, P
     spaces = Spaces(replace(robot, groups=wanted), tuple(maps))
     spaces.read()
     return spaces
-
-
-def _axes(names: Sequence[str], axes: Sequence[Any], options: Any) -> list[Axis]:
-    known = {axis.name: axis for axis in axes}
-    # numbers of a gripper that is not 0 closed and 1 open are no opening
-    opens = (getattr(options, "closed", 0.0), getattr(options, "open", 1.0)) == (0.0, 1.0)
-    absolute = getattr(options, "reference", "absolute") == "absolute"
-    found = []
-    for name in names:
-        axis = known.get(name)
-        if axis is None:
-            found.append(Axis(name, UNITS.get(name.rpartition(".")[2], "rad")))
-        elif axis.unit == "1":
-            found.append(Axis(name, "1", 0.0, 1.0) if opens else Axis(name, "command"))
-        elif absolute and getattr(options, "scale", 1.0) == 1.0:
-            found.append(Axis(name, axis.unit, axis.low, axis.high))
-        else:
-            found.append(Axis(name, axis.unit))
-    return found
 
 
 def written(spaces: Spaces, paths: F32, state: F32) -> F32:

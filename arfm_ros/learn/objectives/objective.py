@@ -32,7 +32,7 @@ class Objective(Protocol):
 
     @property
     def guidance(self) -> float:
-        """Tell how much further than its condition the velocity goes at run time; 1: no further."""
+        """Tell how far beyond its condition the velocity goes at run time; 1: not beyond."""
 
     def rows(
         self, frames: Frames, rows: NDArray[np.int64], signal: NDArray[np.float64]

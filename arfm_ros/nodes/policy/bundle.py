@@ -83,11 +83,15 @@ def commanded(spec: PolicySpec, robot: Robot) -> tuple[str, ...]:
 
 
 def check_units(spec: PolicySpec, robot: Robot) -> None:
-    """Raise `BundleError` naming every axis that the robot has in another unit."""
+    """Raise `BundleError` naming every axis that the robot has in another unit.
+
+    Actions in spaces have units of their own, also under the name of an axis.
+    """
     units = {axis.name: axis.unit for axis in robot.axes}
+    actions = () if spec.actions else spec.action
     wrong = dict.fromkeys(
         f"{axis.name} is in {axis.unit}, the robot's in {units[axis.name]}"
-        for axis in (*spec.state, *spec.action)
+        for axis in (*spec.state, *actions)
         if units.get(axis.name, axis.unit) != axis.unit
     )
     if wrong:

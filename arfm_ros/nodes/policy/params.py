@@ -74,7 +74,7 @@ class PolicyParams:
         "", "environment variable with the key of a policy's server, next configure", live=True
     )
     allow_plain: bool = knob(
-        False, "ws:// to a policy's server on another machine, next configure", live=True
+        False, "unencrypted to a policy's server on another machine, next configure", live=True
     )
     limit_tolerance: float = knob(
         0.05,

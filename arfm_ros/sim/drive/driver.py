@@ -36,6 +36,7 @@ class DriverConfig:
     period_ms: int = 100  # from one inference's observation to the next
     latency_ms: int = 50  # from the observation to its chunk
     steps: int | None = None
+    solver: str = ""  # of a flow; "": the policy's
     guide: bool = True  # chunks follow on from the previous one where the policy can
     action_noise: float = 0.0  # standard deviation on executed actions, see sim/noise.py
     height: int = 240

@@ -10,9 +10,9 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.data import U8, Observation
 from arfm_ros.core.values.history import Recent
 from arfm_ros.core.values.spec import PolicySpec
-from arfm_ros.robots.objects import object_of, object_state
+from arfm_ros.robots.objects import object_of, object_state, seen_from
 from arfm_ros.sim.view.render import Renderer
-from arfm_ros.sim.world import World, is_fr3
+from arfm_ros.sim.world import World
 
 
 class Senses:
@@ -44,7 +44,7 @@ class Senses:
         state = world.measured().astype(np.float32)
         if self._numbers:
             poses = {n: np.concatenate(world.object_pose(n))[None] for n in self._objects}
-            numbers = object_state(self._numbers, state[None], poses)[0]
+            numbers = object_state(self._numbers, state[None], world.robot.names, poses)[0]
             state = np.append(state, numbers)
         return self._recent.join(Observation(images, state, instruction, world.time_ns))
 
@@ -60,8 +60,5 @@ def _check_spec(spec: PolicySpec, world: World, numbers: tuple[str, ...]) -> Non
             f"the policy's actions are {', '.join(spec.action_names)}; "
             f"robot '{robot.name}' has {', '.join(robot.names)}"
         )
-    if numbers and not is_fr3(robot):
-        raise ConfigError(
-            f"the policy sees {', '.join(numbers)}: object poses are there for the FR3 only, "
-            f"not for robot '{robot.name}'"
-        )
+    if numbers:
+        seen_from(robot.names)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from arfm_ros.core.errors import Cancelled, EngineError
+from arfm_ros.core.errors import Cancelled, EngineError, SpecError
 from arfm_ros.core.solvers.flow import integrate
+from arfm_ros.core.solvers.sampler import SOLVERS, Sampler
+from arfm_ros.core.solvers.sampling import make_solver
+from arfm_ros.core.solvers.solver import solve
 
 SHAPE = (16, 8)
 
@@ -88,3 +91,44 @@ def test_a_velocity_that_is_not_finite_discards_the_chunk() -> None:
 def test_no_steps_are_refused() -> None:
     with pytest.raises(EngineError, match="at least 1"):
         integrate(lambda x, t: x, noise(), 0)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("steps", [1, 2, 3, 10, 11])
+def test_every_solver_follows_a_straight_path_to_its_end(name: str, steps: int) -> None:
+    start, target = noise(0), noise(1)
+    solver = make_solver(Sampler(solver=name), steps, start)
+    result = solve(solver, lambda x, t: target - start, start)
+    np.testing.assert_allclose(result.sample, target, atol=1e-5)
+    assert result.steps == steps == len(solver.times)
+    assert solver.strides == (steps if name in {"euler", "ab2"} else (steps + 1) // 2)
+
+
+@pytest.mark.parametrize("name", SOLVERS[1:])
+def test_solvers_of_second_order_gain_four_times_for_twice_the_evaluations(name: str) -> None:
+    exact = noise() * np.exp(1.0)
+    errors = []
+    for steps in (8, 16, 32):
+        solver = make_solver(Sampler(solver=name), steps, noise())
+        errors.append(np.abs(solve(solver, lambda x, t: x, noise()).sample - exact).max())
+    euler = solve(make_solver(Sampler(), 32, noise()), lambda x, t: x, noise()).sample
+    assert 3.0 < errors[0] / errors[1] < 5.0 and 3.0 < errors[1] / errors[2] < 5.0
+    assert errors[2] < 0.2 * np.abs(euler - exact).max()
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("after", [1, 2, 3, 4])
+def test_out_of_time_every_solver_ends_at_one(name: str, after: int) -> None:
+    start, target = noise(0), noise(1)
+    solver = make_solver(Sampler(solver=name), 10, start)
+    late = lambda left: left <= 10 - after  # noqa: E731
+    result = solve(solver, lambda x, t: target - start, start, out_of_time=late)
+    assert result.steps == after + 1
+    np.testing.assert_allclose(result.sample, target, atol=1e-5)
+
+
+def test_a_solver_that_is_unknown_or_of_a_flow_alone_is_named() -> None:
+    with pytest.raises(SpecError, match="solver 'rk45', needs one of euler, ab2, midpoint, heun"):
+        Sampler(solver="rk45")
+    with pytest.raises(SpecError, match="solver 'heun', needs one of euler"):
+        Sampler("regression", solver="heun")

@@ -92,7 +92,7 @@ def test_what_is_trained_with_guidance_is_exported_with_it_and_passes_its_check(
     assert checkpoint.config.guidance == 2.0 and build_policy(checkpoint).guiding
     with torch.no_grad():
         build_policy(checkpoint)
-    assert export_bundle(tmp_path / "run", tmp_path / "bundle", "told", 1, None, silent).passed
+    assert export_bundle(tmp_path / "run", tmp_path / "bundle", "told", 1, say=silent).passed
     policy = load_policy(tmp_path / "bundle", threads=1)
     assert isinstance(policy, EnginePolicy)
     noise = np.zeros(policy.spec.flow_shape, np.float32)
