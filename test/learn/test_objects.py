@@ -17,6 +17,7 @@ from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.episodes.windows import read_episode
 from arfm_ros.evaluate.collect import CollectOptions, Collector
 from arfm_ros.export.bundle import export_bundle
+from arfm_ros.export.running import Running
 from arfm_ros.learn.data import frames as learn_frames
 from arfm_ros.learn.data.dataset import fit_spec
 from arfm_ros.learn.loop.begin import Plan, start
@@ -134,7 +135,7 @@ def test_an_episode_without_poses_says_what_is_missing(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle") / "b"
-    assert export_bundle(run, folder, "blind", 1, "none", say=silent).passed
+    assert export_bundle(run, folder, "blind", 1, Running("none"), say=silent).passed
     return folder
 
 
