@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -65,7 +66,7 @@ class GrootServer:
         self.requests = list[dict[str, Any]]()
         self._socket = zmq.Context.instance().socket(zmq.REP)
         self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.bind(f"tcp://127.0.0.1:{port or '*'}")
+        self._bind(f"tcp://127.0.0.1:{port or '*'}")
         self.uri = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self.port = int(self.uri.rpartition(":")[2])
         self._over = threading.Event()
@@ -76,6 +77,17 @@ class GrootServer:
         """Stop listening and drop the connections."""
         self._over.set()
         self._thread.join(timeout=10.0)
+
+    def _bind(self, place: str) -> None:
+        """Bind, where a server of before needs a moment to leave."""
+        until_s = time.monotonic() + 10.0
+        while True:
+            try:
+                return self._socket.bind(place)
+            except zmq.ZMQError:
+                if time.monotonic() > until_s:
+                    raise
+                time.sleep(0.05)
 
     def _run(self) -> None:
         while not self._over.is_set():

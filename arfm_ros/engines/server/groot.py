@@ -15,7 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from math import prod
+from socket import create_connection
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,7 @@ from numpy.typing import NDArray
 from arfm_ros.core.errors import EngineError
 from arfm_ros.engines.server.address import Server
 from arfm_ros.engines.server.line import CONNECT_S, MAX_BYTES
-from arfm_ros.engines.server.trust import NOTHING, Access
+from arfm_ros.engines.server.trust import NOTHING, SCHEMES, Access
 
 SLICE_S = 0.02  # how often somebody who waits looks whether he still may
 ARRAY, MODALITY = "__ndarray_class__", "__ModalityConfig_class__"
@@ -134,12 +136,12 @@ class GrootLine:
         if key := self.access.key(self.server.uri):
             request["api_token"] = key
         try:
+            if self._socket is not None and self._monitor.poll(0):
+                self.close()  # it hung up between two chunks, and may be back
             socket = self._socket or self._open()
-            while self._monitor.poll(0):  # it hung up between two chunks, and may be back
-                self._monitor.recv_multipart()
             socket.send(pack(request))
             answer = unpack(self._receive(timeout_s))
-        except zmq.ZMQError as error:
+        except (zmq.ZMQError, OSError) as error:
             self.close()
             raise EngineError(f"{self.server.where} cannot be reached: {error}") from error
         except EngineError:
@@ -155,6 +157,9 @@ class GrootLine:
         import zmq
 
         self._cut.clear()
+        parts = urlsplit(self.server.uri)  # ZeroMQ itself would wait for who refuses
+        port = parts.port or SCHEMES[parts.scheme]
+        create_connection((parts.hostname or "", port), CONNECT_S).close()
         socket: Any = zmq.Context.instance().socket(zmq.REQ)
         self._socket = socket
         self._monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
