@@ -11,6 +11,7 @@ from arfm_ros.core.errors import ConfigError
 
 HELP = "measure a bundle's success in the headless simulator"
 EXTRAS = ("sim", "show")
+ALL = "all"
 PICTURES = (".png", ".svg", ".pdf")
 
 
@@ -65,6 +66,17 @@ def _add_worlds(parser: argparse.ArgumentParser) -> None:
         help="standard deviation on executed actions, in what one control step moves",
     )
     parser.add_argument(
+        "--perturb",
+        type=words,
+        default=(),
+        metavar="KIND:AMOUNT",
+        help="also in changed worlds, on the same starts: light:0.6,scene_m:0.15 (a list), or "
+        "'all'; any other word lists the kinds",
+    )
+    parser.add_argument(
+        "--card", action="store_true", help="keep what --perturb found in the bundle's model card"
+    )
+    parser.add_argument(
         "--env",
         default="",
         help="act in an environment, action by action, without delay and arbiter: tabletop",
@@ -110,13 +122,17 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, print tables, write JSON and plot as asked."""
     from arfm_ros.bringup import find_bundle
     from arfm_ros.cli.parts.tables import show_comparisons, show_success
+    from arfm_ros.cli.parts.words import rebuild
     from arfm_ros.engines import load_bundle
     from arfm_ros.evaluate.sweep import Plan, pairs, report, run_sweep
     from arfm_ros.evaluate.sweep_plot import draw
     from arfm_ros.sim.drive.driver import DriverConfig
+    from arfm_ros.sim.perturb import STANDARD
 
     if args.env:
         return _in_environment(args)
+    if args.card and not args.perturb:
+        raise ConfigError("--card keeps what --perturb finds: give both")
     config = DriverConfig(
         period_ms=args.period_ms,
         action_noise=args.action_noise,
@@ -134,6 +150,7 @@ def run(args: argparse.Namespace) -> int:
         workers=args.workers,
         out=args.out,
         steps=args.steps,
+        changes=("", *(STANDARD if args.perturb == (ALL,) else args.perturb)),
     )
     check_outputs(args.json, args.plot)
     outcomes = run_sweep(plan)
@@ -141,6 +158,10 @@ def run(args: argparse.Namespace) -> int:
     show_comparisons(pairs(outcomes))
     if args.json:
         args.json.write_text(json.dumps(report(plan, outcomes), indent=1))
+    if args.card:
+        from arfm_ros.export.card import keep_perturbed
+
+        keep_perturbed(bundles[0], report(plan, outcomes), rebuild("eval", args))
     if args.plot:
         draw(outcomes, args.plot)
     return 0

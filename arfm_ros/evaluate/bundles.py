@@ -72,7 +72,8 @@ def _results(bundle: Path, task: str, config: DriverConfig, out: Path | None) ->
         return None
     sha256 = load_bundle(bundle).sha256
     told = asdict(config)
-    for name in ("robot", "human", "solver"):  # results kept before there was a choice still count
+    # results that were kept before there was a choice still count
+    for name in ("robot", "human", "solver", "perturb"):
         if not told[name]:
             del told[name]
     return Results(out, {"bundle_sha256": sha256, "task": task, "config": told})

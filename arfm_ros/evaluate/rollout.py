@@ -18,6 +18,7 @@ from arfm_ros.core.values.data import Policy
 from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.sim.arms.contract import robot_of
 from arfm_ros.sim.drive.driver import MS, TICK_MS, DriverConfig, PolicyDriver
+from arfm_ros.sim.perturb import Perturber
 from arfm_ros.sim.tasks import make_task
 from arfm_ros.sim.tasks.task import HELD_MS, Task
 from arfm_ros.sim.world import World
@@ -59,6 +60,10 @@ class Rollouts:
         robot = robot_of(spec.action_names, config.robot if config else "")
         self.world = World(robot)
         self.driver = PolicyDriver(policy, spec, self.world, config)
+        self._changed: Perturber | None = None
+        if config is not None and config.perturb:
+            self._changed = Perturber(self.world, config.perturb)
+            self.driver.look_through(self._changed.see)
 
     def close(self) -> None:
         """Free what the cameras hold."""
@@ -74,7 +79,11 @@ class Rollouts:
     def begin(self, task_name: str, seed: int, limit_s: float = float("inf")) -> None:
         """Start the episode of `seed`; it ends after `limit_s` or the task's own limit."""
         self._task, self._seed = make_task(task_name), seed
+        if self._changed is not None:
+            self._changed.begin(seed)
         self._instruction = self._task.reset(self.world, np.random.default_rng(seed))
+        if self._changed is not None:
+            self._changed.started()
         self.driver.start(self._instruction, seed)
         self._limit_ns = int(min(limit_s, self._task.time_limit_s) * 1e9)
         self._human = _person(self.driver, self.world, self._task, seed)

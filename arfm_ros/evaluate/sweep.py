@@ -16,6 +16,7 @@ from arfm_ros.engines import load_bundle
 from arfm_ros.evaluate.bundles import evaluate, summary
 from arfm_ros.evaluate.rollout import RolloutResult
 from arfm_ros.sim.drive.driver import DriverConfig
+from arfm_ros.sim.perturb import read_change
 from arfm_ros.sim.tasks import make_task
 
 OWN = "bundle"  # mode: chunks follow on as the bundle was exported for
@@ -46,6 +47,7 @@ class Plan:
     workers: int = 2
     out: Path | None = None  # where finished episodes are kept
     steps: tuple[Steps | None, ...] = (None,)  # of an integration; None: the bundle's
+    changes: tuple[str, ...] = ("",)  # of the world, see sim/perturb.py; "": as learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,12 @@ class Cell:
     mode: str
     delay_ms: int
     steps: Steps | None = None  # the bundle's
+    change: str = ""  # of the world
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two cells that differ in bundle, mode or steps, and what that did."""
+    """Two cells that differ in bundle, mode, steps or world, and what that did."""
 
     a: Cell
     b: Cell
@@ -69,6 +72,7 @@ class Pair:
 
 
 Outcomes = dict[Cell, list[RolloutResult]]
+ASPECTS = ("bundle", "mode", "steps", "change")  # what is compared
 
 
 def run_sweep(plan: Plan) -> Outcomes:
@@ -79,23 +83,21 @@ def run_sweep(plan: Plan) -> Outcomes:
 
 def cells(plan: Plan) -> Iterator[Cell]:
     """Yield the combinations; those to be compared with each other stand together."""
-    for task, delay_ms, mode, steps, bundle in product(
-        plan.tasks, plan.delays_ms, plan.modes, plan.steps, plan.bundles
+    for task, delay_ms, change, mode, steps, bundle in product(
+        plan.tasks, plan.delays_ms, plan.changes, plan.modes, plan.steps, plan.bundles
     ):
-        yield Cell(bundle, task, mode, delay_ms, steps)
+        yield Cell(bundle, task, mode, delay_ms, steps, change)
 
 
 def pairs(outcomes: Outcomes) -> list[Pair]:
-    """Compare each cell with the first bundle's, with the first mode's and the first steps'."""
+    """Compare each cell with the one that has the first bundle, mode, steps or world instead."""
     found = []
     for b in outcomes:
         peers = [a for a in outcomes if (a.task, a.delay_ms) == (b.task, b.delay_ms)]
-        firsts = (
-            next(a for a in peers if (a.mode, a.steps) == (b.mode, b.steps)),
-            next(a for a in peers if (a.bundle, a.steps) == (b.bundle, b.steps)),
-            next(a for a in peers if (a.bundle, a.mode) == (b.bundle, b.mode)),
-        )
-        for a in firsts:
+        for left_out in ASPECTS:
+            rest = [one for one in ASPECTS if one != left_out]
+            same = [a for a in peers if all(getattr(a, one) == getattr(b, one) for one in rest)]
+            a = same[0]
             if a != b:
                 good_a, good_b = ([r.success for r in outcomes[c]] for c in (a, b))
                 found.append(Pair(a, b, compare(good_a, good_b)))
@@ -111,7 +113,7 @@ def report(plan: Plan, outcomes: Outcomes) -> dict[str, Any]:
     """
     rows = {cell: _describe(plan, cell) | summary(outcomes[cell]) for cell in outcomes}
     compared = pairs(outcomes)
-    if max(len(plan.modes), len(plan.delays_ms), len(plan.steps)) > 1:
+    if max(map(len, (plan.modes, plan.delays_ms, plan.steps, plan.changes))) > 1:
         notes = [
             {"a": _describe(plan, p.a), "b": _describe(plan, p.b)} | asdict(p.comparison)
             for p in compared
@@ -132,6 +134,7 @@ def _describe(plan: Plan, cell: Cell) -> dict[str, Any]:
         "steps": None if cell.steps is None else cell.steps.count,
         **({"solver": cell.steps.solver} if cell.steps and cell.steps.solver else {}),
         "action_noise": plan.config.action_noise,
+        **({"perturb": cell.change} if cell.change else {}),
     }
 
 
@@ -143,6 +146,7 @@ def _evaluate(plan: Plan, cell: Cell) -> list[RolloutResult]:
         guide=cell.mode != "none",
         steps=count,
         solver=solver,
+        perturb=cell.change,
     )
     return evaluate(cell.bundle, cell.task, plan.seeds, config, plan.workers, plan.out)
 
@@ -159,6 +163,8 @@ def _check(plan: Plan) -> None:
     for steps in filter(None, plan.steps):
         if steps.count < 1 or steps.solver not in {"", *SOLVERS}:
             raise ConfigError(f"--steps {steps}: needs at least 1, of one of {', '.join(SOLVERS)}")
+    for change in filter(None, plan.changes):
+        read_change(change)
     for bundle in plan.bundles:
         able = load_bundle(bundle).spec.rtc.mode
         _check_modes(plan.modes, bundle, able)

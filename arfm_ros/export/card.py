@@ -11,7 +11,7 @@ from arfm_ros.engines.bundle import PARITY, POLICY
 from arfm_ros.robots.embodiment import OPENING
 
 CARD = "README.md"
-EVALUATIONS = "evaluations.json"
+EVALUATIONS, PERTURBED = "evaluations.json", "perturbed.json"
 WAYS = {  # of following on, as in parity.json
     "none": "without guidance",
     "identity": "guided, Jacobian taken as 1",
@@ -34,10 +34,57 @@ def write_card(bundle: Path, evaluations: Mapping[str, Any] | None = None) -> Pa
     policy = json.loads((bundle / POLICY).read_text())
     parity = json.loads((bundle / PARITY).read_text())
     parts = [_head(policy), _inputs(policy["spec"]), _training(policy["provenance"])]
-    parts += [_success(results), _runtime(parity), guidance(parity), _limits()]
+    parts += [_success(results), _perturbed(bundle)]
+    parts += [_runtime(parity), guidance(parity), _limits()]
     path = bundle / CARD
     path.write_text("\n".join(part for part in parts if part))
     return path
+
+
+def keep_perturbed(bundle: Path, report: Mapping[str, Any], command: str) -> None:
+    """Keep success in changed worlds beside `bundle`, and in its card.
+
+    `report` is what `evaluate.sweep.report` made with several `changes`.
+    """
+    rows = [
+        {key: cell.get(key, "") for key in ("perturb", "task", "success_rate", "n", "interval")}
+        for cell in report["cells"]
+        if cell["bundle"] == str(bundle)
+    ]
+    text = json.dumps({"command": command, "rows": rows}, indent=1)
+    (bundle / PERTURBED).write_text(text + "\n")
+    write_card(bundle)
+
+
+def _perturbed(bundle: Path) -> str:
+    """Say how a policy does in worlds that it did not learn from; "" where nobody measured it."""
+    path = bundle / PERTURBED
+    if not path.is_file():
+        return ""
+    kept = json.loads(path.read_text())
+    tasks = list(dict.fromkeys(row["task"] for row in kept["rows"]))
+    lines = [
+        "## Success in changed worlds\n",
+        f"| change | {' | '.join(tasks)} |",
+        f"|---|{'---|' * len(tasks)}",
+    ]
+    for change in dict.fromkeys(row["perturb"] for row in kept["rows"]):
+        found = {row["task"]: row for row in kept["rows"] if row["perturb"] == change}
+        cells = [_percent(found.get(task)) for task in tasks]
+        lines.append(f"| {change or 'as learned'} | {' | '.join(cells)} |")
+    return "\n".join([
+        *lines,
+        "",
+        f"95 % Wilson intervals; measured with `{kept['command']}`.",
+        "",
+    ])
+
+
+def _percent(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    low, high = row["interval"]
+    return f"{100 * row['success_rate']:.0f} % ({100 * low:.0f}–{100 * high:.0f}, N {row['n']})"
 
 
 def _head(policy: dict[str, Any]) -> str:

@@ -80,6 +80,8 @@ def show_comparisons(compared: Sequence[Pair]) -> None:
 
 
 def _what_differs(pair: Pair) -> tuple[str, str]:
+    if pair.a.change != pair.b.change:
+        return (pair.a.change or "as learned", pair.b.change or "as learned")
     if pair.a.steps != pair.b.steps:
         return (_steps(pair.a), _steps(pair.b))
     if pair.a.bundle == pair.b.bundle:
@@ -93,6 +95,7 @@ def _steps(cell: Cell) -> str:
 
 def _name(cell: Cell) -> tuple[str, str, str, str]:
     mode = cell.mode if cell.steps is None else f"{cell.mode}, {cell.steps}"
+    mode += f", {cell.change}" if cell.change else ""
     return (cell.bundle.name, cell.task, mode, f"{cell.delay_ms} ms")
 
 

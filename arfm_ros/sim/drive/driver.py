@@ -22,7 +22,7 @@ from arfm_ros.core.values.data import F32, U8, ActionChunk, Observation, Policy
 from arfm_ros.core.values.spec import PolicySpec, Rtc
 from arfm_ros.sim.arms.contract import contract_of
 from arfm_ros.sim.drive.noise import ActionNoise
-from arfm_ros.sim.drive.senses import Senses
+from arfm_ros.sim.drive.senses import Alter, Senses
 from arfm_ros.sim.world import World
 
 TICK_MS = 10
@@ -44,6 +44,7 @@ class DriverConfig:
     seams: bool = True  # accelerations are measured
     robot: str = ""  # "": the robot of config/robots whose axes the policy moves
     human: str = ""  # "scripted": one watches the policy and corrects it
+    perturb: str = ""  # a change of the world, see sim/perturb.py
 
 
 class PolicyDriver:
@@ -159,6 +160,10 @@ class PolicyDriver:
         own = path.at(self._world.time_ns).position
         arms = ~self._world.openings
         return Tick(decision.chunk_stamp_ns, decision.command[arms], own[arms])
+
+    def look_through(self, alter: Alter) -> None:
+        """Let the policy see what `alter` makes of each picture."""
+        self._senses.alter = alter
 
     def measured(self) -> NDArray[np.float64]:
         """Return the positions of all axes [A]."""

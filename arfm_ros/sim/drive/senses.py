@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.robots.objects import object_of, object_state, seen_from
 from arfm_ros.sim.view.render import Renderer
 from arfm_ros.sim.world import World
+
+Alter = Callable[[str, U8], U8]  # camera, picture -> what is seen in its place
 
 
 class Senses:
@@ -26,6 +28,7 @@ class Senses:
         self._numbers = tuple(n for n in spec.state_names if n not in world.robot.names)
         _check_spec(spec, world, self._numbers)
         self._objects = sorted({object_of(name)[0] for name in self._numbers})
+        self.alter: Alter | None = None  # what stands between the cameras and the policy
         self.forget()
 
     def forget(self) -> None:
@@ -34,7 +37,8 @@ class Senses:
 
     def picture(self, camera: str) -> U8:
         """Render what a camera of the policy sees now."""
-        return self._renderer.render(self._world.data, camera)
+        picture = self._renderer.render(self._world.data, camera)
+        return picture if self.alter is None else self.alter(camera, picture)
 
     def observe(self, instruction: str) -> Observation:
         """Return what the policy sees now, with the earlier observations of its history."""

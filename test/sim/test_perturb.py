@@ -1,0 +1,139 @@
+"""Changed worlds: each kind changes what it says, for one episode, by the seed alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from shutil import copytree
+
+import numpy as np
+import pytest
+
+from arfm_ros.bringup import find_bundle
+from arfm_ros.cli.__main__ import main
+from arfm_ros.core.errors import ConfigError
+from arfm_ros.evaluate.bundles import evaluate
+from arfm_ros.robots.files.load import load_robot
+from arfm_ros.sim.drive.driver import DriverConfig
+from arfm_ros.sim.perturb import FIELDS, KINDS, STANDARD, Perturber, read_change
+from arfm_ros.sim.tasks import make_task
+from arfm_ros.sim.view.render import Renderer
+from arfm_ros.sim.world import World
+
+CHANGED = {  # kind: what of the model it changes
+    "scene_m": {"cam_pos"},
+    "scene_deg": {"cam_quat"},
+    "wrist_m": {"cam_pos"},
+    "wrist_deg": {"cam_quat"},
+    "light": {"light_diffuse"},
+    "colours": {"geom_rgba"},
+    "distractors": set(),
+    "size": {"geom_size", "body_mass", "body_inertia", "geom_rbound", "geom_aabb"},
+    "table_m": {"body_pos"},
+    "friction": {"geom_friction"},
+    "blur": set(),
+    "dropped": set(),
+}
+AMOUNT = dict(read_change(one) for one in STANDARD) | {"friction": 0.6}
+
+
+def start(world: World, changed: Perturber, seed: int) -> None:
+    changed.begin(seed)
+    make_task("lift").reset(world, np.random.default_rng(seed))
+    changed.started()
+
+
+def fields(world: World) -> dict[str, np.ndarray]:
+    return {name: getattr(world.model, name).copy() for name in FIELDS}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_change_is_what_it_says_and_gone_with_the_next_world(name: str) -> None:
+    world = World()
+    before = fields(world)
+    changed = Perturber(world, f"{name}:{AMOUNT[name]}")
+    start(world, changed, 7)
+    first = fields(world)
+    assert {k for k in FIELDS if not np.array_equal(before[k], first[k])} == CHANGED[name]
+    start(world, changed, 8)
+    start(world, changed, 7)  # by the seed alone, and nothing adds up
+    assert all(np.array_equal(first[k], fields(world)[k]) for k in FIELDS)
+    Perturber(world, "blur:0").begin(7)
+    for kind in KINDS:
+        bound = KINDS[kind]
+        with pytest.raises(ConfigError, match=bound.says.split(",")[0]):
+            read_change(f"{kind}:{bound.high + 1}")
+
+
+def test_pictures_change_as_said_and_a_dropped_one_is_the_one_before() -> None:
+    world = World()
+    renderer = Renderer(world.model, 96, 128, ("scene",))
+    plain = Perturber(world, "blur:0")
+    start(world, plain, 3)
+    world.tool_pose()
+    as_learned = renderer.render(world.data, "scene").astype(float)
+    bounds = {"light:0.6": (5.0, 90.0), "colours:1": (5.0, 120.0), "blur:3": (0.2, 20.0)}
+    for change, (low, high) in bounds.items():
+        changed = Perturber(world, change)
+        start(world, changed, 3)
+        world.tool_pose()
+        seen = changed.see("scene", renderer.render(world.data, "scene"))
+        assert low < np.abs(seen.astype(float) - as_learned).mean() < high, change
+        plain.begin(3)
+    renderer.close()
+    dropped = Perturber(world, "dropped:0.5")
+    dropped.begin(1)
+    shown = [np.full((2, 2, 3), k, np.uint8) for k in range(200)]
+    seen = [int(dropped.see("scene", one)[0, 0, 0]) for one in shown]
+    repeated = [k for k in range(1, 200) if seen[k] == seen[k - 1]]
+    assert all(seen[k] in {k, seen[k - 1]} for k in range(1, 200)) and 70 < len(repeated) < 130
+
+
+def test_distractors_lie_apart_and_a_larger_cube_stands_on_the_table() -> None:
+    world = World()
+    start(world, Perturber(world, "distractors:2"), 5)
+    there = {n: p for n in world.objects if (p := world.object_pose(n)[0])[2] > -0.5}
+    assert len(there) == 4 and {"cube", "marker"} < set(there)
+    flat = [p[:2] for p in there.values()]
+    gaps = [np.linalg.norm(a - b) for i, a in enumerate(flat) for b in flat[:i]]
+    assert min(gaps) > 0.09
+    world = World()
+    start(world, Perturber(world, "size:1.15"), 5)
+    assert world.object_pose("cube")[0][2] == pytest.approx(0.0225 * 1.15)
+    world.step(300)
+    assert world.object_pose("cube")[0][2] == pytest.approx(0.0225 * 1.15, abs=1e-3)
+
+
+def test_another_robot_stands_lower_and_cameras_that_it_lacks_are_named() -> None:
+    world = World(load_robot("ur5e"))
+    tool = world.tool_pose()[0]
+    changed = Perturber(world, "table_m:0.02")
+    changed.begin(0)
+    world.reset()
+    assert world.tool_pose()[0] - tool == pytest.approx([0, 0, -0.02], abs=1e-9)
+    blind = World(load_robot("iiwa14"))
+    if "wrist" not in blind.cameras:
+        with pytest.raises(ConfigError, match="iiwa14' has the cameras"):
+            Perturber(blind, "wrist_m:0.01")
+
+
+def test_a_policy_is_judged_in_the_changed_world_and_its_card_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = Path(copytree(find_bundle(""), tmp_path / "bundle"))
+    dark = evaluate(bundle, "reach", range(2), DriverConfig(perturb="light:0"), 1)
+    assert not any(one.success for one in dark)  # it sees nothing at all
+    words = ["--task", "reach", "--episodes", "2", "--workers", "1", "--perturb", "light:0"]
+    words += ["--card", "--json", str(tmp_path / "found.json")]
+    assert main(["eval", str(bundle), *words]) == 0
+    said = capsys.readouterr().out
+    assert "bundle, light:0" in said and "as learned" in said
+    cells = json.loads((tmp_path / "found.json").read_text())["cells"]
+    assert [cell.get("perturb", "") for cell in cells] == ["", "light:0"]
+    assert "| light:0 | 0 % " in (bundle / "README.md").read_text()
+
+
+@pytest.mark.parametrize("text", ["moon:1", "light", "light:often", "light:-1", "size:9"])
+def test_what_is_no_change_is_refused_with_what_there_is(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"--perturb {text}: "):
+        read_change(text)
