@@ -98,9 +98,10 @@ def _size(world: World, rng: Rng, factor: float) -> None:
     """Make what can be moved larger in all directions, as heavy as its size asks for."""
     model = world.model
     for name in FREE_OBJECTS:
-        geom = model.geom(name)
-        for value in (geom.size, geom.rbound, geom.aabb):
-            value *= factor
+        geom = model.geom(name).id
+        for value in (model.geom_size, model.geom_aabb):
+            value[geom] *= factor
+        model.geom_rbound[geom] *= factor
         model.body(name).mass[:] *= factor**3
         model.body(name).inertia[:] *= factor**5
 

@@ -56,6 +56,7 @@ def test_arfm_s_knobs_suit_success_or_failure_unless_others_are_given() -> None:
     assert objective("--objective", "rwr") == Rwr()
 
 
+@pytest.mark.slow
 def test_a_killed_round_goes_on_and_the_old_bundle_stays(bundle: Path, tmp_path: Path) -> None:
     data, out, link = bundle.parent / "data", tmp_path / "round", tmp_path / "in_use"
     before = files(bundle)

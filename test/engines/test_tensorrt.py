@@ -78,7 +78,6 @@ def test_every_graph_builds_for_three_generations_of_gpus_without_one(
 @pytest.mark.parametrize(
     "name,precision,kind",
     [
-        ("fr3_tabletop", "fp16", "half"),
         ("fr3_tabletop", "fp32", "float"),
         ("fr3_tabletop", "fp16", "half"),
         ("fr3_tabletop", "bf16", "bf16"),

@@ -58,6 +58,7 @@ def test_pictures_are_those_of_the_episode_and_none_is_said(episode: Path) -> No
         pictures(episode, "ceiling")
 
 
+@pytest.mark.slow
 @pytest.mark.robot
 def test_the_policy_drives_it_and_costs_are_told_by_node(episode: Path, tmp_path: Path) -> None:
     out = tmp_path / "costs.json"
