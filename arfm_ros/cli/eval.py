@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from arfm_ros.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from arfm_ros.evaluate.sweep import Plan
 
 HELP = "measure a bundle's success in the headless simulator"
 EXTRAS = ("sim", "show")
@@ -119,39 +122,17 @@ def check_outputs(report: Path | None, plot: Path | None) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, print tables, write JSON and plot as asked."""
-    from arfm_ros.bringup import find_bundle
+    """Evaluate, print tables, write JSON, card and plot as asked."""
     from arfm_ros.cli.parts.tables import show_comparisons, show_success
     from arfm_ros.cli.parts.words import rebuild
-    from arfm_ros.engines import load_bundle
-    from arfm_ros.evaluate.sweep import Plan, pairs, report, run_sweep
+    from arfm_ros.evaluate.sweep import pairs, report, run_sweep
     from arfm_ros.evaluate.sweep_plot import draw
-    from arfm_ros.sim.drive.driver import DriverConfig
-    from arfm_ros.sim.perturb import STANDARD
 
     if args.env:
         return _in_environment(args)
     if args.card and not args.perturb:
         raise ConfigError("--card keeps what --perturb finds: give both")
-    config = DriverConfig(
-        period_ms=args.period_ms,
-        action_noise=args.action_noise,
-        robot=args.robot,
-        human=args.human,
-    )
-    bundles = tuple(dict.fromkeys(find_bundle(b) for b in (args.bundle, args.against) if b))
-    plan = Plan(
-        bundles=bundles,
-        tasks=tuple(args.task or load_bundle(bundles[0]).spec.instructions),
-        modes=args.rtc,
-        delays_ms=args.delay_ms,
-        seeds=range(args.seed, args.seed + args.episodes),
-        config=config,
-        workers=args.workers,
-        out=args.out,
-        steps=args.steps,
-        changes=("", *(STANDARD if args.perturb == (ALL,) else args.perturb)),
-    )
+    plan = _plan(args)
     check_outputs(args.json, args.plot)
     outcomes = run_sweep(plan)
     show_success(outcomes)
@@ -161,10 +142,38 @@ def run(args: argparse.Namespace) -> int:
     if args.card:
         from arfm_ros.export.card import keep_perturbed
 
-        keep_perturbed(bundles[0], report(plan, outcomes), rebuild("eval", args))
+        keep_perturbed(plan.bundles[0], report(plan, outcomes), rebuild("eval", args))
     if args.plot:
         draw(outcomes, args.plot)
     return 0
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    """Say which combinations are evaluated."""
+    from arfm_ros.bringup import find_bundle
+    from arfm_ros.engines import load_bundle
+    from arfm_ros.evaluate.sweep import Plan
+    from arfm_ros.sim.drive.driver import DriverConfig
+    from arfm_ros.sim.perturb import STANDARD
+
+    bundles = tuple(dict.fromkeys(find_bundle(b) for b in (args.bundle, args.against) if b))
+    return Plan(
+        bundles=bundles,
+        tasks=tuple(args.task or load_bundle(bundles[0]).spec.instructions),
+        modes=args.rtc,
+        delays_ms=args.delay_ms,
+        seeds=range(args.seed, args.seed + args.episodes),
+        config=DriverConfig(
+            period_ms=args.period_ms,
+            action_noise=args.action_noise,
+            robot=args.robot,
+            human=args.human,
+        ),
+        workers=args.workers,
+        out=args.out,
+        steps=args.steps,
+        changes=("", *(STANDARD if args.perturb == (ALL,) else args.perturb)),
+    )
 
 
 def _in_environment(args: argparse.Namespace) -> int:
