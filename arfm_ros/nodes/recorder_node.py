@@ -20,7 +20,7 @@ from arfm_ros.nodes.recorder.about import about
 from arfm_ros.nodes.recorder.intake import Intake
 from arfm_ros.nodes.recorder.losses import LOOK_S
 from arfm_ros.nodes.recorder.parameters import ParameterSurvey
-from arfm_ros.nodes.recorder.params import RecorderParams, chosen, is_sensor
+from arfm_ros.nodes.recorder.params import RecorderParams, cameras_of, chosen, is_sensor
 from arfm_ros.nodes.recorder.pictures import RawInstead
 from arfm_ros.nodes.recorder.room import MB, check_room, too_little
 from arfm_ros.nodes.recorder.session import Session
@@ -52,8 +52,8 @@ class RecorderNode(Node):
         for row in found:
             self._add(row)
         compressed = self._params.images == "compressed" and not self._params.topics
-        cameras = self._params.cameras if compressed else ()
-        self._raw_instead = RawInstead(self, cameras, self._add)
+        cameras = cameras_of(self._params) if compressed else {}
+        self._raw_instead = RawInstead(self, cameras.values(), self._add)
         self._survey = ParameterSurvey(self, self._on_parameters)
         self._intake.start()
         self._state = topics.publisher(self, topics.RECORDER_STATE)

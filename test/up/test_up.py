@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from arfm_ros.bringup import NODES, RANGE_VARIABLE, NodeProcess, Setup, environment
+from arfm_ros.nodes.ros.robot_topics import CameraRows
 from arfm_ros.up import domain
 from arfm_ros.up.watch.frames import FrameCount, count_bags
 from arfm_ros.up.watch.readings import CommandStep, EpisodeResult, MotionWatch, Readings, StreamGap
@@ -217,9 +218,10 @@ def test_a_lost_frame_shows_whoever_of_the_two_witnesses_saw_it() -> None:
     topic = "scene/image_raw"
     bag = {topic: "3", f"{topic}.published": "3"}
     bag |= {f"{topic}.{name}": value for name, value in counts.items()}
-    assert count_bags([bag], {"scene": seen}) == {"scene": FrameCount(4, 3)}
+    rows = {"scene": CameraRows.of("scene")}
+    assert count_bags([bag], {"scene": seen}, rows) == {"scene": FrameCount(4, 3)}
     bag[f"{topic}.published"] = "5"
-    assert count_bags([bag, bag], {"scene": seen}) == {"scene": FrameCount(10, 6)}
+    assert count_bags([bag, bag], {"scene": seen}, rows) == {"scene": FrameCount(10, 6)}
 
 
 def test_an_episode_result_is_read_as_it_was_published() -> None:

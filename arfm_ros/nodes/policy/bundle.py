@@ -17,7 +17,6 @@ from arfm_ros.engines.gate.proof import require_pass
 from arfm_ros.engines.gate.trial import Engine, require_proof
 from arfm_ros.engines.server.remote import RemotePolicy, open_remote
 from arfm_ros.engines.server.trust import Access
-from arfm_ros.nodes.policy.inputs import camera_topics
 from arfm_ros.nodes.policy.params import PolicyParams
 from arfm_ros.nodes.policy.values import Loaded
 from arfm_ros.nodes.ros.background import in_background, one_line
@@ -38,7 +37,7 @@ def load_checked(params: PolicyParams) -> Loaded:
     folder = find_bundle(params.bundle)
     bundle = load_bundle(folder)
     robot = params.value()
-    cameras = tuple(camera_topics(params.camera_entries(robot), compressed=False))
+    cameras = tuple(params.camera_topics(robot))
     check_units(bundle.spec, robot)
     actions = spaces_of(bundle.spec, robot)
     names = bundle.spec.action_names if actions else commanded(bundle.spec, robot)

@@ -28,6 +28,9 @@ from arfm_ros.wire.images import decode
 NS = 1_000_000_000
 
 
+COMPRESSED_TYPE = topics.COMPRESSED_IMAGE.type_name
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """A serialized message and when it was received."""
@@ -43,7 +46,6 @@ class Wiring:
     cameras: Mapping[str, topics.Topic]  # camera name -> topic
     states: tuple[str, ...]  # names of JointState topics
     reader: AxisReader  # what they say about the robot
-    compressed: bool = False
     tolerance_ns: int = 40_000_000
     max_age_ns: int = 300_000_000
     min_camera_hz: float = 0.0
@@ -58,21 +60,6 @@ class Wiring:
         cameras = [Input(name, f"camera {name}", slow, knob) for name in self.cameras]
         slow, knob = self.min_state_hz, "min_state_hz"
         return cameras + [Input(name, name, slow, knob) for name in self.states]
-
-
-def camera_topics(entries: tuple[str, ...], compressed: bool) -> dict[str, topics.Topic]:
-    """Read `name` or `name=topic` entries. Raises `ConfigError` for anything else."""
-    row = topics.COMPRESSED_IMAGE if compressed else topics.IMAGE
-    found = {}
-    for entry in entries:
-        name, given, topic = (part.strip() for part in entry.partition("="))
-        if not name or (given and not topic) or name in found:
-            raise ConfigError(
-                f"cameras has entry '{entry}', needs different entries like 'wrist' or "
-                "'wrist=hand_camera/color/image_raw'"
-            )
-        found[name] = row.at(topic) if topic else row.of(camera=name)
-    return found
 
 
 def camera_sizes(entries: tuple[str, ...]) -> dict[str, Size]:
@@ -223,8 +210,10 @@ class PolicyInputs:
         return self.wiring.reader.positions(told, names)
 
     def _decode(self, synced: Synced[Sample], spec: PolicySpec, instruction: str) -> Observation:
-        compressed = self.wiring.compressed
-        images = {n: decode(synced.values[n].cdr, compressed) for n in self.wiring.cameras}
+        images = {
+            name: decode(synced.values[name].cdr, topic.type_name == COMPRESSED_TYPE)
+            for name, topic in self.wiring.cameras.items()
+        }
         return Observation(
             images=images,
             state=self.positions(synced, spec.state_names).astype(np.float32),

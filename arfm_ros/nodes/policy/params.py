@@ -10,10 +10,12 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.senses import Stillness
 from arfm_ros.installed import share
 from arfm_ros.nodes.policy.doubt import GO_ON, STOP
-from arfm_ros.nodes.policy.inputs import Wiring, camera_sizes, camera_topics
+from arfm_ros.nodes.policy.inputs import Wiring, camera_sizes
 from arfm_ros.nodes.policy.values import Pacing
 from arfm_ros.nodes.ros.axis_reader import AxisReader
 from arfm_ros.nodes.ros.params import knob
+from arfm_ros.nodes.ros.robot_topics import camera_rows
+from arfm_ros.nodes.ros.topics import Topic
 from arfm_ros.robots.files.load import load_robot
 from arfm_ros.robots.robot import Robot
 from arfm_ros.words.lexicon import WORDS, Lexicon, load_lexicon
@@ -55,7 +57,10 @@ class PolicyParams:
         (), "cameras as name or name=topic, empty: the robot's, next configure", live=True
     )
     transport: str = knob(
-        "raw", "image transport, next configure", choices=("raw", "compressed"), live=True
+        "raw",
+        "image transport, next configure; a topic that ends in /compressed is",
+        choices=("raw", "compressed"),
+        live=True,
     )
     dt_s: float = knob(
         0.05, "time between actions the robot expects, next configure", 0.001, 1.0, live=True
@@ -105,15 +110,18 @@ class PolicyParams:
         """Return the robot; raises `ConfigError`."""
         return load_robot(self.robot)
 
-    def camera_entries(self, robot: Robot) -> tuple[str, ...]:
-        """Return the cameras as name or name=topic."""
-        return self.cameras or tuple(f"{camera.name}={camera.topic}" for camera in robot.cameras)
+    def camera_topics(self, robot: Robot) -> dict[str, Topic]:
+        """Return the topic of each camera's pictures; raises `ConfigError` for a wrong entry."""
+        jpeg = self.transport == "compressed"
+        return {
+            name: rows.compressed if jpeg or rows.named_compressed else rows.raw
+            for name, rows in camera_rows(robot, self.cameras).items()
+        }
 
     def wiring(self, names: tuple[str, ...]) -> Wiring:
         """Give the inputs of a policy that wants the cameras `names`."""
-        compressed = self.transport == "compressed"
         robot = self.value()
-        cameras = camera_topics(self.camera_entries(robot), compressed)
+        cameras = self.camera_topics(robot)
         reader = AxisReader(robot)
         sizes = camera_sizes(self.camera_sizes)
         unknown = [name for name in sizes if name not in cameras]
@@ -124,7 +132,6 @@ class PolicyParams:
             cameras={name: cameras[name] for name in names},
             states=reader.topics,
             reader=reader,
-            compressed=compressed,
             tolerance_ns=int(self.tolerance_s * NS),
             max_age_ns=int(self.max_age_s * NS),
             min_camera_hz=self.min_camera_hz,

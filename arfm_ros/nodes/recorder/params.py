@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.ros.params import knob
-from arfm_ros.nodes.ros.robot_topics import rows
+from arfm_ros.nodes.ros.robot_topics import CameraRows, camera_rows, rows
 from arfm_ros.nodes.ros.topics import NEWEST, Topic
 from arfm_ros.robots.files.load import load_robot
 
@@ -38,10 +38,10 @@ ALWAYS = (
     topics.EPISODE_LABEL,
     topics.DIAGNOSTICS,
 )
-IMAGES: Mapping[str, tuple[Topic, ...]] = {
-    "raw": (topics.IMAGE,),
-    "compressed": (topics.COMPRESSED_IMAGE,),
-    "both": (topics.IMAGE, topics.COMPRESSED_IMAGE),
+IMAGES: Mapping[str, tuple[str, ...]] = {  # of a camera's topics
+    "raw": ("raw",),
+    "compressed": ("compressed",),
+    "both": ("raw", "compressed"),
 }
 
 
@@ -52,7 +52,9 @@ class RecorderParams:
     out: str = knob("episodes", "folder that gets one folder per episode")
     operator: str = knob("", "who is in charge; written into every episode")
     robot: str = knob("fr3", "whose topics to record: a name in config/robots, or a YAML")
-    cameras: tuple[str, ...] = knob(("scene", "wrist"), "cameras to record")
+    cameras: tuple[str, ...] = knob(
+        (), "cameras to record, as name or name=topic, empty: the robot's"
+    )
     images: str = knob("compressed", "which images of them", choices=tuple(IMAGES))
     topics: tuple[str, ...] = knob((), "topics to record instead of the default set")
     extra_topics: tuple[str, ...] = knob((), "topics to record beside the default set")
@@ -65,16 +67,20 @@ class RecorderParams:
 def chosen(params: RecorderParams) -> tuple[list[Topic], list[str]]:
     """Give the topics to record and the names whose type only the graph can tell."""
     known = {row.name: row for row in vars(topics).values() if isinstance(row, Topic)}
-    for camera in params.cameras:
-        for row in (topics.IMAGE, topics.COMPRESSED_IMAGE, topics.CAMERA_INFO):
-            known[row.of(camera).name] = row.of(camera)
+    cameras = cameras_of(params).values()
+    known |= {row.name: row for one in cameras for row in (one.raw, one.compressed, one.info)}
     own = {row.name: row for row in rows(load_robot(params.robot))}
     known = own | known
     names = list(dict.fromkeys([*(row.name for row in ALWAYS), *own]))
-    for camera in params.cameras:
-        names += [row.of(camera).name for row in (*IMAGES[params.images], topics.CAMERA_INFO)]
+    for one in cameras:
+        names += [getattr(one, kind).name for kind in (*IMAGES[params.images], "info")]
     names = [*(params.topics or names), *params.extra_topics]
     return [known[n] for n in names if n in known], [n for n in names if n not in known]
+
+
+def cameras_of(params: RecorderParams) -> dict[str, CameraRows]:
+    """Return the topics of the cameras to record."""
+    return camera_rows(load_robot(params.robot), params.cameras)
 
 
 def is_sensor(row: Topic) -> bool:

@@ -27,7 +27,8 @@ from std_msgs.msg import Header
 
 from arfm_ros.core.errors import ArfmError, ConfigError
 from arfm_ros.nodes.ros.real_time import ordinary_priority
-from arfm_ros.nodes.ros.topics import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, publisher
+from arfm_ros.nodes.ros.robot_topics import CameraRows
+from arfm_ros.nodes.ros.topics import publisher
 from arfm_ros.sim.timeline import Instant, Send, Timeline
 from arfm_ros.sim.view.render import Intrinsics, Renderer, SceneState, Stage
 from arfm_ros.sim.view.viewer import Viewer
@@ -177,11 +178,9 @@ class _Camera:
 
     def __init__(self, node: Node, name: str, topic: str, jpeg_quality: int) -> None:
         self.name = name
-        self._raw = publisher(node, IMAGE.at(topic))
-        beside = "/".join((*topic.split("/")[:-1], "camera_info"))
-        self._info_out = publisher(node, CAMERA_INFO.at(beside))
-        jpegs = COMPRESSED_IMAGE.at(f"{topic}/compressed")
-        self._jpeg: Any = publisher(node, jpegs) if cv2 is not None else None
+        rows = CameraRows.of(name, topic)
+        self._raw, self._info_out = publisher(node, rows.raw), publisher(node, rows.info)
+        self._jpeg: Any = publisher(node, rows.compressed) if cv2 is not None else None
         self._jpeg_quality = jpeg_quality
         self._info = CameraInfo()
         self.counts: Counter[str] = Counter()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from arfm_ros.nodes.ros.params import knob
+from arfm_ros.nodes.ros.robot_topics import camera_rows
 from arfm_ros.sim.controllers.crisp import CONTROLLERS, JOINT
 from arfm_ros.sim.tasks import TASKS
 from arfm_ros.sim.world import World, default_robot, is_fr3
@@ -60,5 +61,4 @@ def cameras_of(names: tuple[str, ...], world: World) -> Mapping[str, str]:
     A topic is the one that the robot's YAML names, else NAME/image_raw.
     """
     wanted = world.cameras if names == ("scene", "wrist") else names
-    own = {camera.name: camera.topic.removesuffix("/compressed") for camera in world.robot.cameras}
-    return {name: own.get(name, f"{name}/image_raw") for name in wanted}
+    return {name: one.raw.name for name, one in camera_rows(world.robot, wanted).items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -23,13 +23,14 @@ from arfm_ros.bringup import (
     stack,
 )
 from arfm_ros.core.errors import ArfmError, ConfigError
+from arfm_ros.nodes.ros.robot_topics import CameraRows, camera_rows
 from arfm_ros.robots.files.load import load_robot
 from arfm_ros.up import domain
 from arfm_ros.up.shared_memory import remove_orphans
 from arfm_ros.up.stack.supervisor import Supervisor, log_folder
 from arfm_ros.up.watch import report, table
 from arfm_ros.up.watch.display import Display
-from arfm_ros.up.watch.frames import FrameCount, count_bags
+from arfm_ros.up.watch.frames import count_bags
 from arfm_ros.up.watch.observer import Observer
 from arfm_ros.up.watch.readings import CommandStep, Readings
 
@@ -66,7 +67,7 @@ def run(setup: Setup, begin_s: float | None = None) -> dict[str, Any]:
     outcome |= {
         "error": error,
         "bundle": {key: bundle[key] for key in ("name", "sha256")},
-        "frames": {name: asdict(count) for name, count in frames(observer.readings).items()},
+        "frames": frames(observer.readings, camera_rows(robot, bundle["cameras"] or ("",))),
         "setup": asdict(setup),
         "logs": str(logs),
     }
@@ -150,9 +151,10 @@ def greet(console: Console, setup: Setup, bundle: str, logs: Path) -> None:
     )
 
 
-def frames(readings: Readings) -> dict[str, FrameCount]:
+def frames(readings: Readings, cameras: Mapping[str, CameraRows]) -> dict[str, dict[str, int]]:
     """Count published and recorded frames over all bags of the run."""
-    return count_bags(readings.bags.values(), readings.frames)
+    counts = count_bags(readings.bags.values(), readings.frames, cameras)
+    return {name: asdict(count) for name, count in counts.items()}
 
 
 def suggest(setup: Setup, outcome: dict[str, Any]) -> None:

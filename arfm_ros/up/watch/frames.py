@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from arfm_ros.nodes.ros.topics import COMPRESSED_IMAGE, IMAGE
+from arfm_ros.nodes.ros.robot_topics import CameraRows
 from arfm_ros.up.watch.readings import StreamGap
 
 
@@ -20,14 +20,14 @@ class FrameCount:
         return FrameCount(self.published + other.published, self.recorded + other.recorded)
 
 
-def count_bag(recorder: Mapping[str, str], camera: str, seen: StreamGap) -> FrameCount:
+def count_bag(recorder: Mapping[str, str], camera: CameraRows, seen: StreamGap) -> FrameCount:
     """Count one bag's frames of `camera` from what the recorder last said about the bag.
 
     Two witnesses say what was published between the first and the last recorded frame: the
     publisher's message counter as the recorder saw it, and the stamps that the supervisor saw of
     `camera_info`; the larger count is believed.
     """
-    for topic in (IMAGE.of(camera).name, COMPRESSED_IMAGE.of(camera).name):
+    for topic in (camera.raw.name, camera.compressed.name):
         recorded = int(recorder.get(topic, "0"))
         if recorded:
             break
@@ -39,11 +39,13 @@ def count_bag(recorder: Mapping[str, str], camera: str, seen: StreamGap) -> Fram
 
 
 def count_bags(
-    bags: Iterable[Mapping[str, str]], frames: Mapping[str, StreamGap]
+    bags: Iterable[Mapping[str, str]],
+    frames: Mapping[str, StreamGap],
+    cameras: Mapping[str, CameraRows],
 ) -> dict[str, FrameCount]:
-    """Add the frames of all bags up, by camera."""
+    """Add the frames of all bags up, by camera; `cameras` says on which topics they are."""
     total = {camera: FrameCount() for camera in frames}
     for bag in bags:
         for camera, seen in frames.items():
-            total[camera] += count_bag(bag, camera, seen)
+            total[camera] += count_bag(bag, cameras[camera], seen)
     return total

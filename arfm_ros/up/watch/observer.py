@@ -18,6 +18,7 @@ from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.ros.convert import time_to_ns
 from arfm_ros.nodes.ros.executor import Spinner
 from arfm_ros.nodes.ros.real_time import make_way
+from arfm_ros.nodes.ros.robot_topics import camera_rows
 from arfm_ros.robots.files.load import load_robot
 from arfm_ros.robots.robot import Robot
 from arfm_ros.up.watch.motion import EpisodeMotion, FirstArm
@@ -50,7 +51,8 @@ class Observer:
         self._motion = MotionWatch()
         self._driven_once = False
         self._commanded_ns = 0  # stamp of the last command
-        self._arm = FirstArm(robot or load_robot("fr3"))
+        self._robot = robot or load_robot("fr3")
+        self._arm = FirstArm(self._robot)
         self._moved = EpisodeMotion(topics.interface(topics.JOINT_STATES.type_name), self._arm)
         self._begin_s = time.monotonic()
         self._asked: Any = None
@@ -106,7 +108,8 @@ class Observer:
         for row, callback, qos in listened:
             topics.subscription(self._node, row, self._locked(callback), qos)
         # of what comes often only the stamp is read
-        often = [(topics.CAMERA_INFO.of(name), self._frame_counter(name)) for name in cameras]
+        entries = camera_rows(self._robot, cameras) if cameras else {}
+        often = [(one.info, self._frame_counter(name)) for name, one in entries.items()]
         for row, callback in often:
             topics.subscription(self._node, row, self._locked(callback), ALL_OF_IT, raw=True)
         joints = self._locked(self._on_joints)
