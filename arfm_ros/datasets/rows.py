@@ -13,7 +13,7 @@ from arfm_ros.core.errors import EpisodeError
 from arfm_ros.core.safety.decision import HUMAN
 from arfm_ros.datasets.resample import F32, I64, Resampling, picked, resampled, rows_of
 from arfm_ros.datasets.wishes import human_wishes, policy_wishes
-from arfm_ros.episodes.read.axes import AxisSeries, read_axes
+from arfm_ros.episodes.read.axes import AxisSeries, read_axes, tools_in
 from arfm_ros.episodes.read.commands import commanded_axes
 from arfm_ros.episodes.read.topics import OWN, Topics
 from arfm_ros.episodes.reader import EpisodeReader, stamp_ns
@@ -85,7 +85,7 @@ def read_rows(reader: EpisodeReader, how: Resampling, topics: Topics = OWN) -> R
         authority=tuple(told),
         shots={name: _shot(*found, at_ns, how) for name, found in seen.items()},
         folder=reader.folder,
-        tools=tuple(read_axes(reader, OWN.states[1:])) if topics == OWN else (),
+        tools=tools_in(reader, topics),
     )
 
 

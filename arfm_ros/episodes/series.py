@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.errors import EpisodeError
+from arfm_ros.episodes.read.said import topics_in
 from arfm_ros.episodes.read.topics import OWN, Topics
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.scan import Record
@@ -31,7 +32,7 @@ def image_topic(reader: EpisodeReader, camera: str, topics: Topics = OWN) -> str
 
     Raises `EpisodeError` if there is none.
     """
-    mapped = dict(topics.cameras).get(camera, "")
+    mapped = dict(topics_in(reader, topics).cameras).get(camera, "")
     names = (mapped, f"{mapped}/compressed") if mapped else (camera + RAW, camera + JPEG)
     have = [topic for topic, kind in reader.topics.items() if kind in DECODERS]
     for name in names:
@@ -46,8 +47,9 @@ def image_topic(reader: EpisodeReader, camera: str, topics: Topics = OWN) -> str
 
 def cameras_of(reader: EpisodeReader, topics: Topics = OWN) -> tuple[str, ...]:
     """List the cameras of an episode: the mapped ones that are there, then those of our own."""
-    there = [reader.find(t) or reader.find(f"{t}/compressed") for _, t in topics.cameras]
-    mapped = [name for (name, _), topic in zip(topics.cameras, there) if topic]
+    told = topics_in(reader, topics).cameras
+    there = [reader.find(t) or reader.find(f"{t}/compressed") for _, t in told]
+    mapped = [name for (name, _), topic in zip(told, there) if topic]
     rest = [topic for topic in reader.topics if topic not in there]
     ends = [(topic, end) for topic in rest for end in (RAW, JPEG) if topic.endswith(end)]
     own = sorted({topic.removesuffix(end).rpartition("/")[2] for topic, end in ends})

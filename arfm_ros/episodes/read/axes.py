@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.errors import EpisodeError
-from arfm_ros.episodes.read.topics import Call, Source
+from arfm_ros.episodes.read.said import said_robot, said_sources, topics_in
+from arfm_ros.episodes.read.topics import OWN, Call, Source, Topics
 from arfm_ros.episodes.reader import EpisodeReader, stamp_ns
 from arfm_ros.episodes.scan import Record
 from arfm_ros.wire.errors import WireError
@@ -62,11 +63,13 @@ def read_axes(
 ) -> dict[str, AxisSeries]:
     """Read the axes that topics tell of, partial messages merged by name; absent topics: nothing.
 
-    Of two topics that have an axis the first counts. Raises `EpisodeError` for messages that are
-    none of joints, and for values without names where the source does not name them.
+    In place of the usual topics of states (`OWN.states`) those count that the episode itself tells
+    of, with what it says that messages call the axes. Of two topics that have an axis the first
+    counts. Raises `EpisodeError` for messages that are none of joints, and for values without
+    names where the source does not name them.
     """
     found: dict[str, AxisSeries] = {}
-    for source in sources:
+    for source in said_sources(reader, sources):
         topic = reader.find(source.topic)
         if topic is None:
             continue
@@ -81,7 +84,7 @@ def read_axes(
             parts = _arrays(records, source)
         else:
             parts = _states(records)
-        for name, series in _axes(parts, source.calls, kind == JOINT_TRAJECTORY).items():
+        for name, series in _axes(parts, source, kind == JOINT_TRAJECTORY).items():
             found.setdefault(name, series)
     return found
 
@@ -167,12 +170,14 @@ def _cut(part: _Part, at_ns: int) -> F64 | None:
     return part.rows[-1] + share * (after[1] - part.rows[-1])
 
 
-def _axes(parts: Parts, calls: Sequence[Call], linear: bool) -> dict[str, AxisSeries]:
+def _axes(parts: Parts, source: Source, linear: bool) -> dict[str, AxisSeries]:
     """Turn parts into axes; one that several parts tell of has all their samples."""
     found: dict[str, list[tuple[I64, F64]]] = {}
     for names, part in parts.items():
         stamps, rows = np.array(part.stamps, np.int64), np.array(part.rows, np.float64)
-        given = calls or tuple(Call(name, name) for name in names)
+        told = {call.said for call in source.calls}
+        plain = [Call(name, name) for name in names if name not in told]
+        given = (*source.calls, *(plain if source.rest or not source.calls else ()))
         here: dict[str, Call] = {}
         for call in given:
             if call.said in names:  # an axis called by two of its names is taken by the first
@@ -199,3 +204,18 @@ def pick(series: Mapping[str, AxisSeries], names: Sequence[str]) -> list[AxisSer
             f"no {', '.join(missing)} in the recording; it has: {', '.join(series) or 'no joints'}"
         )
     return [series[name] for name in names]
+
+
+def tools_in(reader: EpisodeReader, topics: Topics = OWN) -> tuple[str, ...]:
+    """Name the axes of an episode that open and close.
+
+    Of our own recordings these are the robot's axes of unit 1, where it is known; else what is on
+    the usual topic of tools. A map of topics names a robot, which says it itself.
+    """
+    if topics != OWN:
+        return ()
+    robot = said_robot(reader)
+    if robot is not None:
+        return tuple(axis.name for axis in robot.axes if axis.unit == "1")
+    usual = OWN.states[1].topic
+    return tuple(read_axes(reader, [s for s in topics_in(reader).states if s.topic == usual]))

@@ -24,6 +24,7 @@ class Source:
     topic: str
     calls: tuple[Call, ...] = ()  # none: every joint under the name that it has there
     joints: tuple[str, ...] = ()  # what the values of a message without names are called
+    rest: bool = False  # joints that no call names are there too, under the name that they have
 
 
 @dataclass(frozen=True, slots=True)

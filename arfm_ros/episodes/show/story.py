@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from arfm_ros.core.safety.smoothness import SAMPLES_MIN, shaking
 from arfm_ros.episodes.authorities import said_owners
 from arfm_ros.episodes.read.axes import read_axes
+from arfm_ros.episodes.read.said import topics_in
 from arfm_ros.episodes.read.topics import OWN, Source
 from arfm_ros.episodes.reader import EpisodeReader, stamp_ns
 from arfm_ros.episodes.series import decode_image, texts
@@ -101,9 +102,16 @@ def _bounds(reader: EpisodeReader) -> tuple[int, int]:
 def _state_topics(reader: EpisodeReader) -> tuple[list[Source], list[Source]]:
     """List what measures the arms, of however many, and what measures their tools."""
     arm, tool = ("/" + source.topic for source in OWN.states)
-    found = [Source(t) for t, kind in sorted(reader.topics.items()) if kind == JOINT_STATE]
+    told = topics_in(reader).states
+    found = [_told(t, told) for t, kind in sorted(reader.topics.items()) if kind == JOINT_STATE]
     tools = [one for one in found if one.topic.endswith(tool)]
     return [one for one in found if one.topic.endswith(arm) and one not in tools], tools
+
+
+def _told(topic: str, told: Sequence[Source]) -> Source:
+    """Read a topic as the episode says that it is to be read, in whatever namespace it is."""
+    fits = [one for one in told if one.calls and topic.endswith("/" + one.topic)]
+    return replace(max(fits, key=lambda one: len(one.topic), default=Source(topic)), topic=topic)
 
 
 def _lines(reader: EpisodeReader, sources: Iterable[Source], begin_ns: int) -> dict[str, Line]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from arfm_ros.core.errors import ConfigError, EpisodeError
 from arfm_ros.core.values.spec import Axis
-from arfm_ros.episodes.read.axes import AxisSeries, read_axes
+from arfm_ros.episodes.read.axes import AxisSeries, read_axes, tools_in
 from arfm_ros.episodes.read.commands import commanded_axes
 from arfm_ros.episodes.read.topics import OWN, Topics
 from arfm_ros.episodes.reader import EpisodeReader
@@ -54,8 +54,7 @@ def _look(reader: EpisodeReader, topics: Topics) -> Recorded | None:
     sent = commanded_axes(reader, measured, topics)
     if not sent:
         return None
-    # of our own recordings the second topic measures tools; a robot tells itself what is a tool
-    tools = read_axes(reader, OWN.states[1:]) if topics == OWN else {}
+    tools = [name for name in tools_in(reader, topics) if name in measured]
     return Recorded(
         arm=tuple(name for name in measured if name not in tools),
         grippers=tuple(tools),

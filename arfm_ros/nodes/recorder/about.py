@@ -8,9 +8,10 @@ from collections.abc import Mapping
 import yaml
 
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.episodes.read.said import said_of
 from arfm_ros.episodes.write.info import versions
 from arfm_ros.nodes.recorder.params import RecorderParams
-from arfm_ros.robots.files.load import find_robot
+from arfm_ros.robots.files.load import find_robot, load_robot
 from arfm_ros.robots.files.urdf import find_description
 
 
@@ -20,6 +21,7 @@ def about(params: RecorderParams) -> Mapping[str, object]:
         "operator": params.operator,
         "robot": params.robot,
         "robot_sha256": description_sha256(params.robot),
+        **said_of(load_robot(params.robot)),
         "images": params.images,
         "versions": versions(),
     }
