@@ -22,6 +22,7 @@ TASKS = ("reach", "lift", "push", "place")
 TELEOP = ("keyboard", "joy", "leader", "hand", "phone", "bag", "scripted", "console")
 PAGE = "console"  # the device that is the operator's page
 DDS_PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+IMAGES = ("raw", "compressed", "both")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Setup:
     policy: str = ""  # a bundle folder or name in models/; "": a shipped one for the task
     task: str = "lift"
     record: bool = True
+    images: str = ""  # which pictures are recorded, of IMAGES; "": as config or node say
     namespace: str = ""
     out: str = "episodes"
     episodes: int = 5
@@ -52,6 +54,8 @@ class Setup:
         if self.plan and not Path(self.plan).is_file():
             raise ConfigError(f"plan is '{self.plan}', needs a YAML file: docs/authority.md")
         self._check_teleop()
+        if self.images not in {"", *IMAGES}:
+            raise ConfigError(f"images is '{self.images}', needs one of: {', '.join(IMAGES)}")
         if self.episodes < 0:
             raise ConfigError(f"episodes is {self.episodes}, needs 0 (no end) or more")
 
@@ -123,7 +127,8 @@ def stack(setup: Setup) -> tuple[NodeProcess, ...]:
     parameters["policy_node"] = {"bundle": bundle}
     parameters["arbiter_node"] = _simulated_arbiter(setup.robot) if setup.sim else {}
     if setup.record:
-        parameters["recorder_node"] = {"out": str(Path(setup.out).resolve())}
+        images = {"images": setup.images} if setup.images else {}
+        parameters["recorder_node"] = {"out": str(Path(setup.out).resolve()), **images}
     if setup.plan:
         parameters["operator_node"] = {"plan": str(Path(setup.plan).resolve())}
     if setup.teleop not in {"", PAGE}:

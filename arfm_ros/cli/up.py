@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from arfm_ros.bringup import TASKS, TELEOP, Setup, robots
+from arfm_ros.bringup import IMAGES, TASKS, TELEOP, Setup, robots
 from arfm_ros.core.errors import ConfigError
 
 HELP = "start robot or simulation, policy, arbiter and recorder; watch them; report"
@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         default=True,
         help="record every episode (default: yes)",
+    )
+    add(
+        "--images",
+        choices=IMAGES,
+        default="",
+        help="pictures to record (default: compressed); with raw ones `arfm replay` is bit-exact",
     )
     add("--out", default="episodes", metavar="DIR", help="where the bags go (default: ./episodes)")
     add("--json", default="", metavar="FILE", help="write the report there")
@@ -54,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         policy=args.policy,
         task=args.task,
         record=args.record,
+        images=args.images,
         namespace=args.namespace,
         out=args.out,
         episodes=EPISODES if args.episodes is None else args.episodes,
