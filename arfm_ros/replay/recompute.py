@@ -14,8 +14,9 @@ from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.replay.recorded import Made, Sights, read_made
 
-EXACT, INPUTS, SHORT, REUSED, MISSING, DIFFERS = (
+EXACT, EARLIER, INPUTS, SHORT, REUSED, MISSING, DIFFERS = (
     "exact",
+    "before the recording",  # its observation is older than the first of the recorded ones
     "inputs differ",  # the recording does not hold what the policy saw
     "cut short",  # by its deadline: fewer steps than asked
     "reused",  # with the context of an earlier observation
@@ -64,7 +65,8 @@ def _again(one: Made, sights: Sights, policy: Policy, spec: PolicySpec, engine: 
     try:
         observation = sights.observation(recall)
     except ArfmError as error:
-        return Again(one, MISSING, str(error))
+        early = min(one.recall.stamps_ns[0].values()) < sights.begin_ns
+        return Again(one, EARLIER if early else MISSING, str(error))
     chunk = compute(policy, spec, observation, one)
     wrong = _other_inputs(observation, recall)
     if check_sum(chunk.actions) == recall.actions:

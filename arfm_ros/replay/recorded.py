@@ -12,6 +12,7 @@ from arfm_ros.core.values.data import U8, Observation
 from arfm_ros.core.values.recall import KEY, Recall, recall_of
 from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.episodes.read.axes import AxisSeries, pick, read_axes
+from arfm_ros.episodes.read.said import said_sources
 from arfm_ros.episodes.read.topics import OWN, Topics
 from arfm_ros.episodes.reader import EpisodeReader, stamp_ns
 from arfm_ros.episodes.scan import Record
@@ -65,8 +66,21 @@ class Sights:
         self._records = {
             c: _by_stamp(reader, image_topic(reader, c, topics)) for c in self.cameras
         }
-        measured = read_axes(reader, topics.states, topics.received)
+        sources = said_sources(reader, topics.states)
+        measured = read_axes(reader, sources, topics.received)
         self._axes = pick(measured, spec.state_names)
+        read = {one.topic: read_axes(reader, [one], topics.received) for one in sources}
+        # of two topics that tell of an axis the first counts
+        self._topics = [
+            next(topic for topic, axes in read.items() if name in axes)
+            for name in spec.state_names
+        ]
+
+    @property
+    def begin_ns(self) -> int:
+        """When all inputs have been recorded for the first time."""
+        firsts = [min(records, default=0) for records in self._records.values()]
+        return max(firsts + [int(axis.stamp_ns[0]) for axis in self._axes])
 
     def observation(self, recall: Recall) -> Observation:
         """Give what a chunk was computed from, with what was before.
@@ -92,8 +106,10 @@ class Sights:
                     f"the picture of {name} at {stamps.get(name, 0)} is not recorded"
                 )
             images[name] = decode_image(record)
-        told = [stamp for name, stamp in stamps.items() if name not in self.cameras]
-        state = np.array([_at(axis, told) for axis in self._axes], np.float64).astype(np.float32)
+        others = [stamp for name, stamp in stamps.items() if name not in self.cameras]
+        told = [[stamps[topic]] if topic in stamps else others for topic in self._topics]
+        values = [_at(axis, at) for axis, at in zip(self._axes, told)]
+        state = np.array(values, np.float64).astype(np.float32)
         return Observation(images, state, instruction, min(stamps.values()), stamps)
 
 
@@ -102,7 +118,10 @@ def _by_stamp(reader: EpisodeReader, topic: str) -> dict[int, Record]:
 
 
 def _at(axis: AxisSeries, stamps: Sequence[int]) -> float:
-    """Give the value of an axis in a message that has one of `stamps`."""
+    """Give the value of an axis in a message that has one of `stamps`.
+
+    Several where a recording calls the topic otherwise than the policy did.
+    """
     for stamp in stamps:
         at = int(np.searchsorted(axis.stamp_ns, stamp, side="right")) - 1
         if at >= 0 and axis.stamp_ns[at] == stamp:

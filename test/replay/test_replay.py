@@ -152,6 +152,11 @@ def test_what_the_node_computes_is_computed_again_bit_by_bit(bundle: Path, tmp_p
         state = rng.normal(size=8)
         sent["joint_states"] = messages.joint_state(now - 1, NAMES[:7], state[:7])
         sent["gripper/joint_states"] = messages.joint_state(now - 2, NAMES[7:], state[7:])
+        # each topic has a state at the stamp of the other's too, which the policy did not take
+        for name, names, at in (("gripper/joint_states", NAMES[7:], now - 1),
+                                ("joint_states", NAMES[:7], now - 2)):  # fmt: skip
+            other = messages.joint_state(at, names, rng.normal(size=len(names)))
+            writer.write(f"/{name}", *other, now)
         for name, message in sent.items():
             writer.write(f"/{name}/image_raw" if name in CAMERAS else f"/{name}", *message, now)
         stamps = {name: header_stamp_ns(cdr) for name, (_, cdr) in sent.items()}

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 def _recompute(reader: EpisodeReader, args: argparse.Namespace) -> int:
     from arfm_ros.bringup import find_bundle
     from arfm_ros.engines import load_bundle, load_policy
-    from arfm_ros.replay.recompute import EXACT, recompute
+    from arfm_ros.replay.recompute import EARLIER, EXACT, recompute
 
     folder = find_bundle(args.bundle)
     bundle = load_bundle(folder)
@@ -69,7 +69,7 @@ def _recompute(reader: EpisodeReader, args: argparse.Namespace) -> int:
     for outcome, count in counts.items():
         if outcome != EXACT:
             print(f"  {outcome}: {count}")
-    return int(counts[EXACT] != total)
+    return int(counts[EXACT] == 0 or counts[EXACT] + counts[EARLIER] != total)
 
 
 def _against(reader: EpisodeReader, args: argparse.Namespace) -> int:
