@@ -83,6 +83,11 @@ def test_what_a_kill_left_is_recovered_and_audited(
     assert "cut off" in said and "arfm episodes label" in said
 
 
+def test_an_audit_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["episodes", "audit", str(tmp_path)]) == 1
+    assert f"no episode below {tmp_path}" in capsys.readouterr().err
+
+
 def test_the_audit_finds_a_changed_file_and_a_frozen_camera(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

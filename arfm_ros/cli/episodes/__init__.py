@@ -124,7 +124,10 @@ def _audit(args: argparse.Namespace) -> int:
 
     known: list[Examined] = []
     refused = 0
-    for row in list_episodes(_existing(args.folders)):
+    rows = list(list_episodes(_existing(args.folders)))
+    if not rows:
+        raise EpisodeError(f"no episode below {', '.join(map(str, args.folders))}")
+    for row in rows:
         try:
             known.append(examine(row.folder))
         except EpisodeError as error:
