@@ -116,6 +116,7 @@ def reached(started: Started) -> None:
     assert ended == {"rollout_node": 0}
 
 
+@pytest.mark.slow
 def test_all_at_once_beside_busy_loops(busy: Started) -> None:
     busy.run(dict.fromkeys(NODES, 0.0))
     reached(busy)
