@@ -55,7 +55,8 @@ class SimClient(Client):
 
 
 def start(domain: int, *arguments: str) -> subprocess.Popen:
-    env = {**os.environ, "ROS_DOMAIN_ID": str(domain), "PYTHONPATH": str(ROOT)}
+    paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
+    env = {**os.environ, "ROS_DOMAIN_ID": str(domain), "PYTHONPATH": paths}
     env.pop("DISPLAY", None), env.pop("WAYLAND_DISPLAY", None)
     command = [sys.executable, "-m", "arfm_ros.nodes.sim_node", "--ros-args", *arguments]
     return subprocess.Popen(command, env=env, stdout=-1, stderr=subprocess.STDOUT, text=True)
