@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,13 @@ import pytest
 
 pytest.importorskip("zmq")
 
-from groot_rig import LANGUAGE, GrootServer, modalities, packed, unpacked  # noqa: E402
+from groot_rig import LANGUAGE, GrootServer, modalities  # noqa: E402
 from policy_rig import STATE, served  # noqa: E402
 
 from arfm_ros.cli.__main__ import main  # noqa: E402
 from arfm_ros.core.errors import BundleError, EngineError  # noqa: E402
 from arfm_ros.core.values.data import ActionChunk  # noqa: E402
 from arfm_ros.engines import load_bundle, load_policy  # noqa: E402
-from arfm_ros.engines.server.groot import pack, unpack  # noqa: E402
 from arfm_ros.engines.server.remote import RemotePolicy, open_remote  # noqa: E402
 from arfm_ros.engines.server.trust import Access  # noqa: E402
 
@@ -263,40 +261,6 @@ def test_a_plain_line_to_another_machine_needs_the_operator(tmp_path: Path) -> N
         load_policy(bundle)
     with pytest.raises(BundleError, match="nobody confirmed the server 192.0.2.1:5555"):
         open_remote(load_bundle(bundle), access=Access(allow_plain=True))
-
-
-def test_what_is_packed_is_read_back_and_as_gr00t_writes_it() -> None:
-    value = {
-        "image": np.arange(24, dtype=np.uint8).reshape(2, 4, 3),
-        "columns": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
-        "deep": {"list": [1, 2.5, None, True, "lift"], "empty": np.zeros((0, 3), np.float32)},
-    }
-    for again in (unpack(pack(value)), unpack(packed(value)), unpacked(pack(value))):
-        np.testing.assert_array_equal(again["image"], value["image"])
-        np.testing.assert_array_equal(again["columns"], value["columns"])
-        assert again["deep"]["list"] == value["deep"]["list"]
-        assert again["deep"]["empty"].shape == (0, 3)
-
-
-def npy(array: np.ndarray, **more: object) -> bytes:
-    file = BytesIO()
-    np.save(file, array, **more)  # type: ignore[arg-type]
-    return file.getvalue()
-
-
-def test_arrays_that_lie_or_run_code_are_refused() -> None:
-    import msgpack
-
-    whole = npy(np.zeros(4, np.float32))
-    for data in (
-        whole[:-3],
-        whole.replace(b"(4,)", b"(9,)"),
-        npy(np.array([{}]), allow_pickle=True),
-        b"no file",
-    ):
-        lie = msgpack.packb({"__ndarray_class__": True, "as_npy": data})
-        with pytest.raises(EngineError, match="no policy server's message"):
-            unpack(lie)
 
 
 def test_a_policy_node_serves_a_policy_on_a_groot_server(

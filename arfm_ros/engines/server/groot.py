@@ -192,19 +192,16 @@ class GrootLine:
 
 def pack(value: Any) -> bytes:
     """Write `value`, of maps, lists, texts, numbers and arrays."""
-    import msgpack
+    from arfm_ros.engines.server import wire
 
-    return bytes(msgpack.packb(value, default=_describe))
+    return wire.pack(value, _describe)
 
 
 def unpack(data: bytes) -> Any:
     """Read what `pack` wrote. Raises `EngineError` for bytes that are something else."""
-    import msgpack
+    from arfm_ros.engines.server import wire
 
-    try:
-        return msgpack.unpackb(data, object_hook=_restore, strict_map_key=False)
-    except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
-        raise EngineError(f"{len(data)} bytes are no policy server's message: {error}") from error
+    return wire.unpack(data, _restore)
 
 
 def _describe(value: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ one of `__npgeneric__`, `data` and `dtype`; all these keys are bytes.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
@@ -18,15 +19,19 @@ KINDS = "fiub"  # of number: float, integers, bool
 ARRAY, NUMBER = b"__ndarray__", b"__npgeneric__"
 
 
-def pack(value: Any) -> bytes:
-    """Write `value`, of maps, lists, texts, numbers and arrays."""
-    return bytes(msgpack.packb(value, default=_describe))
+Describe = Callable[[Any], dict[Any, Any]]  # an array -> the map that stands for it
+Restore = Callable[[dict[Any, Any]], Any]  # any map -> what it stands for
 
 
-def unpack(data: bytes) -> Any:
+def pack(value: Any, describe: Describe | None = None) -> bytes:
+    """Write `value`, of maps, lists, texts, numbers and arrays; `describe`: of another library."""
+    return bytes(msgpack.packb(value, default=describe or _describe))
+
+
+def unpack(data: bytes, restore: Restore | None = None) -> Any:
     """Read what `pack` wrote. Raises `EngineError` for bytes that are something else."""
     try:
-        return msgpack.unpackb(data, object_hook=_restore, strict_map_key=False)
+        return msgpack.unpackb(data, object_hook=restore or _restore, strict_map_key=False)
     except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
         raise EngineError(f"{len(data)} bytes are no policy server's message: {error}") from error
 
