@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +15,17 @@ SOURCES = {
     "--vla": ("lerobot",),
     "remote:": ("remote",),
 }
+KINEMATICS = "arms"  # of any arm but the FR3, of tool poses, of a person's device
+FRANKA = ("fr3", "franka")
 FEWEST = "fewest"  # `export --steps fewest` runs the simulator
 PAGE = ("--console", "--teleop=console")  # what of `up` opens the console
 NODE = "--policy-node"  # `sync` speaks to it through ROS 2
 ENGINES = {"tensorrt_rtx": "rtx", "torch": "train", "openvino": "openvino"}
-BENCHES = {"stack": (), "record": (), "train": ("train",), "fleet": ("fleet", "s3server")}
+BENCHES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("stack", "tick", "teleop", "record", "discovery", "seams"), ()),
+    "train": ("train",),
+    "fleet": ("fleet", "s3server"),
+}
 
 
 def environment_of(words: Sequence[str]) -> str:
@@ -44,6 +51,8 @@ def extras_wanted(root: Path, words: Sequence[str], ros: bool) -> tuple[str, ...
     found += [ENGINES[engine] for engine in _engines(rest) if engine in ENGINES]
     if verb == "up" and _opens_page(rest):
         found.append("console")
+    if "sim" in found and _moves_by_kinematics(root, verb, rest):
+        found.append(KINEMATICS)
     if _datasets(verb, rest):
         found.append("datasets")
     if verb == "episodes" and rest[:1] == ["show"]:
@@ -57,6 +66,34 @@ def extras_wanted(root: Path, words: Sequence[str], ros: bool) -> tuple[str, ...
     if verb == "bench":  # any other counts a bundle's graphs
         found += BENCHES.get(rest[0] if rest else "stack", ("engine",))
     return tuple(dict.fromkeys(found))
+
+
+def _moves_by_kinematics(root: Path, verb: str, words: Sequence[str]) -> bool:
+    """Tell whether a command that simulates has another arm, a device, or a bundle of poses."""
+    pairs = [word.partition("=")[::2] for word in words] + list(zip(words, words[1:]))
+    robots = [value for key, value in pairs if key == "--robot" and value]
+    robots += words[:1] if verb == "up" and not words[0].startswith("-") else []
+    if any(robot not in FRANKA for robot in robots) or (verb, *words[:1]) == ("bench", "teleop"):
+        return True
+    if any(key == "--teleop" for key, _ in pairs):
+        return True
+    values = {*words, *(value for _, value in pairs)}
+    return any(_by_kinematics(place) for value in values for place in _places(root, value))
+
+
+def _places(root: Path, word: str) -> tuple[Path, ...]:
+    """List where a bundle of this name would be."""
+    return (Path(word), root / "models" / word) if word and not word.startswith("-") else ()
+
+
+def _by_kinematics(bundle: Path) -> bool:
+    try:
+        spec = json.loads((bundle / "policy.json").read_text())["spec"]
+        names = [axis["name"] for axis in spec["action"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # no bundle, or one whose error is told later
+    poses = any("tool" in str(action.get("space")) for action in spec.get("actions") or ())
+    return poses or "fr3_joint1" not in names
 
 
 def missing_files(words: Sequence[str]) -> str:

@@ -83,7 +83,7 @@ def _run_all(
     bundle: Path, jobs: list[tuple[str, int]], config: DriverConfig, workers: int
 ) -> Iterator[RolloutResult]:
     with worker_pool(workers, _start, (bundle, config)) as pool:
-        results = pool.imap(_run, jobs)
+        results = pool.in_order(_run, jobs)
         yield from track(results, total=len(jobs), description=jobs[0][0])
 
 

@@ -70,7 +70,7 @@ def run_cells(
             lab.cache(training)  # before two processes would read the same episodes
     jobs = [(cell, lab, command) for cell in missing]
     with worker_pool(workers) as pool:
-        for number, line in enumerate(pool.imap_unordered(run_cell, jobs), 1):
+        for number, line in enumerate(pool.as_done(run_cell, jobs), 1):
             say(f"{number}/{len(jobs)}  {line}")
 
 

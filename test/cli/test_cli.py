@@ -110,6 +110,14 @@ def test_the_extras_of_a_verb_are_read_by_the_bootstrap_and_exist(verb: str) -> 
         ("show episodes/one --rerun", "show rerun"),
         ("episodes show episodes/one --out one.rrd", "show rerun"),
         ("episodes ls", ""),
+        ("up franka --sim", "ros sim"),
+        ("up franka --sim --policy fr3_tabletop", "ros sim"),
+        ("up ur5e --sim", "ros sim arms"),
+        ("up franka --sim --teleop=keyboard", "ros sim arms"),
+        ("bench teleop", "ros sim arms"),
+        ("demos --task lift", "sim"),
+        ("demos --robot fr3", "sim"),
+        ("demos --robot gen3 --out data", "sim arms"),
     ],
 )
 def test_an_engine_brings_its_extra_and_a_bundle_needs_no_torch(
@@ -117,6 +125,23 @@ def test_an_engine_brings_its_extra_and_a_bundle_needs_no_torch(
 ) -> None:
     monkeypatch.chdir(ROOT)
     assert extras_wanted(ROOT, words.split(), ros=False) == tuple(wanted.split())
+
+
+@pytest.mark.parametrize(
+    "names,actions,extras",
+    [
+        (["fr3_joint1", "gripper"], None, "sim show"),
+        (["shoulder_pan_joint", "gripper"], None, "sim show arms"),
+        (["fr3_joint1", "gripper"], [{"group": "arm", "space": "tool_pose"}], "sim show arms"),
+    ],
+)
+def test_a_bundle_of_another_arm_or_of_poses_brings_kinematics(
+    names: list[str], actions: object, extras: str, tmp_path: Path
+) -> None:
+    spec = {"action": [{"name": name} for name in names], "actions": actions}
+    (tmp_path / "policy.json").write_text(json.dumps({"spec": spec}))
+    words = ["eval", str(tmp_path), "--task", "reach"]
+    assert extras_wanted(ROOT, words, ros=False) == tuple(extras.split())
 
 
 def test_lerobot_has_an_environment_of_its_own() -> None:

@@ -70,7 +70,7 @@ def record_batch(batch: Batch, options: Options, workers: int) -> dict[str, tupl
     total: Counter[str] = Counter()
     with worker_pool(workers, _start, (options,)) as pool:
         for task, success in track(
-            pool.imap_unordered(_record, jobs), total=len(jobs), description="episodes"
+            pool.as_done(_record, jobs), total=len(jobs), description="episodes"
         ):
             total[task] += 1
             good[task] += success
