@@ -28,6 +28,7 @@ from arfm_ros.teleop.device import seat_of
 from arfm_ros.teleop.pilot import NOTHING, Pilot, Wanted
 
 LOOK_S = 0.1
+SOONEST_NS = 4_000_000  # between two readings of a device, which may speak at 1 kHz
 
 
 class TeleopNode(Node):
@@ -45,10 +46,10 @@ class TeleopNode(Node):
         self._wishes = Wishes(self, self._view, self._latency)
         self._senders = Senders(self)
         self._pilot = Pilot(robot, lambda group: Chain(robot, group), params.cartesian())
-        desk = Desk(self, params, robot, self._seat, self._view, self._senders)
+        desk = Desk(self, params, robot, self._seat, self._view, self._senders, self._heard)
         self._source = OPEN[params.device](desk)
         self._trouble, self._note = "", ""
-        self._stopping = False
+        self._stopping, self._read_ns = False, 0
         self._diagnostics = Diagnostics(self, self._health)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(1.0 / params.rate_hz, self._tick, clock=steady)
@@ -67,8 +68,14 @@ class TeleopNode(Node):
         """Give the device back."""
         self._source.device.close()
 
+    def _heard(self) -> None:
+        """Read a device at once that nobody held: a takeover does not wait for the timer."""
+        if not self._wishes.held and moment(self).steady_ns - self._read_ns >= SOONEST_NS:
+            self._tick()
+
     def _tick(self) -> None:
         now = moment(self)
+        self._read_ns = now.steady_ns
         wanted, trouble = self._wanted(now)
         self._wishes.say(wanted, now)
         self._source.answer(now.ros_ns)

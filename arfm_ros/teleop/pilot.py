@@ -42,6 +42,7 @@ class Wanted:
 
 
 NOTHING = Wanted()
+FIRST_STEP_NS = NS // 100  # a twist moves by so long at once, or its first target is a rest
 
 
 class Pilot:
@@ -114,7 +115,8 @@ class Pilot:
             if group.name not in self._drives:
                 made = CartesianDrive(self._kinematics(group.name), self._config)
                 self._drives[group.name] = made
-            self._drives[group.name].begin(_of(group, state.names, state.command), now_ns)
+            command = _of(group, state.names, state.command)
+            self._drives[group.name].begin(command, now_ns - FIRST_STEP_NS)
             self._clutches[group.name] = target.clutch
 
     def _positions(

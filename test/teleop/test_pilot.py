@@ -9,6 +9,7 @@ from teleop_rig import BEGIN_NS, HOME, ROBOT, TICK_NS, pilot, state
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.robots.files.load import load_robot
 from arfm_ros.teleop.device import JOINTS, OPENING, POSE, RATE, TWIST, TeleopTarget, seat_of
+from arfm_ros.teleop.pilot import FIRST_STEP_NS
 
 NOW = BEGIN_NS
 
@@ -19,9 +20,19 @@ def twist(*values: float) -> TeleopTarget:
 
 def test_the_first_target_is_the_command_in_force_whatever_is_measured() -> None:
     command = HOME + 0.02
-    made = pilot().follow({"arm": twist(0.2, 0, 0, 0, 0, 0)}, state(HOME, command), NOW)
+    made = pilot().follow({"arm": twist(0, 0, 0, 0, 0, 0)}, state(HOME, command), NOW)
     assert made.engaged and list(made.positions) == list(ROBOT.names[:7])
     assert list(made.positions.values()) == pytest.approx(command[:7].tolist(), abs=1e-9)
+
+
+def test_a_first_twist_moves_as_far_as_one_that_follows_a_rest_of_10_ms() -> None:
+    one, other, still = pilot(), pilot(), twist(0, 0, 0, 0, 0, 0)
+    first = one.follow({"arm": twist(0.2, 0, 0, 0, 0, 0)}, state(), NOW)
+    other.follow({"arm": still}, state(), NOW - FIRST_STEP_NS)
+    later = other.follow({"arm": twist(0.2, 0, 0, 0, 0, 0)}, state(), NOW)
+    assert first.positions == later.positions
+    moved = np.array(list(first.positions.values())) - HOME[:7]
+    assert 1e-4 < np.abs(moved).max() < 0.01
 
 
 def test_a_gripper_is_claimed_from_the_first_time_that_it_is_moved_on() -> None:
@@ -66,7 +77,7 @@ def test_what_cannot_be_used_releases_the_deadman_and_says_why(targets, words: s
     assert one.follow({"arm": twist(0.1, 0, 0, 0, 0, 0)}, state(), NOW).engaged
     refused = one.follow(targets, state(), NOW + TICK_NS)
     assert not refused.engaged and not refused.positions and words in refused.note
-    again = one.follow({"arm": twist(0.1, 0, 0, 0, 0, 0)}, state(HOME, HOME + 0.01), NOW)
+    again = one.follow({"arm": twist(0, 0, 0, 0, 0, 0)}, state(HOME, HOME + 0.01), NOW)
     assert list(again.positions.values()) == pytest.approx((HOME[:7] + 0.01).tolist())
 
 

@@ -41,6 +41,7 @@ class Desk:
     seat: Seat
     view: RobotView
     senders: Senders
+    heard: Callable[[], None] = lambda: None  # called after each message of the device
 
     def hear(self, topic: str, kind: str, callback: Callable[[Any, int, int], None]) -> None:
         """Hear a topic of any quality: the message, its stamp (0: none) and now, steady ns."""
@@ -49,6 +50,7 @@ class Desk:
             now, header = moment(self.node), getattr(message, "header", None)
             stamp_ns = now.steady_ns if header is None else now.steady(time_to_ns(header.stamp))
             callback(message, stamp_ns, now.steady_ns)
+            self.heard()
 
         row = topics.Topic(topic, kind, topics.COMMAND, topics.COMMAND)
         self.senders.watch(topics.subscription(self.node, row, on_message))
