@@ -33,9 +33,10 @@ export class Driver {
       ...(arm ? arm.axes.map((a) => this.pair(a.name, a.name, "joints")) : []));
   }
   // Any way to begin is a press of its own; the server never lets one that ended drive again.
-  begin(kind, values) {
+  begin(kind, values, from) {
     if (!this.able || this.held) return;
     this.held = true;
+    this.from = from;
     this.kind = kind;
     this.values = values;
     this.press += 1;
@@ -54,6 +55,8 @@ export class Driver {
     this.byId("dot").style.cssText = "";
     this.show();
   }
+  // A control that loses the focus to the one that is pressed now does not end that press.
+  leave(from) { if (this.from === from) this.release(); }
   rest() { this.link.send({ do: "drive", at: performance.now(), press: this.press, held: false }); }
   beat() {
     if (!this.held) { this.rest(); return; }
@@ -84,7 +87,7 @@ export class Driver {
     const pad = this.byId("pad");
     pad.addEventListener("keydown", (e) => this.key(e, true));
     pad.addEventListener("keyup", (e) => this.key(e, false));
-    pad.addEventListener("blur", () => this.release());
+    pad.addEventListener("blur", () => this.leave(pad));
     for (const radio of document.querySelectorAll("input[name=kind]")) {
       radio.addEventListener("change", () => this.choose(radio.value));
     }
@@ -108,11 +111,11 @@ export class Driver {
     button.textContent = sign > 0 ? "+" : "\u2212";
     button.setAttribute("aria-label", `${text} ${sign > 0 ? "plus" : "minus"}, hold`);
     button.dataset.jog = `${name}${sign > 0 ? "+" : "-"}`;
-    const begin = () => { this.begin(kind, { [name]: sign }); if (this.held) button.classList.add("on"); };
+    const begin = () => { this.begin(kind, { [name]: sign }, button); if (this.held) button.classList.add("on"); };
     button.addEventListener("pointerdown", (e) => { if (e.button === 0) begin(); });
     button.addEventListener("keydown", (e) => { if (e.key === "Enter") { e.preventDefault(); if (!e.repeat) begin(); } });
     button.addEventListener("keyup", (e) => { if (e.key === "Enter") this.release(); });
-    button.addEventListener("blur", () => this.release());
+    button.addEventListener("blur", () => this.leave(button));
     return button;
   }
   pad(box, read, kind) {
@@ -125,7 +128,7 @@ export class Driver {
       if (e.button !== 0) return;
       origin = [e.clientX, e.clientY];
       box.setPointerCapture(e.pointerId);
-      this.begin(kind, read(0, 0));
+      this.begin(kind, read(0, 0), box);
       if (this.held) box.classList.add("on");
     });
     box.addEventListener("pointermove", (e) => {
@@ -145,7 +148,7 @@ export class Driver {
     if (!this.keys.size) { this.release(); return; }
     const values = {};
     for (const key of this.keys) values[KEYS[key][0]] = KEYS[key][1];
-    if (!this.held) this.begin("twist", values); else { this.values = values; this.beat(); }
+    if (!this.held) this.begin("twist", values, event.currentTarget); else { this.values = values; this.beat(); }
   }
 }
 
