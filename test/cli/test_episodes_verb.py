@@ -1,6 +1,10 @@
 """`arfm episodes`: what the words print and do."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +29,24 @@ def recorded(folder: Path, task: str, success: bool, operator: str) -> Path:
     writer.write("/joint_states", *messages.joint_state(T0, ["a"], [1.0]), T0)
     writer.label({"success": success}, T0 + 2_000_000_000)
     return writer.close()
+
+
+def test_a_list_is_plain_columns_and_ends_with_whoever_reads_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for n in range(3):
+        recorded(tmp_path / f"e{n}", "lift", True, "eve")
+    assert main(["episodes", "ls", str(tmp_path)]) == 0
+    told, head, *rows = capsys.readouterr().out.splitlines()
+    assert told == "3 episodes" and head.split()[:4] == ["episode", "s", "MB", "task"]
+    assert [row.split()[0] for row in rows] == ["e0", "e1", "e2"]
+    assert {row.index("lift") for row in rows} == {head.index("task")}
+    command = [sys.executable, "-m", "arfm_ros.cli", "episodes", "ls", str(tmp_path)]
+    reads, writes = os.pipe()
+    os.close(reads)
+    run = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writes)
+    assert (run.returncode, run.stderr) == (128 + signal.SIGPIPE, "")
 
 
 def test_episodes_are_listed_and_filtered(
