@@ -18,7 +18,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.nodes.ros import topics
-from arfm_ros.nodes.ros.patience import values_of
+from arfm_ros.nodes.ros.patience import ANSWER_S, values_of
 
 WAIT_S = 60.0
 REQUESTS = {
@@ -53,14 +53,28 @@ class Caller:
         """
         if row not in self._clients:
             self._clients[row] = topics.client(self._node, row)
-        client = self._clients[row]
-        self.until(client.service_is_ready, f"service {row.name}")
-        future = client.call_async(REQUESTS[row] if request is None else request)
-        self.until(future.done, f"answer of {row.name}")
-        answer = future.result()
-        if not answer.success:
-            raise ConfigError(f"{row.name} refused: {answer.message}")
-        return str(answer.message)
+        answer = self._answer(row, REQUESTS[row] if request is None else request)
+        if answer.success:
+            return str(answer.message)
+        if row is topics.RECORDER_START and self.state.get("folder"):
+            return self.state["folder"]  # it began, but the answer of the first call was lost
+        raise ConfigError(f"{row.name} refused: {answer.message}")
+
+    def _answer(self, row: topics.Service, request: Any) -> Any:
+        """Ask until somebody answers: the server that is there may be one that was killed."""
+        end_s = time.monotonic() + WAIT_S
+        while True:
+            self.until(self._clients[row].service_is_ready, f"service {row.name}")
+            future = self._clients[row].call_async(request)
+            last = time.monotonic() + ANSWER_S >= end_s
+            try:
+                self.until(future.done, f"answer of {row.name}", ANSWER_S)
+            except ConfigError:
+                if last:
+                    raise
+                self._clients[row].remove_pending_request(future)
+                continue
+            return future.result()
 
     def until(self, condition: Callable[[], bool], what: str, timeout_s: float = WAIT_S) -> None:
         """Hear messages until a condition holds; raise `ConfigError` naming `what` never came."""
