@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from graph_rig import (
     step_graph,
 )
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
@@ -36,7 +38,8 @@ from trajectory_msgs.msg import JointTrajectory
 from arfm_ros.core.values.data import ActionChunk, ChunkInfo
 from arfm_ros.core.values.normalize import Affine
 from arfm_ros.core.values.spec import Axis, CameraInput, Language, PolicySpec, Rtc
-from arfm_ros.engines.bundle import bundle_sha256, file_sha256
+from arfm_ros.core.values.text import tokenize
+from arfm_ros.engines.bundle import bundle_sha256, file_sha256, load_bundle
 from arfm_ros.engines.runtimes.graph import Runtime
 from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.ros.convert import (
@@ -96,6 +99,22 @@ def write_policy(folder: Path, spec: PolicySpec) -> None:
     runtime = Runtime(engine="onnx", version="", device="cpu").as_dict()
     record = {"passed": True, "bundle_sha256": bundle_sha256(raw), "runtime": runtime}
     (folder / "parity.json").write_text(json.dumps(record))
+
+
+def poison(bundle: Path, folder: Path, word: str) -> Path:
+    """Copy a bundle whose network answers one word of the instruction with NaN."""
+    shutil.copytree(bundle, folder)
+    spec = load_bundle(bundle).spec
+    row = tokenize(word, 1, spec.language.vocabulary)[0]
+    model = onnx.load(folder / "prefix.onnx")
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor).copy()
+        if values.ndim == 2 and values.shape[0] == spec.language.vocabulary:
+            values[row] = np.nan
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    onnx.save(model, folder / "prefix.onnx")
+    write_policy(folder, spec)
+    return folder
 
 
 def start_node(bundle: Path, *parameters: str) -> subprocess.Popen[str]:

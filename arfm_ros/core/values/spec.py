@@ -124,6 +124,7 @@ class PolicySpec:
     rtc: Rtc = field(default_factory=Rtc)
     language: Language = field(default_factory=Language)
     instructions: Mapping[str, str] = field(default_factory=dict)  # task -> example instruction
+    phrases: tuple[str, ...] = ()  # all instructions that it was taught; none: not known
     flow_width: int = 0  # columns of x, the actions first, then padding; 0: just the actions
     past: int = 0  # rows of x before the first action, which were due before the observation
     sampler: Sampler = field(default_factory=Sampler)
@@ -264,8 +265,9 @@ class PolicySpec:
     def to_json(self) -> str:
         """Write the spec as JSON; `from_json` reads it back equal."""
         fields = asdict(self)
-        if not self.actions:
-            del fields["actions"]  # a version that knows no spaces reads it too
+        for name in ("actions", "phrases"):
+            if not fields[name]:
+                del fields[name]  # a version that knows no such thing reads it too
         if self.sampler.solver == SOLVERS[0]:
             del fields["sampler"]["solver"]  # likewise
         for camera in fields["cameras"]:

@@ -46,7 +46,7 @@ NESTED: Mapping[str, Mapping[str, Bounds]] = {
 NEEDED = ("name", "cameras", "state", "action", "horizon", "dt_ns", "state_norm", "action_norm")
 NEEDED_TOO = ("relative", "steps", "rtc", "language", "instructions")
 _TEXTS = ("kind", "prediction", "solver")
-OPTIONAL = ("flow_width", "past", "sampler", "history", "actions")
+OPTIONAL = ("flow_width", "past", "sampler", "history", "actions", "phrases")
 GROUPS, OPTIONS = 64, 32  # at most: groups that have actions, options of one of them
 Plain = str | float | bool
 
@@ -79,6 +79,8 @@ def read_fields(source: str, kinds: Mapping[str, type]) -> dict[str, Any]:
         found["sampler"] = _sampler(raw["sampler"])
     if "actions" in raw:
         found["actions"] = action_spaces(raw["actions"])
+    phrases = rows(raw.get("phrases", []), "phrases", TASKS)
+    found["phrases"] = tuple(text(one, "phrases") for one in phrases)
     _check_pixels(found["cameras"], found.get("history", History()).count)
     return found
 

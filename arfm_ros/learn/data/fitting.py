@@ -38,7 +38,7 @@ def fit_statistics(
     config = replace(config, interventions=None)  # all of them, whoever drove
     frames = load_together(data, cache / "statistics", config, group)
     _, spec = fit_rows(frames, config, np.arange(len(frames)), None, outlier)
-    return replace(spec, instructions={})
+    return replace(spec, instructions={}, phrases=())
 
 
 def fit_rows(

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.values.spec import Rtc
-from arfm_ros.core.values.spec_reading import Plain
+from arfm_ros.core.values.spec import PolicySpec, Rtc
+from arfm_ros.core.values.spec_reading import TASKS, Plain
 from arfm_ros.engines.bundle import POLICY
 from arfm_ros.episodes.read.topics import OWN, Topics
 from arfm_ros.learn.data.dataset import Sampler, make_sampler, rows_of, split_episodes
 from arfm_ros.learn.data.fitting import fit_rows, fit_statistics, load_together
-from arfm_ros.learn.data.frames import FramesConfig
+from arfm_ros.learn.data.frames import Frames, FramesConfig
 from arfm_ros.learn.data.interventions import Interventions
 from arfm_ros.learn.data.recorded import Recorded, check_recorded, embodiment_of, look_at
 from arfm_ros.learn.data.spaces import Spaces, spaces_of
@@ -97,6 +97,8 @@ def prepare(
     kept, spec = fit_rows(frames, config, rows, given, outlier)
     words = {**spec.instructions, **dict(zip(frames.tasks, frames.instructions))}
     spec = replace(spec, instructions=words, rtc=_rtc(plan.train.flow.delay_max))
+    if begin is None or begin.spec.phrases:  # an older bundle does not say what it was taught
+        spec = replace(spec, phrases=_phrases(spec, frames))
     warm = _read(plan.warm_start) if plan.warm_start and not begin else None
     model = _network(shape, begin, plan.new_velocity)
     if warm:
@@ -139,6 +141,12 @@ def _inheriting(plan: Plan, begin: Checkpoint | None) -> Plan:
     }
     flow = replace(flow, delay_max=begin.spec.rtc.delay_max, **same)
     return replace(plan, train=replace(plan.train, flow=flow))
+
+
+def _phrases(spec: PolicySpec, frames: Frames) -> tuple[str, ...]:
+    """List the instructions that were taught until now, and those of `frames`; too many: none."""
+    found = {*spec.phrases, *spec.instructions.values(), *frames.instructions} - {""}
+    return tuple(sorted(found)) if len(found) <= TASKS else ()
 
 
 def _rtc(delay_max: int) -> Rtc:

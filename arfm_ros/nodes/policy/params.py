@@ -50,6 +50,9 @@ class PolicyParams:
     )
     ask_default: str = knob("stop", "answer when nobody does", choices=(GO_ON, STOP))
     ask_timeout_s: float = knob(20.0, "time for an answer", 0.1, 3600.0)
+    obey_unknown: bool = knob(
+        False, "obey an instruction that means nothing to the policy", live=True
+    )
     default_instruction: str = knob("", "used until one is published", live=True)
     words: str = knob("", "YAML of words that are no instruction, '': config/words.yaml")
     robot: str = knob("fr3", "name in config/robots, or a YAML; next configure", live=True)
@@ -153,4 +156,5 @@ class PolicyParams:
             sameness=Sameness(image=self.reuse),
             patience_ns=int(self.patience_s * NS),
             ask_above=self.ask_above,
+            obey_unknown=self.obey_unknown,
         )

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import wait
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from queue import Empty, SimpleQueue
 
 from arfm_ros.core.chunks.cadence import Cadence
@@ -26,6 +26,7 @@ from arfm_ros.nodes.policy.trial import Trial
 from arfm_ros.nodes.policy.values import Loaded, Pacing, Ports, Report
 from arfm_ros.nodes.ros.background import in_background, one_line
 from arfm_ros.nodes.ros.verdict import Verdict
+from arfm_ros.words.meaning import misunderstood
 
 WAIT_S = 0.1  # how often the thread looks up when no image comes
 STOP_S = 2.0
@@ -46,6 +47,7 @@ class PolicyWorker:
         in_force: bool = True,
     ) -> None:
         self._inputs, self._ports, self.pacing = inputs, ports, pacing
+        self._misunderstood = lru_cache(1)(misunderstood)  # asked for each picture
         self.instruction, self.report = "", Report()
         self._trial, self._inference = Trial(loaded), Inference(inputs, ports)
         self._cadence, self._chunking = Cadence(), Chunking(loaded.spec.rtc)
@@ -159,9 +161,14 @@ class PolicyWorker:
         self.report = replace(self.report, **changes)  # type: ignore[arg-type]
 
     def _needs_instruction(self) -> str:
-        if self.loaded.spec.language.mode == "none" or self.instruction:
+        spec, text = self.loaded.spec, self.instruction
+        if spec.language.mode == "none":
             return ""
-        return "no instruction: publish one on 'instruction' or set default_instruction"
+        if not text:
+            return "no instruction: publish one on 'instruction' or set default_instruction"
+        if spec.language.mode != "hashed_words" or self.pacing.obey_unknown:
+            return ""  # a language model reads any text
+        return self._misunderstood(text, spec.phrases)
 
     def _is_due(self, synced: Synced[Sample], now_ns: int) -> bool:
         if self.pacing.guide and not self._chunking.ready(synced.stamp_ns):

@@ -11,12 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from client_rig import ask
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from onnx import numpy_helper
 from policy_rig import (
     DEADLINE_S,
     NAMES,
@@ -24,13 +22,13 @@ from policy_rig import (
     STATE,
     Robot,
     pairs,
+    poison,
     start_node,
     write_bundle,
     write_policy,
 )
 
 from arfm_ros.core.values.data import ChunkInfo, Observation
-from arfm_ros.core.values.text import tokenize
 from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.nodes.ros.convert import diagnostics_to_info, trajectory_to_chunk
 
@@ -94,6 +92,24 @@ def test_chunks_follow_the_sensors_and_stop_with_them(
     assert process.returncode == 0 and "Traceback" not in out + err
 
 
+def test_an_instruction_that_means_nothing_to_the_policy_is_told_and_not_obeyed(
+    bundle: Path, tmp_path: Path, start: Start, robot: Robot
+) -> None:
+    taught = tmp_path / "taught"
+    shutil.copytree(bundle, taught)
+    write_policy(taught, replace(load_bundle(bundle).spec, phrases=(TEXT, "reach the ball")))
+    start(taught)
+    robot.instruct(TEXT)
+    robot.hears_more_chunks(1)
+    robot.instruct("open the drawer")
+    robot.hears("'open the drawer' means nothing to the policy: it does not know drawer, open")
+    count = len(robot.chunks)
+    robot.hears("say 'lift the cube', 'reach the ball'")
+    assert len(robot.chunks) == count
+    robot.instruct("reach the ball, please")
+    robot.hears_more_chunks(2)
+
+
 def check_stamps(robot: Robot) -> None:
     """Check that every chunk has the stamp of an input that was published, in order."""
     found = pairs(robot)
@@ -129,22 +145,6 @@ def test_a_poisoned_network_is_silenced_and_gives_up_for_a_reason(
     robot.hears("gave up after 3 errors in a row: ")  # latched
     assert robot.health[-1][0] == 2 and robot.health[-1][2]["state"] == "inactive"
     assert all(np.isfinite(trajectory_to_chunk(chunk).actions).all() for chunk in robot.chunks)
-
-
-def poison(bundle: Path, folder: Path, word: str) -> Path:
-    """Copy a bundle whose network answers one word of the instruction with NaN."""
-    shutil.copytree(bundle, folder)
-    spec = load_bundle(bundle).spec
-    row = tokenize(word, 1, spec.language.vocabulary)[0]
-    model = onnx.load(folder / "prefix.onnx")
-    for tensor in model.graph.initializer:
-        values = numpy_helper.to_array(tensor).copy()
-        if values.ndim == 2 and values.shape[0] == spec.language.vocabulary:
-            values[row] = np.nan
-            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-    onnx.save(model, folder / "prefix.onnx")
-    write_policy(folder, spec)
-    return folder
 
 
 def test_lifecycle_services_drive_it_and_survive_wrong_requests(
