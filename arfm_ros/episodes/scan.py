@@ -26,6 +26,7 @@ from arfm_ros.episodes.write.sink import CRC_KEY, topic_crc
 CHUNK = struct.Struct("<QQQI")
 MESSAGE = struct.Struct("<HIQQ")
 KNOWN = range(Opcode.HEADER, Opcode.DATA_END + 1)
+INDEXED = {Opcode.CHUNK, Opcode.MESSAGE_INDEX}  # what an index follows
 CONTENT_MAX = 1 << 30  # bytes of a chunk; one that claims more is damaged
 LZ4_RATIO_MAX = 256
 
@@ -75,6 +76,8 @@ class McapFile:
         self.notes: dict[int, dict[str, str]] = {}  # id of a channel -> its metadata
         self.metadata: dict[str, dict[str, str]] = {}  # metadata records by their name
         self._blocks: list[_Block] = []
+        self._sure: set[int] = set()  # schemas that a checksum guards
+        self._guarded = False  # topics have a checksum of their own
         with open(path, "rb") as file:
             if file.read(len(MCAP0_MAGIC)) != MCAP0_MAGIC:
                 raise EpisodeError(f"{path} is not an MCAP file (or is empty)")
@@ -158,22 +161,25 @@ class McapFile:
 
     def _find_blocks(self) -> None:
         """Note where chunks (and messages outside of chunks) lie."""
-        whole, closed_well, before = len(MCAP0_MAGIC), False, 0
+        whole, closed_well, before, over = len(MCAP0_MAGIC), False, 0, False
         for opcode, begin, end in walk(self._data, whole):
             whole, before, last = end, opcode, before
             if opcode == Opcode.CHUNK:
                 self._blocks.append(_Block(begin, end))
-            elif opcode == Opcode.MESSAGE and last in {Opcode.CHUNK, Opcode.MESSAGE_INDEX}:
+            elif opcode == Opcode.MESSAGE and (over or last in INDEXED):
                 self._note(f"a message at byte {begin - HEAD.size}, where an index should be")
             elif opcode == Opcode.MESSAGE:
                 self._blocks.append(_Block(begin - HEAD.size, end, bare=True))
-            elif opcode == Opcode.FOOTER:
+            elif opcode == Opcode.FOOTER and end + len(MCAP0_MAGIC) == len(self._data):
                 closed_well = True
+                if self._index is None and any(self._data[begin : begin + U64.size]):
+                    self._note("the index at the end of the file is damaged")
                 break
-            elif opcode in KNOWN:
+            elif opcode in KNOWN and opcode != Opcode.FOOTER:
                 self._learn(opcode, self._data[begin:end])
             else:
                 self._note(f"an unknown record ({opcode}) at byte {begin - HEAD.size}")
+            over |= opcode == Opcode.DATA_END
         self._take_indexed()
         if not closed_well:
             lost = len(self._data) - whole
@@ -221,14 +227,16 @@ class McapFile:
                 name, at = _text(content, U16.size)
                 _, at = _text(content, at)
                 text, _ = _text(content, at)
-                self._keep(self.schemas, U16.unpack_from(content)[0], (name, text), sure)
+                number = U16.unpack_from(content)[0]
+                self._keep(self.schemas, number, (name, text), sure)
+                self._sure |= {number} if sure else set()
             elif opcode == Opcode.CHANNEL:
                 topic, at = _text(content, 2 * U16.size)
                 number, schema = U16.unpack_from(content)[0], U16.unpack_from(content, 2)[0]
                 _, at = _text(content, at)
                 notes = _texts(content, at)
-                if not sure and CRC_KEY in notes:
-                    self._check(topic, schema, notes[CRC_KEY])
+                if not sure:
+                    self._check(topic, schema, notes.get(CRC_KEY, ""))
                 self._keep(self.channels, number, (topic, schema), sure)
                 self.notes.setdefault(number, notes)
             elif opcode == Opcode.METADATA:
@@ -238,8 +246,15 @@ class McapFile:
             self._note(f"a record of kind {opcode} cannot be read")
 
     def _check(self, topic: str, schema: int, crc: str) -> None:
-        """Raise `struct.error` where a topic outside of any chunk is not what was written."""
-        if crc != topic_crc(topic, *self.schemas.get(schema, ("", ""))):
+        """Raise `struct.error` where a topic outside of any chunk is not what was written.
+
+        One or its schema is damaged then: what is said of that schema elsewhere counts. A file in
+        which some topics have a checksum is ours: one without is damaged too.
+        """
+        self._guarded |= bool(crc)
+        if crc != topic_crc(topic, *self.schemas.get(schema, ("", ""))) and self._guarded:
+            if schema not in self._sure:
+                self.schemas.pop(schema, None)
             raise struct.error(f"{topic} is damaged")
 
     def _keep(self, known: dict[int, Any], number: int, said: tuple[str, Any], sure: bool) -> None:

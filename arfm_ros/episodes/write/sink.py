@@ -14,7 +14,7 @@ from mcap.writer import MCAP0_MAGIC
 
 from arfm_ros.episodes.write.durable import lock
 
-CRC_KEY = "arfm_crc32"  # in the metadata of a channel outside of chunks
+CRC_KEY = "arfm_crc32"  # in the metadata of a channel: a checksum of it and of its schema
 
 
 class Sink:

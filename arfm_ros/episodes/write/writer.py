@@ -25,7 +25,7 @@ from arfm_ros.episodes.write.info import (
     metadata_record,
 )
 from arfm_ros.episodes.write.metadata import OfferedQos, qos_yaml
-from arfm_ros.episodes.write.sink import Sink, head, tail
+from arfm_ros.episodes.write.sink import CRC_KEY, Sink, head, tail, topic_crc
 from arfm_ros.wire.definitions import Definition, definition
 
 MCAP_NAME = "episode.mcap"
@@ -210,7 +210,9 @@ class EpisodeWriter:
                 type_name, "ros2msg", about.text.encode()
             )
         schema = self._schemas[type_name]
-        channel = self._mcap.register_channel(topic, "cdr", schema, _channel_notes(about, qos))
+        channel = self._mcap.register_channel(
+            topic, "cdr", schema, _channel_notes(topic, type_name, about, qos)
+        )
         row = TopicRow(type_name, about, qos, channel, schema, TopicAccount(type_name))
         self._sink.write(head(*_records(topic, row)))
         self._content.topics[topic] = row
@@ -271,9 +273,13 @@ class EpisodeWriter:
 def _records(topic: str, row: TopicRow) -> tuple[Schema, Channel]:
     text = row.about.text.encode()
     schema = Schema(id=row.schema, name=row.type_name, encoding="ros2msg", data=text)
-    notes = _channel_notes(row.about, row.qos)
+    notes = _channel_notes(topic, row.type_name, row.about, row.qos)
     return schema, Channel(row.channel, topic, "cdr", notes, row.schema)
 
 
-def _channel_notes(about: Definition, qos: OfferedQos) -> dict[str, str]:
-    return {"offered_qos_profiles": qos_yaml(qos), "topic_type_hash": about.rihs01}
+def _channel_notes(
+    topic: str, type_name: str, about: Definition, qos: OfferedQos
+) -> dict[str, str]:
+    crc = topic_crc(topic, type_name, about.text)
+    notes = {"offered_qos_profiles": qos_yaml(qos), "topic_type_hash": about.rihs01}
+    return {**notes, CRC_KEY: crc}
