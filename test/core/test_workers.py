@@ -16,12 +16,13 @@ from arfm_ros.workers import worker_pool
 
 ROOT = Path(__file__).parents[2]
 OWNER = """
-import os, time
+import os, signal, time
 from arfm_ros.workers import worker_pool
 def pid(job):
     time.sleep(0.5)
     return os.getpid()
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a test in the background ignores it
     with worker_pool(2) as workers:
         print(*set(workers.in_order(pid, range(4))), flush=True)
         list(workers.in_order(time.sleep, [60, 60]))

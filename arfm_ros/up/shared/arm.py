@@ -25,6 +25,7 @@ from arfm_ros.up.stack.process import Child, stop_all
 
 F64 = NDArray[np.float64]
 START_S, ASK_S = 60.0, 2.0
+LOOKAHEAD_MS = 4  # a simulated arm that renders nothing need not run ahead, and answers sooner
 EVERYTHING = topics.Qos(reliable=False, depth=50)
 
 
@@ -62,7 +63,7 @@ class SharedArm:
         self._thread.start()
         logs.mkdir(parents=True, exist_ok=True)
         env = environment(True)
-        sim = {"cameras": [""], "robot": "fr3"}
+        sim = {"cameras": [""], "robot": "fr3", "lookahead_ms": LOOKAHEAD_MS}
         given = (("sim_node", sim), ("arbiter_node", {"speed": 1.0}), ("teleop_node", teleop))
         self.children = {name: self._start(name, parameters, env) for name, parameters in given}
 
