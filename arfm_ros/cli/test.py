@@ -23,6 +23,7 @@ EXTRAS = (
     "dev",
     "remote",
     "arms",
+    "datasets",
     "console",
     "show",
     "fleet",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 from rclpy.node import Node
 
+from arfm_ros.core.errors import ConfigError
 from arfm_ros.nodes.arbiter.inputs import moment
 from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.ros.convert import time_to_ns
@@ -19,7 +22,9 @@ from arfm_ros.nodes.teleop.view import RobotView
 from arfm_ros.robots.robot import Robot
 from arfm_ros.teleop.config import load_config
 from arfm_ros.teleop.device import Seat, TeleopDevice
+from arfm_ros.teleop.devices.terminal import Terminal
 
+LOOK_S, READ_S = 0.1, 0.005  # of the thread that waits for keys
 NOTHING: Callable[[int], None] = lambda ros_ns: None  # noqa: E731
 
 
@@ -64,11 +69,28 @@ class Desk:
 def open_keyboard(desk: Desk) -> Source:
     """Take a terminal."""
     from arfm_ros.teleop.devices.keyboard import HELP, KeyboardDevice
-    from arfm_ros.teleop.devices.terminal import Terminal
 
-    device = KeyboardDevice(Terminal(desk.params.terminal), desk.seat)
+    terminal = Terminal(desk.params.terminal)
+    device = KeyboardDevice(terminal, desk.seat)
     desk.node.get_logger().info(HELP)
+    _watch(terminal, desk)
     return Source(device)
+
+
+def _watch(terminal: Terminal, desk: Desk) -> None:
+    """Have the executor read the keys that are typed, without waiting for its timer."""
+    guard = desk.node.create_guard_condition(desk.heard)
+
+    def watch() -> None:
+        try:
+            while desk.node.context.ok() and not terminal.lost:
+                if terminal.typed(LOOK_S):
+                    guard.trigger()
+                    time.sleep(READ_S)  # until they are read
+        except (ConfigError, RuntimeError):
+            return  # closed, or the node's handle is gone
+
+    threading.Thread(target=watch, name="terminal", daemon=True).start()
 
 
 def open_joy(desk: Desk) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import termios
 from typing import Any
 
@@ -43,6 +44,17 @@ class Terminal:
         except OSError:  # the other side is closed
             self.lost = True
             return b""
+
+    def typed(self, timeout_s: float) -> bool:
+        """Wait until something was typed; tell whether it was. Of any thread.
+
+        Raises `ConfigError` once the terminal is closed or gone.
+        """
+        fd = self._fd
+        try:
+            return bool(select.select((fd,), (), (), timeout_s)[0]) and not self.lost
+        except (OSError, ValueError) as error:
+            raise ConfigError("the terminal is closed") from error
 
     def write(self, data: bytes) -> None:
         """Send a request; one that does not fit in now is dropped."""
