@@ -72,7 +72,7 @@ def _moves_by_kinematics(root: Path, verb: str, words: Sequence[str]) -> bool:
     """Tell whether a command that simulates has another arm, a device, or a bundle of poses."""
     pairs = [word.partition("=")[::2] for word in words] + list(zip(words, words[1:]))
     robots = [value for key, value in pairs if key == "--robot" and value]
-    robots += words[:1] if verb == "up" and not words[0].startswith("-") else []
+    robots += [word for word in words[:1] if verb == "up" and not word.startswith("-")]
     if any(robot not in FRANKA for robot in robots) or (verb, *words[:1]) == ("bench", "teleop"):
         return True
     if any(key == "--teleop" for key, _ in pairs):

@@ -16,11 +16,12 @@ SHOWN = 6
 def misunderstood(instruction: str, phrases: Sequence[str]) -> str:
     """Say why an instruction means nothing to a policy that was taught `phrases`; '' if it does.
 
-    It does when all of its words are known, one of them begins a phrase (it says what to do), and
-    it is most of a phrase, or a part of the phrase that begins so.
+    It does as a phrase, letter by letter. It does too when all of its words are known, one of them
+    begins a phrase (it says what to do), and it is most of a phrase, or a part of the phrase that
+    begins so.
     Without phrases everything passes: an older bundle does not say what it was taught.
     """
-    if not phrases:
+    if not phrases or instruction.strip() in phrases:
         return ""
     known = [_words(phrase) for phrase in phrases]
     words = set(_words(instruction))

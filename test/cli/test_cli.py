@@ -110,6 +110,7 @@ def test_the_extras_of_a_verb_are_read_by_the_bootstrap_and_exist(verb: str) -> 
         ("show episodes/one --rerun", "show rerun"),
         ("episodes show episodes/one --out one.rrd", "show rerun"),
         ("episodes ls", ""),
+        ("up", "ros sim"),
         ("up franka --sim", "ros sim"),
         ("up franka --sim --policy fr3_tabletop", "ros sim"),
         ("up ur5e --sim", "ros sim arms"),

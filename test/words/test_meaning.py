@@ -44,5 +44,10 @@ def test_what_means_nothing_is_refused_with_what_can_be_said(text: str, says: st
     assert says in why and "say '" in why and len(why) < 600
 
 
+def test_a_phrase_without_latin_letters_is_understood_as_it_was_taught() -> None:
+    taught = "\u62ff\u8d77\u65b9\u5757"
+    assert misunderstood(taught, (taught,)) == "" and misunderstood("lift", (taught,))
+
+
 def test_a_policy_that_does_not_say_what_it_was_taught_takes_everything() -> None:
     assert misunderstood("open the drawer", ()) == ""
