@@ -42,6 +42,7 @@ class Ticks:
     p999_us: float
     max_us: float
     chunk_p50_us: float  # of taking a chunk over, which is no part of a tick
+    look_p99_us: float  # of looking ahead, when the command is out
     authorities: Mapping[str, int]
     refused: int
 
@@ -82,7 +83,7 @@ def measure(arms: int, seconds: float, seed: int) -> Ticks:
     arrivals = list(_arrivals(arms, seconds, seed, config.limits.names))[::-1]
     measured: F64 = np.tile(ChunkStream(seed).start, arms)
     arbiter.engage(BEGIN_NS - 1, measured)
-    ticks, chunks, authorities = [], [], dict[str, int]()
+    ticks, chunks, looks, authorities = [], [], [], dict[str, int]()
     gc.collect()
     for now_ns in range(BEGIN_NS, BEGIN_NS + round(seconds * NS), PERIOD_NS):
         arbiter.on_state(measured, now_ns - 3 * MS, now_ns)
@@ -92,12 +93,13 @@ def measure(arms: int, seconds: float, seed: int) -> Ticks:
         _person(arbiter, measured, now_ns)
         took_ns, decision = _timed(arbiter.tick, now_ns)
         ticks.append(took_ns)
+        looks.append(_timed(arbiter.look_ahead)[0])
         authorities[decision.authority] = authorities.get(decision.authority, 0) + 1
         assert decision.command is not None
         measured = measured + LAG * (decision.command - measured)
     p50, p99, p999, most = (np.percentile(ticks, (50, 99, 99.9, 100)) / 1e3).tolist()
-    taken = float(np.median(chunks)) / 1e3
-    return Ticks(len(ticks), p50, p99, p999, most, taken, authorities, arbiter.rejections)
+    beside = float(np.median(chunks)) / 1e3, float(np.percentile(looks, 99)) / 1e3
+    return Ticks(len(ticks), p50, p99, p999, most, *beside, authorities, arbiter.rejections)
 
 
 def _person(arbiter: Arbiter, measured: F64, now_ns: int) -> None:

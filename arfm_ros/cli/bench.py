@@ -193,7 +193,7 @@ def _tick(args: argparse.Namespace) -> int:
         print(
             f"{axes} axes, {row.count} ticks: p50 {row.p50_us:.0f}, p99 {row.p99_us:.0f}, p99.9 "
             f"{row.p999_us:.0f}, largest {row.max_us:.0f} us; taking a chunk over "
-            f"{row.chunk_p50_us:.0f} us (p50)"
+            f"{row.chunk_p50_us:.0f} us (p50), looking ahead {row.look_p99_us:.0f} us (p99)"
         )
         lines.append(at_most(f"a tick of {axes} axes, p99", row.p99_us, target_us, "us"))
     show_lines(lines, "what a tick must reach")

@@ -166,6 +166,9 @@ class ArbiterNode(Node):
             self._latency.add("tick", time.perf_counter_ns() - begin_ns)
             self._outputs.publish(decision, now, self._arbiter.preview)
             self._owners.decided(self._arbiter, decision, now)
+            begin_ns = time.perf_counter_ns()
+            self._arbiter.look_ahead()
+            self._latency.add("look_ahead", time.perf_counter_ns() - begin_ns)
         before, self._decision = self._decision, decision
         self._told.decided(before, decision)
         if decision.chunk_stamp_ns and decision.chunk_stamp_ns != self._commanded_stamp_ns:

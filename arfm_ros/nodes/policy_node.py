@@ -13,7 +13,7 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import String
 
 from arfm_ros.core.errors import ArfmError, BundleError, ConfigError
-from arfm_ros.core.safety.decision import POLICY, SETTLE
+from arfm_ros.core.safety.decision import BY_CHUNK
 from arfm_ros.core.values.data import ActionChunk
 from arfm_ros.core.values.recall import Recall
 from arfm_ros.nodes.policy.bundle import Successor, load_checked, load_successor
@@ -184,7 +184,7 @@ class PolicyNode(LifecycleNode):
 
     def _on_authority(self, message: String) -> None:
         """Bind no chunk to one that the arbiter does not play."""
-        self._drives = message.data in {POLICY, SETTLE}
+        self._drives = message.data in BY_CHUNK
         if self._worker is not None:
             self._worker.drives(self._drives)
 

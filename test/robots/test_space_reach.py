@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from arfm_ros.core.safety.arbiter import Arbiter
+from arfm_ros.core.safety.decision import ArbiterConfig
 from arfm_ros.core.safety.limiter import Limiter
 from arfm_ros.core.safety.limits import Target
 from arfm_ros.core.safety.space import Space, SpaceGuard
@@ -51,6 +53,37 @@ class Counted:
 
     def describe(self, position):
         return self._inner.describe(position)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_looking_ahead_takes_the_look_out_of_the_tick_and_changes_no_command(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # else they look at different ticks
+    monkeypatch.setattr("arfm_ros.core.safety.space.LOOK_TICKS", 1)
+    spaces = [Counted(fr3_space((), TABLE)) for _ in range(2)]
+    arbiters = [Arbiter(ArbiterConfig(fr3_limits(), space=space)) for space in spaces]
+    rng, limits, looks, reasons = np.random.default_rng(seed), fr3_limits(), 0, set()
+    for arbiter in arbiters:
+        arbiter.engage(0, HOME)
+    aim, measured = HOME, HOME
+    for tick in range(1, 2_000):
+        now_ns = tick * 10_000_000
+        if tick % 100 == 0:
+            aim = rng.uniform(limits.low, limits.high)
+        for arbiter in arbiters:
+            arbiter.on_state(measured, now_ns, now_ns)
+            arbiter.on_human(aim, now_ns)
+        before = spaces[1].looks
+        one, other = (arbiter.tick(now_ns) for arbiter in arbiters)
+        looks += spaces[1].looks - before
+        arbiters[1].look_ahead()
+        assert one.command is not None and one.reason == other.reason
+        assert np.array_equal(one.command, other.command)
+        reasons.add(one.reason)
+        measured = one.command
+    assert len(reasons) > 1, "the table was never met"
+    assert looks == 0 < spaces[1].looks
 
 
 class AlwaysLooks(Counted):

@@ -12,15 +12,7 @@ from arfm_ros.core.chunks.admission import Times, admit
 from arfm_ros.core.chunks.player import LONG_AGO, NS, ChunkPlayer
 from arfm_ros.core.chunks.rest import RestClock
 from arfm_ros.core.errors import SafetyError
-from arfm_ros.core.safety.decision import (
-    ESTOP,
-    HOLD,
-    IDLE,
-    POLICY,
-    SETTLE,
-    ArbiterConfig,
-    Decision,
-)
+from arfm_ros.core.safety.decision import BY_CHUNK, ESTOP, HOLD, IDLE, ArbiterConfig, Decision
 from arfm_ros.core.safety.estop import EStop
 from arfm_ros.core.safety.lanes import Choices, Lanes
 from arfm_ros.core.safety.limiter import Limiter
@@ -216,11 +208,16 @@ class Arbiter:
             choices = self.lanes.alike(HOLD, outside)
         limited = limiter.follow(choices.moves, dt_s)
         authority, reason = choices.foremost
-        chunk = self.player.chunk if authority in {POLICY, SETTLE} else None
+        chunk = self.player.chunk if authority in BY_CHUNK else None
         command, velocity = limiter.sent
         self._idle_if_at_rest()
         played = (chunk.info.chunk_id, self.player.observed_ns) if chunk else (0, 0)
         return Decision(command, velocity, authority, reason, *played, limited, choices.owners)
+
+    def look_ahead(self) -> None:
+        """Look where the arm would come to rest; once a command is out, the next tick need not."""
+        if self._limiter is not None:
+            self._guard.check(self.config.space, self._limiter)
 
     def preview(self, now_ns: int, step_ns: int, count: int) -> tuple[F64, F64]:
         """Return commands and velocities [count, A] every `step_ns` from now on, if nothing comes.

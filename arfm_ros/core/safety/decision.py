@@ -21,6 +21,7 @@ from arfm_ros.core.sharing.modes import Sharing
 PAUSED = 3  # periods without a command: where a controller runs on, it did meanwhile
 IDLE, SETTLE, HOLD, ESTOP = "idle", "settle", "hold", "estop"
 AUTHORITIES = (IDLE, POLICY, HUMAN, WORDS, SETTLE, HOLD, ESTOP)
+BY_CHUNK = {POLICY, SETTLE}  # a chunk is played
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,11 +57,19 @@ class SpaceGuard:
         self._space: Space = ANYWHERE
         self._seen: F64 = np.zeros(0)  # [A] inside, by so many m
         self._free_m = 0.0
+        self._of: tuple[object, ...] = ()  # what was asked about last: none of it is ever changed
 
     def check(self, space: Space, limiter: Limiter) -> str:
-        """Return what coming to rest would violate, '' where nothing would be."""
+        """Return what coming to rest would violate, '' where nothing would be.
+
+        Asked again about the same motion, it says the same and does not look again.
+        """
         if space is ANYWHERE or limiter.at_rest():
             return ""
+        motion = (space, limiter.limits, limiter.position, limiter.velocity)
+        if len(self._of) and all(one is other for one, other in zip(motion, self._of)):
+            return self._outside
+        self._of = motion
         self._ticks += 1
         if self._ticks % LOOK_TICKS and space is self._space:
             return self._outside

@@ -16,7 +16,7 @@ from arfm_ros.core.chunks.chunking import Chunking
 from arfm_ros.core.chunks.seams import Tick
 from arfm_ros.core.errors import EngineError
 from arfm_ros.core.safety.arbiter import Arbiter, ArbiterConfig
-from arfm_ros.core.safety.decision import POLICY, SETTLE, Decision
+from arfm_ros.core.safety.decision import BY_CHUNK, POLICY, Decision
 from arfm_ros.core.safety.limits import F64
 from arfm_ros.core.values.data import F32, U8, ActionChunk, Observation, Policy
 from arfm_ros.core.values.spec import PolicySpec, Rtc
@@ -101,7 +101,7 @@ class PolicyDriver:
         self._arbiter.on_human(self.wish, now)
         decision = self._arbiter.tick(now)
         # what a person did meanwhile is not what the chunk before wanted
-        self._chunking.in_force = decision.authority in {POLICY, SETTLE}
+        self._chunking.in_force = decision.authority in BY_CHUNK
         return decision
 
     def send(self, decision: Decision) -> str:
