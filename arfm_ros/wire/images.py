@@ -22,6 +22,7 @@ IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 IMAGE_TYPES = (IMAGE, COMPRESSED_IMAGE)
 BGR = cv2.COLOR_BGR2RGB
+RECORDED_QUALITY = 95
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +150,13 @@ DECODERS: Mapping[str, Callable[[Cdr], U8]] = {
     IMAGE: lambda cdr: decode(cdr, compressed=False),
     COMPRESSED_IMAGE: lambda cdr: decode(cdr, compressed=True),
 }
+
+
+def to_jpeg(rgb: U8) -> bytes:
+    """Compress a picture [H, W, 3] for a recording."""
+    done, jpeg = cv2.imencode(
+        ".jpg", rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, RECORDED_QUALITY]
+    )
+    if not done:
+        raise WireError(f"OpenCV could not encode an image {rgb.shape} as JPEG")
+    return bytes(jpeg.tobytes())

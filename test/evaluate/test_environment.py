@@ -8,7 +8,7 @@ import pytest
 from arfm_ros.bringup import find_bundle
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.engines import load_bundle
-from arfm_ros.evaluate.environments import episodes, open_environment
+from arfm_ros.evaluate.envs.catalogue import Venue, episodes, find_venue, open_environment
 from arfm_ros.robots.fr3.limits import fr3_limits
 
 BUNDLE = find_bundle("")
@@ -16,7 +16,9 @@ SPEC = load_bundle(BUNDLE).spec
 
 
 def test_the_shipped_policy_reaches_and_lifts_without_the_stack() -> None:
-    results = list(episodes(BUNDLE, "tabletop", ("reach", "lift"), range(3), 100_000_000))
+    venue = find_venue("tabletop:reach", ("lift",))
+    assert venue == Venue("tabletop", ("reach", "lift"))
+    results = list(episodes(BUNDLE, venue, range(3), 100_000_000))
     assert [one.task for one in results] == ["reach"] * 3 + ["lift"] * 3
     assert sum(one.success for one in results) >= 5
     assert all(0 < one.steps < 400 and one.progress > 0.5 for one in results)

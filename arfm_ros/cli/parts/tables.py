@@ -10,7 +10,7 @@ from rich.table import Table
 
 from arfm_ros.core.values.statistics import wilson
 from arfm_ros.evaluate.bundles import all_seams, smoothness
-from arfm_ros.evaluate.environment import EpisodeResult
+from arfm_ros.evaluate.envs.environment import EpisodeResult
 from arfm_ros.evaluate.sweep import Cell, Outcomes, Pair
 
 WIDTH = 100

@@ -12,6 +12,7 @@ import numpy as np
 from arfm_ros.core.errors import ConfigError, EpisodeError
 from arfm_ros.core.values.spec import Axis
 from arfm_ros.episodes.read.axes import AxisSeries, read_axes, tools_in
+from arfm_ros.episodes.read.body import ToldBody, body_in
 from arfm_ros.episodes.read.commands import commanded_axes
 from arfm_ros.episodes.read.topics import OWN, Topics
 from arfm_ros.episodes.reader import EpisodeReader
@@ -30,6 +31,7 @@ class Recorded:
     commanded: tuple[str, ...]
     cameras: tuple[str, ...]
     command_ns: int  # median time between two commands of the axis that has most of them
+    body: ToldBody | None = None  # what the episode itself tells of its axes
 
     @property
     def measured(self) -> tuple[str, ...]:
@@ -61,6 +63,7 @@ def _look(reader: EpisodeReader, topics: Topics) -> Recorded | None:
         commanded=tuple(sent),
         cameras=cameras_of(reader, topics),
         command_ns=min((_gap_ns(one) for one in sent.values() if len(one.value) > 1), default=0),
+        body=body_in(reader),
     )
 
 
@@ -72,10 +75,12 @@ def _gap_ns(axis: AxisSeries) -> int:
 def embodiment_of(recorded: Recorded | None, known: Mapping[str, Axis]) -> Embodiment:
     """Describe the robot that was recorded: its actions are what was commanded.
 
-    The state is what of that was measured. Limits and units are those in `known`, else the default
-    robot's for its joints; other joints are in rad without limits. Raises `ConfigError` if nothing
-    that was commanded is measured.
+    An episode that tells of its axes is believed. Else the state is what of that was measured;
+    limits and units are those in `known`, else the default robot's for its joints; other joints
+    are in rad without limits. Raises `ConfigError` if nothing that was commanded is measured.
     """
+    if recorded is not None and recorded.body is not None:
+        return recorded.body.axes
     usual = default()
     names = set(usual.action_names)
     if recorded is None or set(recorded.commanded) == names <= set(recorded.measured):

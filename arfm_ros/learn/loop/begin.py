@@ -37,6 +37,7 @@ from arfm_ros.robots.embodiment import Embodiment, default, read_urdf
 from arfm_ros.robots.robot import Robot
 
 STARTED_FROM = "started_from"  # in the provenance
+DT_NS = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Plan:
     topics: Topics = OWN  # which topic of the episodes holds what
     actions: tuple[Mapping[str, Plain], ...] = ()  # spaces of a new policy's actions
     urdf: Path | None = None  # limits and units of joints where no robot is named
-    dt_ns: int = 50_000_000  # between two actions; `init` has its own
+    dt_ns: int = 0  # between two actions; 0: as the episodes say, or 50 ms; `init` has its own
 
 
 def start(plan: Plan, command: str = "", say: Callable[[str], None] = print) -> Checkpoint:
@@ -84,7 +85,7 @@ def prepare(
     torch.manual_seed(plan.train.seed)
     plan = _resuming(plan, say)
     begin = _previous(plan)
-    plan = _inheriting(plan, begin)
+    plan = _as_told(_inheriting(plan, begin))
     config = _read_as(plan, begin)
     shape = begin.config if begin else _sized(plan.model, config)
     if plan.train.objective.conditioned:
@@ -141,6 +142,15 @@ def _inheriting(plan: Plan, begin: Checkpoint | None) -> Plan:
     }
     flow = replace(flow, delay_max=begin.spec.rtc.delay_max, **same)
     return replace(plan, train=replace(plan.train, flow=flow))
+
+
+def _as_told(plan: Plan) -> Plan:
+    """Take from the episodes what nobody said: dt, and that no objects are beside the state."""
+    recorded = look_at(plan.data, plan.topics)
+    body = None if recorded is None or plan.robot is not None else recorded.body
+    model = replace(plan.model, objects=()) if body else plan.model
+    dt_ns = plan.dt_ns or (body.dt_ns if body else DT_NS)
+    return replace(plan, dt_ns=dt_ns, model=model)
 
 
 def _phrases(spec: PolicySpec, frames: Frames) -> tuple[str, ...]:

@@ -14,7 +14,6 @@ from typing import Protocol
 from rich.progress import track
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.sim.tasks import make_task
 from arfm_ros.workers import worker_pool
 
 
@@ -58,8 +57,6 @@ _recorder: Recorder | None = None
 
 def record_batch(batch: Batch, options: Options, workers: int) -> dict[str, tuple[int, int]]:
     """Record what is missing of `batch` and return (successes, episodes) per task of that."""
-    for task in batch.tasks:
-        make_task(task)
     if batch.count < 1 or workers < 1:
         raise ConfigError(
             f"--episodes {batch.count} and --workers {workers} need to be at least 1"

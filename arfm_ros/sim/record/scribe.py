@@ -12,11 +12,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from types import TracebackType
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.core.errors import EngineError
 from arfm_ros.core.sharing.modes import OWNERS, POLICY
 from arfm_ros.core.values.data import U8, ActionChunk
 from arfm_ros.episodes.authorities import DISTURBED, EXPERT, PERSONS
@@ -25,6 +23,7 @@ from arfm_ros.robots.fr3 import facts as fr3
 from arfm_ros.sim.tasks.task import Task
 from arfm_ros.sim.world import World
 from arfm_ros.wire import messages
+from arfm_ros.wire.images import to_jpeg
 
 F64 = NDArray[np.float64]
 NAMES = (*fr3.JOINT_NAMES, fr3.GRIPPER_NAME)
@@ -34,7 +33,6 @@ EPISODE_NS = 1_000 * 1_000_000_000
 EPOCHS = 400_000  # then the 32 bits of a message's seconds would overflow: begin anew
 STATE_MS, FRAME_MS = 20, 50
 MS = 1_000_000
-JPEG_QUALITY = 95
 OWNED = (*OWNERS, EXPERT, DISTURBED)  # who has a group; else it is the policy's, which rests
 Picture = Callable[[str], U8]  # camera -> image [H, W, 3] of the world as it is
 
@@ -149,13 +147,8 @@ class Scribe:
     def _write_frame(self) -> None:
         self._world.tool_pose()  # brings the poses that are drawn up to date
         for camera, topic in self._cameras.items():
-            image = self._picture(camera)
-            done, jpeg = cv2.imencode(
-                ".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-            )
-            if not done:
-                raise EngineError(f"OpenCV could not encode an image {image.shape} as JPEG")
-            message = messages.compressed_image(self.stamp_ns, jpeg.tobytes(), camera)
+            jpeg = to_jpeg(self._picture(camera))
+            message = messages.compressed_image(self.stamp_ns, jpeg, camera)
             self._put(topic, message)
 
     def _write_task(self, task: Task) -> None:

@@ -6,6 +6,7 @@ makes of a policy is measured by `Rollouts`; what the policy alone does, here.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.data import Observation, Policy
 from arfm_ros.core.values.spec import PolicySpec
+from arfm_ros.robots.embodiment import Embodiment
 
 F64 = NDArray[np.float64]
 
@@ -40,6 +42,31 @@ class Environment(Protocol):
 
     def close(self) -> None:
         """Free what it holds."""
+
+
+Cameras = Sequence[tuple[str, int, int]]  # name, height, width
+Act = Callable[[Observation], F64]  # observation with all axes of the body -> action [A]
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a robot of an environment senses and does, where it has no YAML of its own."""
+
+    axes: Embodiment  # what policies see of it, and its actions
+    seen: tuple[str, ...]  # all that can be sensed; an expert sees all of it
+    cameras: tuple[str, ...]
+    dt_ns: int  # of an action
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """An environment by its name; `task` may stand for several, '' for all."""
+
+    tasks: Callable[[str], tuple[str, ...]]  # raises `ConfigError` listing the known ones
+    open: Callable[[PolicySpec], Environment]
+    body: Body | None = None  # None: demonstrations are `arfm demos`' own
+    sense: Callable[[Sequence[str], Cameras], Environment] | None = None  # what is named, alone
+    expert: Callable[[str], Act] | None = None  # of a task
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from arfm_ros.core.safety.decision import POLICY, Decision
 from arfm_ros.core.values.data import Observation
 from arfm_ros.core.values.spec import PolicySpec
-from arfm_ros.evaluate.environment import Step
+from arfm_ros.evaluate.envs.environment import Kind, Step
 from arfm_ros.sim.arms.contract import contract_of, robot_of
 from arfm_ros.sim.drive.senses import Senses
-from arfm_ros.sim.tasks import make_task
+from arfm_ros.sim.tasks import TASKS, make_task
 from arfm_ros.sim.tasks.task import HELD_MS, Task
 from arfm_ros.sim.world import World
 
@@ -76,3 +76,11 @@ class Tabletop:
 
 def _most(velocity: F64, span_s: float) -> tuple[F64, F64]:
     return -velocity * span_s, velocity * span_s
+
+
+def tasks(named: str) -> tuple[str, ...]:
+    """Return the task that is named; '' for all. Raises `ConfigError` listing the known ones."""
+    return (make_task(named).name,) if named else tuple(TASKS)
+
+
+TABLETOP = Kind(tasks, Tabletop)
