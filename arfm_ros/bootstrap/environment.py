@@ -25,6 +25,7 @@ from arfm_ros.bootstrap.wanted import BENCHMARKS, LEROBOT, OWN
 CONTENT = {
     LEROBOT: "LeRobot and its torch (some 9 GB, minutes)",
     BENCHMARKS["metaworld"]: "Meta-World and the MuJoCo that it wants (0.5 GB)",
+    BENCHMARKS["libero"]: "LIBERO with all its assets (2 GB)",
 }
 BASE = "base"  # the package without extras
 STEP = re.compile(r"^ *(Collecting|Downloading|Building|Installing) *([^ ;<>=(]*)", re.MULTILINE)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 OWN, LEROBOT = ".venv", ".venv-vla"  # LeRobot's pins do not go with ours
-BENCHMARKS = {"metaworld": ".venv-metaworld"}  # --env, which is an extra too: nor do these
+BENCHMARKS = {
+    "metaworld": ".venv-metaworld",
+    "libero": ".venv-libero",
+}  # --env, which is an extra too: nor do these
 SOURCES = {
     "transformers:": ("train", "vla"),
     "lerobot:": ("lerobot",),
@@ -82,7 +86,7 @@ def _benchmark(words: Sequence[str]) -> str:
     verb, *rest = words or [""]
     pairs = [word.partition("=")[::2] for word in rest] + list(zip(rest, rest[1:]))
     flag = "--benchmark" if verb == "test" else "--env"
-    named = [value.partition(":")[0] for key, value in pairs if key == flag]
+    named = [re.split("[:_]", value)[0] for key, value in pairs if key == flag]
     return next((name for name in named if name in BENCHMARKS), "")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from arfm_ros.cli.parts.interventions import add_interventions, interventions_of
 from arfm_ros.cli.parts.words import rebuild
-from arfm_ros.cli.train import KNOBS, UNSET_IS_0, add_training, train_config
+from arfm_ros.cli.train import UNSET_IS_0, add_training, train_config
 
 HELP = "let a policy drive, post-train it on that, keep the new one if it is not worse"
 EXTRAS = ("sim", "train")
@@ -44,7 +44,6 @@ def run(args: argparse.Namespace) -> int:
     from arfm_ros.improve.plan import ACTIVE, Plan
     from arfm_ros.improve.run import improve
 
-    choose_knobs(args)
     bundle = find_bundle(args.bundle)  # where a link points now: it may be moved in the end
     plan = Plan(
         bundle=bundle,
@@ -66,17 +65,6 @@ def run(args: argparse.Namespace) -> int:
     print("\n".join(verdict(results["decide"], results.get("oversee"))))
     print(f"active: {(args.out / ACTIVE).resolve()}")
     return 0
-
-
-def choose_knobs(args: argparse.Namespace) -> None:
-    """Set the knobs of ARFM that nobody gave to what success or failure as reward needs."""
-    from arfm_ros.learn.objectives.arfm import FOR_SUCCESS
-
-    for flag, (objective, field, _) in KNOBS.items():
-        name = flag.removeprefix("--").replace("-", "_")
-        given = getattr(args, name) is not None
-        if objective == args.objective == "arfm" and field in FOR_SUCCESS and not given:
-            setattr(args, name, FOR_SUCCESS[field])
 
 
 def verdict(decided: dict[str, Any], seen: dict[str, Any] | None = None) -> list[str]:

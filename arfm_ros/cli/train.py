@@ -8,31 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arfm_ros.cli.parts.interventions import add_interventions, interventions_of
+from arfm_ros.cli.parts.objectives import add_objective, objective_knobs, signal_config
 from arfm_ros.cli.parts.recorded import add_robot, camera, recorded_robot
 from arfm_ros.cli.parts.words import rebuild
 from arfm_ros.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from arfm_ros.learn.loop.train import TrainConfig
-    from arfm_ros.learn.signals.rl_signal import SignalConfig
 
 HELP = "train a flow-matching policy on recorded or simulated episodes"
 EXTRAS = ("train",)
 UNSET_IS_0 = {"minutes", "steps", "seed", "threads"}
-# flag -> (objective that has the knob, its field, help); defaults are the objective's own
-KNOBS: dict[str, tuple[str, str, str]] = {
-    "--lambda": ("arfm", "lam", "worth of signal in variance"),
-    "--alpha-min": ("arfm", "alpha_min", "lower bound of the scale"),
-    "--alpha-max": ("arfm", "alpha_max", "upper bound of the scale"),
-    "--moments": ("arfm", "moments", "gaussian as in the paper, or batch for success or failure"),
-    "--normaliser": ("arfm", "normaliser", "batch as in the paper, or task: a softmax for each"),
-    "--beta": ("rwr", "beta", "inverse temperature"),
-    "--weight-max": ("rwr", "weight_max", "largest weight"),
-    "--keep-above": ("filtered_signal", "quantile", "quantile of R* above which is kept"),
-    "--guidance": ("advantage", "guidance", "how far beyond what good data does, 1: as it does"),
-    "--drop": ("advantage", "drop", "share of the observations that are not told"),
-    "--return-quantile": ("return", "quantile", "of the data's R*, asked for at run time"),
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,7 +84,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         default=20.0,
         help="leave out observations with an action further off, in standard deviations; 0: none",
     )
-    _add_objective(parser)
+    add_objective(parser)
 
 
 def _add_beginning(parser: argparse.ArgumentParser) -> None:
@@ -134,28 +120,6 @@ def _add_delays(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         help="how far given actions stray from the data, in standard deviations",
-    )
-
-
-def _add_objective(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--objective",
-        choices=("fm", "filtered_bc", "filtered_signal", "rwr", "return", "advantage", "arfm"),
-        help="how the observations count (default: fm, all the same)",
-    )
-    for flag, (name, field, text) in KNOBS.items():
-        kind = str if field in {"moments", "normaliser"} else float
-        parser.add_argument(flag, type=kind, help=f"{name}: {text}")
-    parser.add_argument("--reward", help="terms of R* and their weights: success=1,progress=0.5")
-    parser.add_argument(
-        "--signal",
-        default="",
-        metavar="NAME[:KNOB=VALUE,...]",
-        help="R* by a signal of `arfm signals`, in place of --reward",
-    )
-    parser.add_argument("--raw-signal", action="store_true", help="R* without the z-score")
-    parser.add_argument(
-        "--group", choices=("observation", "episode"), help="what R*'s mean counts"
     )
 
 
@@ -202,7 +166,6 @@ def _begun(given: Path | None) -> Path | None:
 
 def _check_eyes(args: argparse.Namespace) -> None:
     """Raise `ConfigError` where a policy that sees already is to be kept and there is none."""
-    from arfm_ros.core.errors import ConfigError
 
     for flag in ("new_velocity", "freeze_vision"):
         eyes = args.init or args.resume or (args.warm_start and flag == "freeze_vision")
@@ -215,7 +178,6 @@ def _check_eyes(args: argparse.Namespace) -> None:
 
 def new_policy(args: argparse.Namespace) -> dict[str, Any]:
     """Collect what describes a policy that has none before it."""
-    from arfm_ros.core.errors import ConfigError
     from arfm_ros.learn.model.network import ModelConfig
 
     own = ("camera", "dt", "urdf", "statistics", "actions")
@@ -270,31 +232,6 @@ def train_config(args: argparse.Namespace) -> TrainConfig:
             delay_noise=args.delay_noise,
         ),
         augment=AugmentConfig(shift_px=args.shift, state_noise_rad=args.state_noise),
-        objective=make_objective(args.objective or "fm", **_knobs(args)),
-        signal=_signal_config(args),
+        objective=make_objective(args.objective or "fm", **objective_knobs(args)),
+        signal=signal_config(args),
     )
-
-
-def _knobs(args: argparse.Namespace) -> dict[str, Any]:
-    """Collect the objective's own knobs. Raises `ConfigError` for one of another objective."""
-    given = {}
-    for flag, (objective, field, _) in KNOBS.items():
-        value = getattr(args, flag.removeprefix("--").replace("-", "_"))
-        if value is None:
-            continue
-        if objective != args.objective:
-            raise ConfigError(
-                f"{flag} needs --objective {objective}, not {args.objective or 'fm'}"
-            )
-        given[field] = value
-    return given
-
-
-def _signal_config(args: argparse.Namespace) -> SignalConfig:
-    from arfm_ros.learn.signals.rl_signal import Reward, SignalConfig, parse_reward
-
-    if args.reward and args.signal:
-        raise ConfigError("--reward and --signal: R* is one of them")
-    reward = parse_reward(args.reward) if args.reward else Reward()
-    group = args.group or "observation"
-    return SignalConfig(reward, not args.raw_signal, group, args.signal)

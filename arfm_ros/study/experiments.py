@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.learn.objectives.arfm import FOR_SUCCESS
+from arfm_ros.learn.objectives.arfm import PAPER
 
 TASKS = ("reach", "lift", "push", "place")
 QUALITIES = ("good", "poor")  # of the demonstrations, equal shares: `sim/quality.py`
@@ -78,22 +78,22 @@ ROWS = (
     Row("filtered BC", "filtered_bc"),
     Row("RWR", "rwr", {"beta": 10.0}),
     Row("return-conditioned", "return"),
-    Row("ARFM", "arfm", FOR_SUCCESS),
+    Row("ARFM", "arfm"),
 )
 _ALL = Stage(TASKS, measured=TASKS)
-_ONE_SOFTMAX = FOR_SUCCESS | {"normaliser": "batch"}
+_ONE_SOFTMAX = {"normaliser": "batch"}
 _LAMBDAS = (5e-4, 5e-3, 0.04, 0.2, 2.0, 20.0)
 _SWEEP = (
-    *(Row(f"ARFM lambda {lam}", "arfm", {"lam": lam}) for lam in _LAMBDAS),
+    *(Row(f"ARFM lambda {lam}", "arfm", PAPER | {"lam": lam}) for lam in _LAMBDAS),
     *(
-        Row(f"ARFM batch lambda {lam}", "arfm", {"lam": lam, "moments": "batch"})
+        Row(f"ARFM batch lambda {lam}", "arfm", _ONE_SOFTMAX | {"lam": lam})
         for lam in (0.04, 0.2, 2.0)
     ),
     *(
         Row(f"ARFM raw alpha {top}", "arfm", _ONE_SOFTMAX | {"alpha_max": top}, RAW)
         for top in (5.0, 10.0)
     ),
-    *(Row(f"ARFM by task lambda {lam}", "arfm", FOR_SUCCESS | {"lam": lam}) for lam in (0.2, 2.0)),
+    *(Row(f"ARFM by task lambda {lam}", "arfm", {"lam": lam}) for lam in (0.2, 2.0)),
     *(Row(f"RWR beta {beta}", "rwr", {"beta": beta}) for beta in (1.0, 3.0, 10.0)),
 )
 STUDIES: dict[str, Study] = {

@@ -153,6 +153,22 @@ def test_lerobot_has_an_environment_of_its_own() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["eval", "b", "--env", "metaworld:mt10"], "metaworld"),
+        (["demos", "--env=libero_object:3", "--out", "d"], "libero"),
+        (["eval", "b", "--env", "libero:libero_10"], "libero"),
+        (["test", "--benchmark", "metaworld"], "metaworld"),
+    ],
+)
+def test_a_benchmark_has_an_environment_of_its_own(words: list[str], name: str) -> None:
+    assert environment_of(words) == f".venv-{name}"
+    assert extras_wanted(ROOT, words, ros=False)[0] == name
+    assert re.search(rf"^{name} =$", (ROOT / "setup.cfg").read_text(), re.MULTILINE)
+    assert environment_of(["eval", "b", "--env", "tabletop"]) == OWN
+
+
 def test_the_bootstrap_needs_the_standard_library_only() -> None:
     code = "import sys; sys.path.insert(0, sys.argv[1]); import arfm_ros.bootstrap.__main__"
     named = "print([m for m in sys.modules if 'arfm' in m and 'bootstrap' not in m])"

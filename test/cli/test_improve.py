@@ -23,7 +23,7 @@ from arfm_ros.improve.plan import Plan
 from arfm_ros.improve.survey import counts, survey
 from arfm_ros.improve.verdict import judge
 from arfm_ros.learn.loop.train import TrainConfig
-from arfm_ros.learn.objectives.arfm import Arfm
+from arfm_ros.learn.objectives.arfm import PAPER, Arfm
 from arfm_ros.learn.objectives.rwr import Rwr
 from arfm_ros.links import activate, check_link
 
@@ -47,12 +47,13 @@ def test_arfm_s_knobs_suit_success_or_failure_unless_others_are_given() -> None:
 
     def objective(*words: str) -> object:
         args = parser.parse_args(["bundle", "--out", "round", "--steps", "1", *words])
-        verb.choose_knobs(args)
         return train_config(args).objective
 
     assert objective() == Arfm(lam=2.0, moments="batch", normaliser="task")
     own = objective("--lambda", "5e-4", "--moments", "gaussian")
-    assert own == Arfm(normaliser="task")
+    assert own == Arfm(lam=5e-4, moments="gaussian") == Arfm(**PAPER | {"normaliser": "task"})
+    assert objective("--paper") == Arfm(**PAPER)
+    assert objective("--paper", "--lambda", "1") == Arfm(**PAPER | {"lam": 1.0})
     assert objective("--objective", "rwr") == Rwr()
 
 

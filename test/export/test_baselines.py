@@ -204,18 +204,22 @@ def test_every_objective_trains_from_recorded_episodes(
     name: str, data: Path, tmp_path: Path
 ) -> None:
     said: list[str] = []
+    begun = make_objective(name).needs_reference
+    if begun:
+        start(plan(data, tmp_path / "begun", steps=1), say=silent)
     planned = plan(
         data,
-        tmp_path,
+        tmp_path / "run",
         steps=3,
         log_every_s=0.0,
         objective=make_objective(name),
         signal=SUCCESS,
         threads=2,
     )
+    planned = replace(planned, init=tmp_path / "begun" if begun else None)
     checkpoint = start(planned, "cmd", said.append)
     assert checkpoint.provenance["options"]["objective"]["name"] == name
-    rows = [json.loads(text) for text in (tmp_path / "log.jsonl").read_text().splitlines()]
+    rows = [json.loads(text) for text in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     if name == "arfm":
         assert {"alpha", "clipped", "ess", "sigma_r", "sigma_l"} <= set(rows[0])
         assert any("sigma_R" in text and "ess" in text for text in said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.loop.replicas import Part, relative_slopes
 from arfm_ros.learn.objectives.arfm import (
+    PAPER,
     Arfm,
     best_alpha,
     effective_samples,
@@ -29,6 +31,11 @@ VECTORS = [  # sigma_R, sigma_L^2, alpha* at lambda = 5e-4
 ]
 
 
+def paper(**knobs: Any) -> Arfm:
+    """Make the objective with the paper's knobs where no others are given."""
+    return Arfm(**{**PAPER, **knobs})
+
+
 def batch(seed: int, size: int = 64, scale: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw (losses, R*) of a batch."""
     rng = torch.Generator().manual_seed(seed)
@@ -39,7 +46,7 @@ def batch(seed: int, size: int = 64, scale: float = 1.0) -> tuple[torch.Tensor, 
 @pytest.mark.parametrize(("sigma_r", "variance_l", "alpha"), VECTORS)
 def test_alpha_meets_the_known_values(sigma_r: float, variance_l: float, alpha: float) -> None:
     assert solve_alpha(sigma_r, math.sqrt(variance_l), LAM) == pytest.approx(alpha, abs=1e-9)
-    assert Arfm().alpha(sigma_r, math.sqrt(variance_l))[0] == pytest.approx(alpha, abs=1e-9)
+    assert paper().alpha(sigma_r, math.sqrt(variance_l))[0] == pytest.approx(alpha, abs=1e-9)
 
 
 @pytest.mark.parametrize("x", [1e-16, 1e-9, 1e-4, 0.02, 0.5, 1.0, 4.0, 20.0, 200.0])
@@ -64,10 +71,15 @@ def test_the_objective_falls_up_to_alpha_and_rises_behind_it(
     assert slopes == sorted(slopes)  # J is convex: there is no other root
 
 
-def test_the_defaults_are_the_papers() -> None:
-    arfm = Arfm()
+def test_the_paper_s_knobs_are_a_flag_and_the_defaults_say_success_or_failure() -> None:
+    arfm = paper()
     assert (arfm.lam, arfm.alpha_min, arfm.alpha_max) == (5e-4, 0.01, 5.0)
-    assert arfm.iterations >= 20
+    assert (arfm.moments, arfm.normaliser) == ("gaussian", "batch") and arfm.iterations >= 20
+    own = Arfm()
+    assert (own.lam, own.moments, own.normaliser) == (2.0, "batch", "task")
+    # at the spread of losses that trained networks have the paper's alpha is plain flow matching
+    succeeded = torch.tensor([1.0, 1.0, -1.0, -1.0]).double()
+    assert arfm.alpha(1.0, 0.15, succeeded)[0] < 0.02 < 1.0 < own.alpha(1.0, 0.15, succeeded)[0]
 
 
 def test_twenty_iterations_come_within_a_hundred_thousandth() -> None:
@@ -89,11 +101,11 @@ def test_alpha_falls_with_the_spread_of_returns_and_of_losses() -> None:
 
 
 def test_edge_cases_give_a_bound_and_never_nan() -> None:
-    arfm = Arfm()
+    arfm = paper()
     assert arfm.alpha(0.0, 0.1)[0] == arfm.alpha_min
     assert arfm.alpha(0.0, 0.0)[0] == arfm.alpha_min
     assert arfm.alpha(1.0, 0.0)[0] == arfm.alpha_max
-    assert Arfm(lam=0.0).alpha(1.0, 0.1)[0] == arfm.alpha_min
+    assert paper(lam=0.0).alpha(1.0, 0.1)[0] == arfm.alpha_min
     assert arfm.alpha(float("nan"), 0.1)[0] == arfm.alpha(1.0, float("inf"))[0] == arfm.alpha_min
     for sigma_r in (1e-300, 1e-12, 1e12, 1e300):
         for sigma_l in (1e-150, 1e-12, 1e12, 1e150):
@@ -101,7 +113,7 @@ def test_edge_cases_give_a_bound_and_never_nan() -> None:
 
 
 def test_clipping_is_told() -> None:
-    arfm = Arfm(alpha_min=0.1, alpha_max=0.5)
+    arfm = paper(alpha_min=0.1, alpha_max=0.5)
     assert arfm.alpha(1.0, 1e-2) == (0.5, True)
     assert arfm.alpha(1.0, 0.1) == (0.1, True)
     assert arfm.alpha(1.0, 2e-2) == (solve_alpha(1.0, 2e-2, LAM), False)
@@ -110,12 +122,12 @@ def test_clipping_is_told() -> None:
 def test_bounds_that_cross_and_too_few_iterations_are_refused() -> None:
     for knobs in ({"alpha_min": 2.0, "alpha_max": 1.0}, {"lam": -1.0}, {"iterations": 10}):
         with pytest.raises(ConfigError, match="need"):
-            Arfm(**knobs)  # type: ignore
+            paper(**knobs)  # type: ignore
 
 
 def test_no_scale_is_plain_flow_matching() -> None:
     losses, signal = batch(0)
-    value, info = Arfm(alpha_min=0.0, alpha_max=0.0).loss(losses, signal)
+    value, info = paper(alpha_min=0.0, alpha_max=0.0).loss(losses, signal)
     assert value.item() == pytest.approx(losses.mean().item(), rel=1e-14)
     assert info["ess"] == pytest.approx(64)
 
@@ -128,14 +140,14 @@ def test_equal_returns_weigh_the_same_at_any_scale(alpha: float) -> None:
 
 def test_a_constant_added_to_the_returns_changes_nothing() -> None:
     losses, signal = batch(1)
-    one, other = (Arfm().weights(losses, s) for s in (signal, signal + 123.0))
+    one, other = (paper().weights(losses, s) for s in (signal, signal + 123.0))
     torch.testing.assert_close(one[0], other[0], atol=1e-12, rtol=0)
     assert one[1]["alpha"] == pytest.approx(other[1]["alpha"])
 
 
 def test_weights_keep_the_order_of_the_returns_and_sum_to_one() -> None:
     losses, signal = batch(2, scale=3.0)
-    weights, _ = Arfm().weights(losses, signal)
+    weights, _ = paper().weights(losses, signal)
     assert torch.equal(weights.argsort(), signal.argsort())
     assert weights.sum().item() == pytest.approx(1.0)
 
@@ -173,13 +185,13 @@ def test_a_normaliser_a_task_gives_each_task_its_share_of_the_batch() -> None:
     losses, signal = batch(9)
     task = torch.arange(64) % 4 // 3  # 48 and 16
     shifted = signal + 5.0 * task
-    found, info = Arfm(normaliser="task").weights(losses, shifted, task)
+    found, info = paper(normaliser="task").weights(losses, shifted, task)
     for number, share in enumerate((0.75, 0.25)):
         own = task == number
         alone = softmax_weights(signal[own], info["alpha"])
         torch.testing.assert_close(found[own], share * alone, atol=0, rtol=1e-12)
-    one, _ = Arfm(normaliser="task").weights(losses, signal, torch.zeros(64))
-    torch.testing.assert_close(one, Arfm().weights(losses, signal)[0], atol=0, rtol=1e-13)
+    one, _ = paper(normaliser="task").weights(losses, signal, torch.zeros(64))
+    torch.testing.assert_close(one, paper().weights(losses, signal)[0], atol=0, rtol=1e-13)
 
 
 def test_with_a_normaliser_a_task_all_successes_count_the_same() -> None:
@@ -190,8 +202,8 @@ def test_with_a_normaliser_a_task_all_successes_count_the_same() -> None:
     signal = (good.double() - rate) / (rate * (1 - rate)).sqrt()
     losses, _ = batch(10, size=128)
     knobs = {"lam": 100.0, "moments": "batch"}
-    mixed, _ = Arfm(**knobs).weights(losses, signal, task)
-    apart, info = Arfm(**knobs, normaliser="task").weights(losses, signal, task)
+    mixed, _ = paper(**knobs).weights(losses, signal, task)
+    apart, info = paper(**knobs, normaliser="task").weights(losses, signal, task)
     assert mixed[good & (task == 0)].sum() < 0.05
     assert apart[good & (task == 0)].sum().item() == pytest.approx(0.5, abs=1e-3)
     assert info["ess"] == pytest.approx(1 / (0.25 / 48 + 0.25 / 16), rel=1e-2)
@@ -205,9 +217,9 @@ def test_the_gradient_is_that_of_the_losses_with_the_weights_held() -> None:
     def losses() -> torch.Tensor:
         return 0.001 * (inputs @ theta).square()
 
-    value, info = Arfm().loss(losses(), signal)
+    value, info = paper().loss(losses(), signal)
     (whole,) = torch.autograd.grad(value, theta)
-    weights, _ = Arfm().weights(losses().detach(), signal)
+    weights, _ = paper().weights(losses().detach(), signal)
     parts = [torch.autograd.grad(loss, theta, retain_graph=True)[0] for loss in losses()]
     expected = sum(w * g for w, g in zip(weights, parts))
     torch.testing.assert_close(whole, expected, atol=1e-14, rtol=1e-12)
@@ -216,10 +228,10 @@ def test_the_gradient_is_that_of_the_losses_with_the_weights_held() -> None:
 
 def test_info_reports_what_the_scale_was_solved_from() -> None:
     losses, signal = batch(6)
-    _, info = Arfm().loss(losses, signal)
+    _, info = paper().loss(losses, signal)
     assert info["sigma_r"] == pytest.approx(float(np.std(signal.numpy())))
     assert info["sigma_l"] == pytest.approx(float(np.std(losses.numpy())))
-    assert info["alpha"] == Arfm().alpha(info["sigma_r"], info["sigma_l"])[0]
+    assert info["alpha"] == paper().alpha(info["sigma_r"], info["sigma_l"])[0]
     assert 1 <= info["ess"] <= 64 and info["clipped"] == 0.0
 
 
@@ -231,10 +243,10 @@ def test_a_batch_in_one_part_or_in_two_gets_the_same_weights() -> None:
         none = torch.zeros(64 // count)
         return [Part(loss, none, r, none, {}) for loss, r in pairs]
 
-    (whole,), info = relative_slopes(parts(1), Arfm().loss)
-    halves, again = relative_slopes(parts(2), Arfm().loss)
+    (whole,), info = relative_slopes(parts(1), paper().loss)
+    halves, again = relative_slopes(parts(2), paper().loss)
     assert torch.equal(whole, torch.cat(halves)) and info == again
-    weights, _ = Arfm().weights(losses.float().double(), signal)
+    weights, _ = paper().weights(losses.float().double(), signal)
     torch.testing.assert_close(whole, (64 * weights).float(), atol=0, rtol=0)
 
 
@@ -242,7 +254,7 @@ def test_a_batch_in_one_part_or_in_two_gets_the_same_weights() -> None:
 def test_constant_returns_weigh_every_sample_exactly_one(size: int) -> None:
     losses, _ = batch(8, size=size)
     part = Part(losses.float(), torch.zeros(size), torch.full((size,), 0.3), torch.zeros(size), {})
-    (slopes,), _ = relative_slopes([part], Arfm().loss)
+    (slopes,), _ = relative_slopes([part], paper().loss)
     assert torch.equal(slopes, torch.ones(size))
 
 
@@ -259,10 +271,12 @@ def test_moments_of_the_batch_keep_failures_out_where_signal_is_worth_their_vari
     sigma_l, signal = 0.15, binary(rate)
     worth = 2 * sigma_l**2 / rate  # of dJ/dP at P = 1, with the weight P of the successes
     worth /= math.sqrt((1 - rate) / rate) + math.sqrt(rate / (1 - rate))
-    alphas = [Arfm(lam=k * worth, moments="batch").alpha(1.0, sigma_l, signal) for k in (0.5, 1.5)]
+    alphas = [
+        paper(lam=k * worth, moments="batch").alpha(1.0, sigma_l, signal) for k in (0.5, 1.5)
+    ]
     assert alphas[0][0] < 2.5 and not alphas[0][1]
     assert alphas[1] == (5.0, True)
-    assert Arfm(lam=1.5 * worth).alpha(1.0, sigma_l, signal)[0] < 1.5  # as if it were a Gaussian
+    assert paper(lam=1.5 * worth).alpha(1.0, sigma_l, signal)[0] < 1.5  # as if it were a Gaussian
 
 
 def test_moments_of_the_batch_minimise_what_the_weights_cost_and_gain() -> None:
@@ -279,4 +293,4 @@ def test_moments_of_the_batch_minimise_what_the_weights_cost_and_gain() -> None:
 
 def test_unknown_moments_are_refused() -> None:
     with pytest.raises(ConfigError, match="gaussian, batch"):
-        Arfm(moments="median")
+        paper(moments="median")

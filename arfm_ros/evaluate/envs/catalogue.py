@@ -12,11 +12,12 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.evaluate.envs.environment import Environment, EpisodeResult, Kind, play
+from arfm_ros.evaluate.envs.libero import LIBERO
 from arfm_ros.evaluate.envs.metaworld import METAWORLD
 from arfm_ros.evaluate.envs.tabletop import TABLETOP
 from arfm_ros.workers import worker_pool
 
-ENVIRONMENTS: dict[str, Kind] = {"tabletop": TABLETOP, "metaworld": METAWORLD}
+ENVIRONMENTS: dict[str, Kind] = {"tabletop": TABLETOP, "metaworld": METAWORLD, "libero": LIBERO}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,15 @@ class Venue:
 
 
 def find_venue(text: str, tasks: Sequence[str] = ()) -> Venue:
-    """Read `tabletop`, `metaworld:mt10` or `metaworld:push-v3`; `tasks` are further ones.
+    """Read `tabletop`, `metaworld:mt10`, `metaworld:push-v3` or `libero_object:3`.
+
+    `tasks` are further ones.
 
     Raises `ConfigError` listing the environments, or the tasks, that are known.
     """
     name, _, task = text.partition(":")
+    if name not in ENVIRONMENTS and name.partition("_")[0] in ENVIRONMENTS:  # a suite of one
+        name, task = name.partition("_")[0], text
     if name not in ENVIRONMENTS:
         raise ConfigError(
             f"environment '{name}' is unknown, needs one of {', '.join(ENVIRONMENTS)}"

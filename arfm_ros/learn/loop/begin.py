@@ -23,6 +23,7 @@ from arfm_ros.learn.data.spaces import Spaces, spaces_of
 from arfm_ros.learn.loop.checkpoint import NAME, Checkpoint, load_checkpoint, stage
 from arfm_ros.learn.loop.group import ALONE, Group, join_group
 from arfm_ros.learn.loop.origin import introduce, name_outliers, provenance
+from arfm_ros.learn.loop.reference import open_reference
 from arfm_ros.learn.loop.resume import check_same_run
 from arfm_ros.learn.loop.train import TrainConfig, Trainer
 from arfm_ros.learn.loop.trainer import Run, train
@@ -106,7 +107,7 @@ def prepare(
         say(warm_start(model, warm.average))
     sampler = make_sampler(frames, kept, spec, plan.train.augment, plan.train.seed)
     sampler = _aimed(sampler, model, plan.train, begin, say)
-    trainer = Trainer(model, sampler, plan.train, group)
+    trainer = Trainer(model, sampler, plan.train, group, _reference(plan, shape, begin))
     facts = provenance(plan, frames, command) | {"precision": trainer.precision}
     if begin and plan.resume:
         check_same_run(begin.provenance, facts)
@@ -182,6 +183,13 @@ def _network(shape: ModelConfig, begin: Checkpoint | None, new_velocity: bool) -
             f"the checkpoint's weights do not fit the network: {wrong + lacking.unexpected_keys}"
         )
     return model
+
+
+def _reference(plan: Plan, shape: ModelConfig, begin: Checkpoint | None) -> FlowPolicy | None:
+    if not plan.train.objective.needs_reference:
+        return None
+    weights = begin.average if begin else None
+    return open_reference(plan.out, lambda: FlowPolicy(shape), weights, plan.resume)
 
 
 def _aimed(

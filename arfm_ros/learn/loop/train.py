@@ -12,7 +12,7 @@ from torch import Tensor
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.data.augment import AugmentConfig
-from arfm_ros.learn.data.dataset import Sampler, Share
+from arfm_ros.learn.data.dataset import Batch, Sampler, Share
 from arfm_ros.learn.data.loader import make_loader
 from arfm_ros.learn.loop.checkpoint import Checkpoint
 from arfm_ros.learn.loop.device import (
@@ -92,6 +92,7 @@ class Trainer:
         sampler: Sampler,
         config: TrainConfig,
         group: Group = ALONE,
+        reference: FlowPolicy | None = None,
     ) -> None:
         self.sampler, self.config, self.group = sampler, config, group
         self.step_count, self.elapsed_s = 0, 0.0
@@ -102,6 +103,7 @@ class Trainer:
         if config.freeze_vision:
             model.freeze_vision()
         model.precision = autocast(self.precision, self.device)
+        self.reference = _frozen(reference, self.device, model.precision)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         threads = choose_threads(config.threads, self.device, group)
         self.replicas = Replicas(model, threads, group, self.scaler)
@@ -149,11 +151,20 @@ class Trainer:
         wanted = config.objective.condition(batch.signal, self._drawn(len(batch.signal), share))
         context, keyframe = model.encode(batch.images, batch.state, batch.tokens, wanted)
         per_sample, info = flow_loss(model, context, batch.actions, config.flow, rng, share)
+        if self.reference is not None:
+            per_sample = per_sample - self._before(self.reference, batch, share)
         ahead = (keyframe - batch.keyframe).square().mean(dim=1)
         values = {k: float(v) for k, v in info.items()}
         values |= {"keyframe": float(ahead.detach().mean()), "waited_s": waited_s}
         other = config.keyframe_weight * ahead
         return Part(per_sample, other, batch.signal, batch.task, values)
+
+    @torch.no_grad()
+    def _before(self, reference: FlowPolicy, batch: Batch, share: Share) -> Tensor:
+        """Compute the losses of the policy that was begun with, of the same noise and times."""
+        rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step_count)
+        context, _ = reference.encode(batch.images, batch.state, batch.tokens)
+        return flow_loss(reference, context, batch.actions, self.config.flow, rng, share)[0]
 
     def _drawn(self, size: int, share: Share) -> Tensor:
         """Draw a number in 0..1 for each sample of a share, of a stream of its own."""
@@ -191,3 +202,13 @@ class Trainer:
     def done(self) -> bool:
         """Whether the budget is spent."""
         return self.config.progress(self.step_count, self.elapsed_s) >= 1.0
+
+
+def _frozen(
+    reference: FlowPolicy | None, device: torch.device, precision: Any
+) -> FlowPolicy | None:
+    """Make a policy one that nothing changes; it computes as the one that learns."""
+    if reference is None:
+        return None
+    reference.precision = precision
+    return reference.to(device).eval().requires_grad_(False)

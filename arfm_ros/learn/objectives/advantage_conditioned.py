@@ -32,6 +32,7 @@ class AdvantageConditioned:
     guidance: float = 1.5  # w; 1 is the plain conditional velocity and costs no second pass
     needs_signal: ClassVar[bool] = True
     conditioned: ClassVar[bool] = True
+    needs_reference: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.drop < 1 or self.guidance < 0:

@@ -21,6 +21,7 @@ class FilteredBc:
     name: str = "filtered_bc"
     needs_signal: ClassVar[bool] = False
     conditioned: ClassVar[bool] = False
+    needs_reference: ClassVar[bool] = False
     guidance: ClassVar[float] = 1.0
 
     def rows(

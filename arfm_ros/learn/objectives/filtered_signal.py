@@ -22,6 +22,7 @@ class FilteredSignal:
     quantile: float = 0.5
     needs_signal: ClassVar[bool] = True
     conditioned: ClassVar[bool] = False
+    needs_reference: ClassVar[bool] = False
     guidance: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:

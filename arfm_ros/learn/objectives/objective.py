@@ -16,6 +16,7 @@ from arfm_ros.learn.objectives.arfm import Arfm
 from arfm_ros.learn.objectives.filtered_bc import FilteredBc
 from arfm_ros.learn.objectives.filtered_signal import FilteredSignal
 from arfm_ros.learn.objectives.plain_fm import PlainFm
+from arfm_ros.learn.objectives.preference import Preference
 from arfm_ros.learn.objectives.return_conditioned import ReturnConditioned
 from arfm_ros.learn.objectives.rwr import Rwr
 
@@ -25,6 +26,7 @@ class Objective(Protocol):
 
     needs_signal: ClassVar[bool]  # R* is computed, and the loss is one of the whole batch
     conditioned: ClassVar[bool]  # the network has an input for `condition`
+    needs_reference: ClassVar[bool]  # losses come less those of the policy that was begun with
 
     @property
     def name(self) -> str:
@@ -66,6 +68,7 @@ OBJECTIVES: dict[str, Callable[..., Objective]] = {
         ReturnConditioned(),
         AdvantageConditioned(),
         Arfm(),
+        Preference(),
     )
 }
 

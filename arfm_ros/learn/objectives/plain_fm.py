@@ -20,6 +20,7 @@ class PlainFm:
     name: str = "fm"
     needs_signal: ClassVar[bool] = False
     conditioned: ClassVar[bool] = False
+    needs_reference: ClassVar[bool] = False
     guidance: ClassVar[float] = 1.0
 
     def rows(

@@ -26,6 +26,7 @@ class ReturnConditioned:
     limit: float = 5.0  # R* is clipped to +- this before it enters the network
     needs_signal: ClassVar[bool] = True
     conditioned: ClassVar[bool] = True
+    needs_reference: ClassVar[bool] = False
     guidance: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:

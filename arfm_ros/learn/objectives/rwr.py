@@ -25,6 +25,7 @@ class Rwr:
     weight_max: float = 100.0
     needs_signal: ClassVar[bool] = True
     conditioned: ClassVar[bool] = False
+    needs_reference: ClassVar[bool] = False
     guidance: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
