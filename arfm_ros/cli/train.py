@@ -234,4 +234,5 @@ def train_config(args: argparse.Namespace) -> TrainConfig:
         augment=AugmentConfig(shift_px=args.shift, state_noise_rad=args.state_noise),
         objective=make_objective(args.objective or "fm", **objective_knobs(args)),
         signal=signal_config(args),
+        drawn=args.drawn,
     )

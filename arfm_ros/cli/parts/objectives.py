@@ -45,6 +45,11 @@ def add_objective(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--paper", action="store_true", help="arfm: lambda, moments and normaliser of the paper"
     )
+    parser.add_argument(
+        "--drawn",
+        action="store_true",
+        help="arfm, rwr: draw observations by their weight, in place of weighing drawn ones",
+    )
     parser.add_argument("--reward", help="terms of R* and their weights: success=1,progress=0.5")
     parser.add_argument(
         "--signal",

@@ -35,7 +35,7 @@ class Grip:
     standing: bool = False
 
 
-SPATIAL = Grip((0.0, 0.05, 0.025), 0.10)  # a bowl, by its rim
+SPATIAL = Grip((0.0, 0.047, 0.035), 0.06)  # a bowl, by its wall
 OBJECT = Grip((0.0, 0.0, 0.0), 0.16, standing=True)  # into a basket
 
 

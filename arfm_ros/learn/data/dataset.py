@@ -131,6 +131,7 @@ class Sampler:
     augment: AugmentConfig
     seed: int = 0
     signal: NDArray[np.float64] | None = None  # [N], R* of every observation of `frames`
+    chance: NDArray[np.float64] | None = None  # [rows], of being drawn; None: each once an epoch
 
     @property
     def _joints(self) -> NDArray[np.int64]:
@@ -143,13 +144,19 @@ class Sampler:
         The shares of a step together are its batch of `size`, however many they are.
         """
         size = share.count * share.size(size, len(self.rows))
-        epoch, place = divmod(step, len(self.rows) // size)
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.rows))
-        rows = np.sort(self.rows[order[place * size : (place + 1) * size]])
+        rows = np.sort(self._drawn(step, size))
         rng = np.random.default_rng((self.seed, 1 << 20, step))
         shape = (size, len(self._joints))
         changes = draw_changes(self.augment, shape, tuple(self.frames.images), rng)
         return self.gather(share.of(rows), changes.map(share.of))
+
+    def _drawn(self, step: int, size: int) -> NDArray[np.int64]:
+        if self.chance is not None:
+            rng = np.random.default_rng((self.seed, 1 << 21, step))
+            return rng.choice(self.rows, size, p=self.chance)
+        epoch, place = divmod(step, len(self.rows) // size)
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.rows))
+        return self.rows[order[place * size : (place + 1) * size]]
 
     def gather(self, rows: NDArray[np.int64], changes: Changes | None = None) -> Batch:
         """Collect `rows`, changed by what was drawn for each of them."""

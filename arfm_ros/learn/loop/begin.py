@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,6 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.spec import PolicySpec, Rtc
 from arfm_ros.core.values.spec_reading import TASKS, Plain
 from arfm_ros.engines.bundle import POLICY
-from arfm_ros.episodes.read.topics import OWN, Topics
 from arfm_ros.learn.data.dataset import Sampler, make_sampler, rows_of, split_episodes
 from arfm_ros.learn.data.fitting import fit_rows, fit_statistics, load_together
 from arfm_ros.learn.data.frames import Frames, FramesConfig
@@ -21,8 +20,10 @@ from arfm_ros.learn.data.interventions import Interventions
 from arfm_ros.learn.data.recorded import Recorded, check_recorded, embodiment_of, look_at
 from arfm_ros.learn.data.spaces import Spaces, spaces_of
 from arfm_ros.learn.loop.checkpoint import NAME, Checkpoint, load_checkpoint, stage
+from arfm_ros.learn.loop.drawn import drawn_by_weight
 from arfm_ros.learn.loop.group import ALONE, Group, join_group
 from arfm_ros.learn.loop.origin import introduce, name_outliers, provenance
+from arfm_ros.learn.loop.plan import Plan
 from arfm_ros.learn.loop.reference import open_reference
 from arfm_ros.learn.loop.resume import check_same_run
 from arfm_ros.learn.loop.train import TrainConfig, Trainer
@@ -35,34 +36,9 @@ from arfm_ros.learn.signals.context import features_of
 from arfm_ros.learn.signals.rl_signal import make_signal
 from arfm_ros.learn.signals.source import F32, parse_source
 from arfm_ros.robots.embodiment import Embodiment, default, read_urdf
-from arfm_ros.robots.robot import Robot
 
 STARTED_FROM = "started_from"  # in the provenance
 DT_NS = 50_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to train on, how, and where to leave it."""
-
-    data: tuple[Path, ...]
-    out: Path
-    train: TrainConfig
-    statistics: tuple[Path, ...] = ()  # episodes whose spread a new policy's normalisation takes
-    success_only: bool = False
-    authority: tuple[str, ...] = ()
-    interventions: Interventions | None = None  # learn from corrections alone
-    init: Path | None = None
-    warm_start: Path | None = None  # a run or bundle, of another robot it may be
-    resume: bool = False
-    new_velocity: bool = False  # `init` gives what it sees, not how it acts
-    model: ModelConfig = field(default_factory=ModelConfig)
-    cache: Path | None = None  # of the frames, for several runs on the same data; else in `out`
-    robot: Robot | None = None  # whose axes a new policy has; None: those that were commanded
-    topics: Topics = OWN  # which topic of the episodes holds what
-    actions: tuple[Mapping[str, Plain], ...] = ()  # spaces of a new policy's actions
-    urdf: Path | None = None  # limits and units of joints where no robot is named
-    dt_ns: int = 0  # between two actions; 0: as the episodes say, or 50 ms; `init` has its own
 
 
 def start(plan: Plan, command: str = "", say: Callable[[str], None] = print) -> Checkpoint:
@@ -107,6 +83,8 @@ def prepare(
         say(warm_start(model, warm.average))
     sampler = make_sampler(frames, kept, spec, plan.train.augment, plan.train.seed)
     sampler = _aimed(sampler, model, plan.train, begin, say)
+    if plan.train.drawn:
+        sampler = drawn_by_weight(sampler, model, plan.train, plan.out, plan.resume)
     trainer = Trainer(model, sampler, plan.train, group, _reference(plan, shape, begin))
     facts = provenance(plan, frames, command) | {"precision": trainer.precision}
     if begin and plan.resume:

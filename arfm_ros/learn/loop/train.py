@@ -61,6 +61,7 @@ class TrainConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     objective: Objective = PlainFm()
     signal: SignalConfig = SignalConfig()  # R*, where the objective needs it
+    drawn: bool = False  # rows are drawn by their weight, in place of drawn ones that are weighed
 
     def __post_init__(self) -> None:
         if (self.minutes > 0) == (self.steps > 0):
@@ -179,7 +180,8 @@ class Trainer:
         rate = config.rate(config.progress(self.step_count, self.elapsed_s))
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        loss = config.objective.loss if config.objective.needs_signal else None
+        weighs = config.objective.needs_signal and not config.drawn
+        loss = config.objective.loss if weighs else None
         infos = self.replicas.gradients(self.forward, loss)
         self.scaler.unscale_(self.optimiser)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
