@@ -19,12 +19,11 @@ from arfm_ros.learn.data.frames import Frames, FramesConfig
 from arfm_ros.learn.data.interventions import Interventions
 from arfm_ros.learn.data.recorded import Recorded, check_recorded, embodiment_of, look_at
 from arfm_ros.learn.data.spaces import Spaces, spaces_of
+from arfm_ros.learn.loop.begun import drawn_by_weight, open_reference
 from arfm_ros.learn.loop.checkpoint import NAME, Checkpoint, load_checkpoint, stage
-from arfm_ros.learn.loop.drawn import drawn_by_weight
 from arfm_ros.learn.loop.group import ALONE, Group, join_group
 from arfm_ros.learn.loop.origin import introduce, name_outliers, provenance
 from arfm_ros.learn.loop.plan import Plan
-from arfm_ros.learn.loop.reference import open_reference
 from arfm_ros.learn.loop.resume import check_same_run
 from arfm_ros.learn.loop.train import TrainConfig, Trainer
 from arfm_ros.learn.loop.trainer import Run, train
@@ -60,8 +59,7 @@ def prepare(
 ) -> tuple[Trainer, Run]:
     """Read the episodes and make the trainer: all that comes before the first step."""
     torch.manual_seed(plan.train.seed)
-    plan = _resuming(plan, say)
-    begin = _previous(plan)
+    begin = _previous(plan := _resuming(plan, say))
     plan = _as_told(_inheriting(plan, begin))
     config = _read_as(plan, begin)
     shape = begin.config if begin else _sized(plan.model, config)

@@ -15,8 +15,8 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.data.augment import AugmentConfig
 from arfm_ros.learn.data.frames import Frames
 from arfm_ros.learn.loop.begin import prepare, start
+from arfm_ros.learn.loop.begun import drawn_by_weight
 from arfm_ros.learn.loop.checkpoint import load_checkpoint, save_checkpoint
-from arfm_ros.learn.loop.drawn import drawn_by_weight
 from arfm_ros.learn.loop.train import TrainConfig
 from arfm_ros.learn.model.network import FlowPolicy
 from arfm_ros.learn.objectives.arfm import Arfm

@@ -1,14 +1,18 @@
-"""Rows drawn by their weight, each counting the same, in place of drawn rows that are weighed.
+"""What a run keeps of how it began, so that it can go on: a reference policy, chances of rows.
 
-The mean over rows drawn with chances w is the weighted mean over all rows; its variance is that of
-the losses, not that of losses times weights. The weights are an objective's, over all rows at
-once: one softmax over the data where a batch's would be over a batch.
+The reference is the policy that an objective compares with. Rows drawn by their weight each count
+the same, in place of drawn rows that are weighed: the mean over them is the weighted mean over all
+rows; its variance is that of the losses, not that of losses times weights. The weights are an
+objective's, over all rows at once: one softmax over the data where else it is over a batch.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +24,35 @@ from arfm_ros.learn.loop.train import TrainConfig
 from arfm_ros.learn.model.network import FlowPolicy
 from arfm_ros.learn.objectives.flow_loss import flow_loss
 
-NAME = "drawn.npy"
+REFERENCE, DRAWN = "reference.pt", "drawn.npy"
 BATCHES = 8  # from which the spread of the losses is taken
 F64 = NDArray[np.float64]
+
+
+def open_reference(
+    run: Path,
+    make: Callable[[], FlowPolicy],
+    began_with: Mapping[str, Any] | None,
+    resumes: bool,
+) -> FlowPolicy:
+    """Make it of the weights that are begun with, and keep these in `run` for a resumed run.
+
+    Raises `ConfigError` where training begins with no policy.
+    """
+    path, model = run / REFERENCE, make()
+    if resumes:
+        if not path.is_file():
+            raise ConfigError(f"{path} is missing: the run cannot go on without it")
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        return model
+    if began_with is None:
+        raise ConfigError("this objective compares with what is begun with: give --init")
+    model.load_state_dict(dict(began_with))
+    run.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    torch.save(model.state_dict(), new)
+    os.replace(new, path)
+    return model
 
 
 def drawn_by_weight(
@@ -32,7 +62,7 @@ def drawn_by_weight(
 
     Raises `ConfigError` for an objective whose weights are no chances.
     """
-    objective, path = config.objective, run / NAME
+    objective, path = config.objective, run / DRAWN
     if not objective.needs_signal or objective.conditioned or objective.needs_reference:
         raise ConfigError(
             f"--drawn needs an objective that weighs (arfm, rwr), not {objective.name}"
