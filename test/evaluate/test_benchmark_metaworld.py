@@ -100,14 +100,16 @@ def test_pictures_are_upright_and_show_the_arm() -> None:
 def test_a_recorded_demonstration_gives_back_what_was_seen_and_done(
     name: str, tmp_path: Path
 ) -> None:
-    options = EnvironmentOptions("metaworld", quality(name), (("corner", 64, 96),))
+    size = (64, 96)
+    cameras = {"corner": size} if name == "full" else {}  # drawing is slow without a GPU
+    options = EnvironmentOptions("metaworld", quality(name), [(c, *size) for c in cameras])
     good = options.open().record("drawer-close-v3", 7, tmp_path / "one")
     reader = EpisodeReader(tmp_path / "one")
     label, body = reader.label(), body_in(reader)
     assert label["success"] == good and label["task"] == "drawer-close-v3"
     assert body is not None and body.dt_ns == DT_NS and body.axes.action == ACTION
     wanted = Wanted(
-        {"corner": (64, 96)}, body.axes.state_names, body.axes.action_names, DT_NS,
+        cameras, body.axes.state_names, body.axes.action_names, DT_NS,
         topics=topics_in(reader),
     )  # fmt: skip
     arrays = read_windows(reader, wanted)
