@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,13 +18,15 @@ from arfm_ros.evaluate.envs.environment import Act
 
 F64 = NDArray[np.float64]
 SUITES = ("libero_object", "libero_spatial")  # of which each task is to move one thing
-NEAR_M, LEVEL_M = 0.012, 0.01
+NEAR_M, LEVEL_M = 0.004, 0.01  # a box is nearly as wide as the hand opens
 ABOVE_M, HIGH_M = 0.12, 0.30  # over what is gripped; over the ground, on the way
-CLOSING, OPENING = 12, 8  # steps
+CLOSING, OPENING, PATIENCE = 16, 8, 45  # steps
 GAIN = 0.35  # part of the way to go that a step goes: the controller lags by some steps
 STEP_M = 0.04  # at most
 FINGER_M = 0.025  # of the fingers that reach down beside a thing's top
-TOOL, TARGET, GOAL = slice(0, 3), slice(8, 11), slice(15, 18)
+TOOL, TURN, TARGET, GOAL = slice(0, 3), slice(3, 6), slice(8, 11), slice(15, 18)
+DOWN = np.diag([1.0, -1.0, -1.0])  # of the tool, its fingers along y
+TURN_RAD = 0.1  # at most, a step
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class Grip:
     standing: bool = False
 
 
-SPATIAL = Grip((0.0, 0.047, 0.035), 0.06)  # a bowl, by its wall
+SPATIAL = Grip((0.0, 0.045, 0.026), 0.06)  # a bowl, by its wall
+ON_RAMEKIN = Grip((-0.045, 0.0, 0.03), 0.06)  # found by trial
 OBJECT = Grip((0.0, 0.0, 0.0), 0.16, standing=True)  # into a basket
 
 
@@ -49,6 +53,8 @@ class PickAndPlace:
         """Return step [m], turn [rad] and opening [7] for an observation of all axes."""
         state = seen.state.astype(np.float64)
         tool, target, goal = state[TOOL], state[TARGET], state[GOAL]
+        if "on the ramekin" in seen.instruction:
+            self._grip = ON_RAMEKIN
         grasp = target + self._grip.grasp
         if self._grip.standing:  # on the floor, its origin in the middle: the palm stays above it
             grasp[2] = max(target[2], 2.0 * target[2] - FINGER_M)
@@ -67,7 +73,7 @@ class PickAndPlace:
         self._go_on(off, len(way))
         step = GAIN * off
         step *= min(1.0, STEP_M / max(float(np.abs(step).max()), 1e-9))
-        return np.concatenate([step, np.zeros(3), [opening]])
+        return np.concatenate([step, _turn(state[TURN]), [opening]])
 
     def _go_on(self, off: F64, stages: int) -> None:
         self._count += 1
@@ -76,8 +82,15 @@ class PickAndPlace:
             done = self._count >= waits[self._stage]
         else:
             done = np.linalg.norm(off[:2]) < NEAR_M and abs(off[2]) < LEVEL_M
+        done = done or self._count >= PATIENCE  # something is in the way: from there
         if done and self._stage < stages - 1:
             self._stage, self._count = self._stage + 1, 0
+
+
+def _turn(axis_angle: F64) -> F64:
+    """Return a turn [rad], in the base, towards the tool pointing down."""
+    left = cv2.Rodrigues(DOWN @ cv2.Rodrigues(axis_angle)[0].T)[0][:, 0]
+    return np.asarray(np.clip(GAIN * left, -TURN_RAD, TURN_RAD))
 
 
 def expert_of(task: str) -> Act:
