@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
     tasks, options = _of_environment(args) if args.env else _of_table(args)
     name = f"demo_{{task}}_{args.quality}"
-    batch = Batch(tasks, args.episodes, args.seed, args.out, name)
+    batch = Batch(tasks, args.episodes, args.seed, args.out, name, by_task=bool(args.env))
     note_command(args.out, rebuild("demos", args))
     for task, (good, count) in record_batch(batch, options, args.workers).items():
         print(f"{task}: {good} of {count} episodes succeeded")

@@ -1,6 +1,7 @@
 """Scripted demonstrations are episodes like any other."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,19 @@ def test_a_batch_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     both = Batch(("reach",), 2, 0, tmp_path, "demo_{task}_full")
     assert record_batch(both, DemoOptions(), 1) == {"reach": (1, 1)}
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_batch_goes_by_the_seed_or_by_the_task(tmp_path: Path) -> None:
+    batch = Batch(("reach", "lift"), 2, 5, tmp_path, "demo_{task}")
+    names = [folder.name for _, _, folder in batch.jobs()]
+    by_task = [folder.name for _, _, folder in replace(batch, by_task=True).jobs()]
+    assert names == [
+        "demo_reach_000005",
+        "demo_lift_000005",
+        "demo_reach_000006",
+        "demo_lift_000006",
+    ]
+    assert by_task == sorted(names, key=lambda name: "lift" in name)
 
 
 def test_how_the_episodes_were_made_is_kept_beside_them(tmp_path: Path) -> None:

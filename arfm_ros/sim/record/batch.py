@@ -42,12 +42,16 @@ class Batch:
     seed: int
     out: Path
     name: str  # of a folder, with {task} in it; the seed is appended
+    by_task: bool = False  # one task after the other: where opening one takes long
 
     def jobs(self) -> Iterator[tuple[str, int, Path]]:
         """Yield task, seed and folder of each episode."""
-        for seed in range(self.seed, self.seed + self.count):
-            for task in self.tasks:
-                yield task, seed, self.out / f"{self.name.format(task=task)}_{seed:06d}"
+        seeds = range(self.seed, self.seed + self.count)
+        pairs = [(task, seed) for seed in seeds for task in self.tasks]
+        if self.by_task:
+            pairs.sort(key=lambda pair: self.tasks.index(pair[0]))
+        for task, seed in pairs:
+            yield task, seed, self.out / f"{self.name.format(task=task)}_{seed:06d}"
 
 
 NOTES = "demos.json"
