@@ -45,6 +45,16 @@ def test_paces_differ_by_the_episode_and_segments_have_bad_stretches_that_are_kn
         assert (wrong <= poor).all(), "something bad was not known"
 
 
+def test_of_a_stitch_only_one_part_is_slow_with_the_hand_shut_or_open() -> None:
+    paces = set()
+    for seed in range(12):
+        hand, _ = played("stitch", seed)
+        both = [hand._pace_of(np.array([0.006, 0.0, 0.0, opening])) for opening in (0.0, 1.0)]
+        paces.add(tuple(both))
+    slow = quality("stitch").slow_pace
+    assert paces == {(slow, 1.0), (1.0, slow)}
+
+
 def test_worse_qualities_are_worse() -> None:
     def off(name: str) -> float:
         return float(np.mean([np.abs(played(name, s)[1] - ASKED).mean() for s in range(12)]))

@@ -17,7 +17,8 @@ from arfm_ros.robots.embodiment import gripper_columns
 from arfm_ros.sim.expert.quality import Quality
 
 F64 = NDArray[np.float64]
-FULL_M = 0.15  # a detour or a noise of so many m is a whole action
+DETOUR_M, NOISE_M, NOISE_MAX = 0.0375, 0.019, 2.0  # so many m are a whole action
+HELD = 0.5  # of an opening: below it something is held
 SPAN_S = 6.0  # within which flaws begin
 PAUSE_S, DETOUR_S, DROP_S, WAVE_S = (0.3, 1.0), (0.3, 0.8), (0.1, 0.25), 0.1
 SLIP = 0.6  # part of a whole action by which a failing expert misses
@@ -55,11 +56,16 @@ class Flawed:
             kept = np.exp(-dt_s / WAVE_S)
             fresh = self._rng.standard_normal(len(action)) * self._size * self._noise
             self._wave = kept * self._wave + np.sqrt(1 - kept**2) * fresh
-        changed = self._pace * action + self._wave + ("detour" in doing) * self._bias
+        changed = self._pace_of(action) * action + self._wave + ("detour" in doing) * self._bias
         changed += self.failing * SLIP * self._slip
         changed = np.clip(changed, -self._size, self._size) * ("pause" not in doing)
         hand = np.where("drop" in doing, 1.0, action)
         return np.where(moves, changed, hand)
+
+    def _pace_of(self, action: F64) -> float:
+        """Return the part of the speed: of the episode, or while something is held, or not."""
+        holds = bool((action[self._hands] < HELD).any())
+        return self._pace if self._slow_when in {"", "held" if holds else "empty"} else 1.0
 
     def _direction(self) -> F64:
         way = self._rng.standard_normal(len(self._size)) * (self._size > 0)
@@ -77,9 +83,11 @@ class Flawed:
             if rng.random() < chance:
                 begin = float(rng.uniform(0.0, SPAN_S / 4))
                 self._stretches.append((what, begin, begin + float(rng.uniform(*spans[what]))))
-        self._bias = self._bias * min(2.0 * quality.detour_m / FULL_M, 1.0) * 2.0
+        self._bias = self._bias * min(quality.detour_m / DETOUR_M, 2.0)
         share = float(rng.uniform()) if quality.graded else 1.0
-        self._noise = share * min(quality.noise_m / FULL_M * 8.0, 2.0)
+        self._noise = share * min(quality.noise_m / NOISE_M, NOISE_MAX)
         self._pace = quality.slow_pace if rng.random() < quality.slow_chance else 1.0
+        parts = ("held", "empty") if quality.slow_when else ("",)
+        self._slow_when = parts[int(rng.integers(len(parts)))]
         self.failing = bool(rng.random() < quality.failure_chance)
         self._slip = self._direction()
