@@ -6,6 +6,7 @@ new policy is made for it without a robot's YAML.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,7 +53,7 @@ class EnvironmentDemonstrator:
         seen = self._world.reset(task_name, seed)
         hand = self._flawed(self._expert(task_name), seed)
         dt_ns, at_ns, end_ns, success, step = self._body.dt_ns, 0, 0, False, None
-        with Log(folder, self._body, self._options.name, seed) as log:
+        with closing(Log(folder, self._body, self._options.name, seed)) as log:
             log.instructed(seen.instruction, EXPERT)
             while not end_ns or at_ns < end_ns:
                 log.saw(at_ns, seen, step)

@@ -53,18 +53,17 @@ class PickAndPlace:
         """Return step [m], turn [rad] and opening [7] for an observation of all axes."""
         state = seen.state.astype(np.float64)
         tool, target, goal = state[TOOL], state[TARGET], state[GOAL]
-        if "on the ramekin" in seen.instruction:
-            self._grip = ON_RAMEKIN
-        grasp = target + self._grip.grasp
-        if self._grip.standing:  # on the floor, its origin in the middle: the palm stays above it
+        grip = ON_RAMEKIN if "on the ramekin" in seen.instruction else self._grip
+        grasp = target + grip.grasp
+        if grip.standing:  # on the floor, its origin in the middle: the palm stays above it
             grasp[2] = max(target[2], 2.0 * target[2] - FINGER_M)
         way = (
             (np.append(grasp[:2], grasp[2] + ABOVE_M), 1.0),
             (grasp, 1.0),
             (tool, 0.0),
             (np.append(tool[:2], goal[2] + HIGH_M), 0.0),
-            (np.append(goal[:2] + self._grip.grasp[:2], goal[2] + HIGH_M), 0.0),
-            (np.append(goal[:2] + self._grip.grasp[:2], goal[2] + self._grip.release_m), 0.0),
+            (np.append(goal[:2] + grip.grasp[:2], goal[2] + HIGH_M), 0.0),
+            (np.append(goal[:2] + grip.grasp[:2], goal[2] + grip.release_m), 0.0),
             (tool, 1.0),
             (tool + (0.0, 0.0, 0.1), 1.0),
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
 from arfm_ros.core.values.data import Observation
 from arfm_ros.episodes.read.body import said_body
@@ -18,7 +17,7 @@ STATE = "/environment/state"
 
 
 class Log:
-    """One episode in `folder`, which must not exist; a context manager that closes the file.
+    """One episode in `folder`, which must not exist.
 
     Times are ns since the start of the episode; `seed` tells episodes apart in absolute time.
     """
@@ -30,15 +29,8 @@ class Log:
         self._writer.tell({"environment": environment, **told}, self._begin_ns)
         self._poor: list[list[int]] = []
 
-    def __enter__(self) -> Log:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Finish the file."""
         self._writer.close()
 
     def instructed(self, instruction: str, authority: str) -> None:
