@@ -35,6 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="YAML file: which cameras and joints are the network's (docs/vla.md)",
     )
+    parser.add_argument(
+        "--weights",
+        choices=("fp32", "bf16", "fp16"),
+        default="fp32",
+        help="what a checkpoint's matrices are stored in (default: fp32); half of it halves file "
+        "and memory, and all is computed in float32 still",
+    )
     parser.add_argument("--name", help="name of the policy (default: the folder's)")
     parser.add_argument(
         "--rtc",
@@ -168,12 +175,13 @@ def _export_run(args: argparse.Namespace) -> None:
     else:
         import torch
 
-        from arfm_ros.export.vla.model import export_vla
+        from arfm_ros.export.vla.model import VlaRunning, export_vla
 
         torch.set_num_threads(1)  # tracing is Python; on shared cores more threads only wait
         if args.steps or args.solver:
             raise ConfigError("--steps, --solver: of a run of `arfm train`, or of a bundle")
-        parity = export_vla(args.source, args.interface, args.out, name, args.rtc)
+        running = VlaRunning(args.rtc, args.weights)
+        parity = export_vla(args.source, args.interface, args.out, name, running)
     size = sum(file.stat().st_size for file in args.out.iterdir()) / 2**20
     print(
         f"{args.out}: {size:.1f} MiB, torch: {parity.max_chunk_relative:.1e} per chunk from "

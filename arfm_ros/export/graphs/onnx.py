@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -16,6 +18,7 @@ from arfm_ros.learn.model.network import EncodedContext, FlowPolicy, to_float
 OPSET = 20
 ROOM = 2**30  # bytes of weights in a graph's file, which cannot grow beyond 2 GiB
 PREFIX, STEP = "prefix.onnx", "step.onnx"
+APART = "given_"  # keeps the names of inputs apart from those the tracer invents
 
 
 class PrefixGraph(nn.Module):
@@ -74,6 +77,23 @@ def to_onnx(
     module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outputs: list[str]
 ) -> onnx.ModelProto:
     """Trace `module` with example `inputs` into a graph of standard operators."""
+    graph: onnx.ModelProto = to_program(module, inputs, names, outputs).model_proto
+    return graph
+
+
+def to_program(
+    module: nn.Module,
+    inputs: tuple[Tensor, ...],
+    names: list[str],
+    outputs: list[str],
+    keep: Callable[[Any], Any] = lambda value: None,
+) -> Any:
+    """Trace `module` to torch's `ONNXProgram`, whose constants are still torch's tensors.
+
+    What takes a value that `keep` is true of is not computed now: a copy of a weight is not made.
+    """
+    from onnxscript.optimizer import optimize_ir
+
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -84,12 +104,18 @@ def to_onnx(
             output_names=outputs,
             opset_version=OPSET,
             dynamo=True,
-            optimize=True,
+            optimize=False,
             verbose=False,
         )
-    if program is None:
-        raise RuntimeError("torch.onnx.export returned nothing: dynamo=True needs onnxscript")
-    return program.model_proto
+        if program is None:
+            raise RuntimeError("torch.onnx.export returned nothing: dynamo=True needs onnxscript")
+
+        def computed_now(node: Any) -> bool | None:
+            kept = any(value is not None and keep(value) for value in node.inputs)
+            return False if kept else None
+
+        optimize_ir(program.model, should_fold=computed_now)
+    return program
 
 
 def finish(graph: onnx.ModelProto, path: Path) -> None:
@@ -100,10 +126,9 @@ def finish(graph: onnx.ModelProto, path: Path) -> None:
         beside = beside_of(path).name
         beside_of(path).unlink(missing_ok=True)  # the library would append
         onnx.save_model(graph, path, save_as_external_data=True, location=beside)
-        onnx.checker.check_model(str(path))
-        return
-    onnx.checker.check_model(graph)
-    path.write_bytes(graph.SerializeToString())
+    else:
+        path.write_bytes(graph.SerializeToString())
+    onnx.checker.check_model(str(path))
 
 
 def beside_of(path: Path) -> Path:
@@ -120,3 +145,15 @@ def _forget_origin(graph: onnx.ModelProto) -> None:
         node.doc_string = ""
     for value in [*graph.graph.value_info, *graph.graph.input, *graph.graph.output]:
         del value.metadata_props[:]
+
+
+def take_names(graph: onnx.GraphProto, names: list[str]) -> None:
+    """Give inputs and output their names, and what the tracer called so another one."""
+    new = {name: f"{name}_inner" for name in names}
+    new |= {APART + name: name for name in names}
+    for node in graph.node:
+        for field in (node.input, node.output):
+            field[:] = [new.get(name, name) for name in field]
+    for values in (graph.input, graph.output, graph.value_info, graph.initializer):
+        for value in values:
+            value.name = new.get(value.name, value.name)

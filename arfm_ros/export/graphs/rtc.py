@@ -16,12 +16,18 @@ from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from arfm_ros.engines.bundle import STEP_RTC
-from arfm_ros.export.graphs.onnx import PrefixGraph, example_inputs, finish, to_onnx
+from arfm_ros.export.graphs.onnx import (
+    APART,
+    PrefixGraph,
+    example_inputs,
+    finish,
+    take_names,
+    to_onnx,
+)
 from arfm_ros.learn.model.network import EncodedContext, FlowPolicy
 
 GUIDED_INPUTS = ("x", "t", "previous", "weights", "clip")
 PREFIX_INPUTS = ("x", "t", "previous", "weights")
-APART = "given_"  # keeps the names of inputs apart from those the tracer invents
 
 
 class GuidedStepGraph(nn.Module):
@@ -113,14 +119,19 @@ def guided_graph(model: nn.Module, context: Any, shape: tuple[int, int, int]) ->
 
     `context` is a NamedTuple of example tensors; the graph's inputs have the names of its fields.
     """
-    # one tensor each: the tracer takes inputs that are the same object for one input
-    x, previous = torch.zeros(shape), torch.zeros(shape)
-    inputs = (x, torch.full((1,), 0.5), previous, torch.ones(shape[:2]), torch.ones(1), *context)
+    inputs = guided_inputs(shape, context)
     traced = trace_guided_step(model, type(context), inputs)
     names = [*GUIDED_INPUTS, *context._fields]
     graph = to_onnx(traced, inputs, [APART + name for name in names], [APART + "v"])
-    _take_names(graph.graph, [*names, "v"])
+    take_names(graph.graph, [*names, "v"])
     return graph
+
+
+def guided_inputs(shape: tuple[int, int, int], context: Any) -> tuple[Tensor, ...]:
+    """Make example inputs of the guided step: x of `shape`, then a context's."""
+    # one tensor each: the tracer takes inputs that are the same object for one input
+    x, previous = torch.zeros(shape), torch.zeros(shape)
+    return (x, torch.full((1,), 0.5), previous, torch.ones(shape[:2]), torch.ones(1), *context)
 
 
 def trace_guided_step(
@@ -139,14 +150,3 @@ def trace_guided_step(
         parameter.requires_grad_(True)
     return traced
 
-
-def _take_names(graph: onnx.GraphProto, names: list[str]) -> None:
-    """Give inputs and output their names, and what the tracer called so another one."""
-    new = {name: f"{name}_inner" for name in names}
-    new |= {APART + name: name for name in names}
-    for node in graph.node:
-        for field in (node.input, node.output):
-            field[:] = [new.get(name, name) for name in field]
-    for values in (graph.input, graph.output, graph.value_info, graph.initializer):
-        for value in values:
-            value.name = new.get(value.name, value.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from arfm_ros.export.lerobot.steps import Order
 from arfm_ros.export.lerobot.text import read_language
 from arfm_ros.export.lerobot.versions import read_library_config
 from arfm_ros.export.lerobot.weights import load_weights
+from arfm_ros.export.vla.empty import without_weights
 from arfm_ros.export.vla.interface import Interface
 from arfm_ros.export.vla.network import Opened, SplitNetwork, freeze
 
@@ -196,10 +198,14 @@ def relative_of(processors: Processors, spec: PolicySpec) -> tuple[bool, ...]:
     return tuple(flags)
 
 
-def open_policy(folder: Path, config: Any, policy_class: Any) -> Any:
-    """Make the policy of `folder` with its weights, in float32 on the CPU."""
+def open_policy(folder: Path, config: Any, policy_class: Any, runs: bool = False) -> Any:
+    """Make the policy of `folder` for the CPU; its weights stay in their file.
+
+    `runs`: its class runs the network when it is made, which takes weights of its own.
+    """
     try:
-        policy = policy_class(config)
+        with nullcontext() if runs else without_weights():
+            policy = policy_class(config)
     except (OSError, ValueError) as error:
         raise ConfigError(f"LeRobot cannot make the policy of {folder}: {error}") from error
     load_weights(policy, folder)

@@ -39,7 +39,7 @@ class LeRobotDecoder:
         policy_class, made_by = policy_class_of(self.name, self.where)
         config = read_config(folder)
         feature_sizes(config, robot)  # refuses another robot
-        policy = open_policy(folder, config, policy_class)
+        policy = open_policy(folder, config, policy_class, runs=True)
         check_inputs(policy.config)
         known = read_statistics(folder, policy.config)
         network: Any = self.split(policy, known)

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.export.lerobot.layouts import read_state
+from arfm_ros.export.vla.empty import lend
+from arfm_ros.export.vla.stored import compute_in_float32
 
 UNUSED = "lm_head"  # would speak; a policy does not
 SHOWN = 4
@@ -26,12 +28,15 @@ def load_weights(policy: Any, folder: Path) -> None:
         named = rename(state, policy.config)
         state = {k if k.startswith("model.") else f"model.{k}": v for k, v in named.items()}
     check_weights(policy, state, path)
-    policy.load_state_dict(state, strict=False)
+    lend(policy, state)
+    compute_in_float32(policy)
 
 
 def check_weights(policy: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Raise `ConfigError` naming parameters that are missing in `state` or have another shape."""
-    wanted = {n: v for n, v in policy.state_dict().items() if UNUSED not in n}
+    named = [*policy.named_parameters(remove_duplicate=False), *policy.named_buffers()]
+    kept = policy.state_dict().keys()  # without the buffers that are computed anew
+    wanted = {name: value for name, value in named if name in kept and UNUSED not in name}
     wrong = [
         f"{name} is {list(state[name].shape)}, needs {list(value.shape)}"
         for name, value in wanted.items()
@@ -39,8 +44,8 @@ def check_weights(policy: nn.Module, state: Mapping[str, Tensor], path: Path) ->
     ]
     if wrong:
         raise ConfigError(f"{path} has weights of another shape: {_some(wrong, '; ')}")
-    there = {wanted[name].data_ptr() for name in wanted if name in state}
-    missing = [n for n, v in wanted.items() if n not in state and v.data_ptr() not in there]
+    there = {id(value) for name, value in named if name in state}  # one may have several names
+    missing = [n for n, v in wanted.items() if n not in state and id(v) not in there]
     if missing:
         raise ConfigError(f"{path} lacks {len(missing)} weights: {_some(missing, ', ')}")
 

@@ -6,18 +6,15 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from arfm_ros.core.errors import BundleError, ConfigError
 from arfm_ros.core.values.spec import PolicySpec, Rtc
 from arfm_ros.engines.bundle import (
-    PARITY,
     POLICY,
     PREFIX,
     REFERENCE,
@@ -25,38 +22,26 @@ from arfm_ros.engines.bundle import (
     STEP_RTC,
     WEIGHTS,
     file_sha256,
-    load_bundle,
 )
-from arfm_ros.engines.gate.freeze import guidance_report
-from arfm_ros.engines.gate.proof import proof
-from arfm_ros.engines.gate.replay import Parity, replay
+from arfm_ros.engines.gate.replay import Parity
 from arfm_ros.engines.inputs import TOKENIZER, Inputs
-from arfm_ros.engines.load import load_policy
 from arfm_ros.export.family import open_checkpoint
-from arfm_ros.export.graphs.onnx import OPSET, finish, to_onnx
-from arfm_ros.export.graphs.rtc import guided_graph
-from arfm_ros.export.graphs.weights import share_weights
+from arfm_ros.export.graphs.onnx import OPSET
 from arfm_ros.export.reference import save_reference
-from arfm_ros.export.vla.card import write_vla_card
 from arfm_ros.export.vla.interface import read_interface
-from arfm_ros.export.vla.network import Opened, SplitNetwork
-from arfm_ros.export.vla.reference import input_names, make_reference, tensors
+from arfm_ros.export.vla.network import Opened
+from arfm_ros.export.vla.proving import prove
+from arfm_ros.export.vla.reference import make_reference, tensors
+from arfm_ros.export.vla.stored import store_weights
+from arfm_ros.export.vla.tracing import Tracer
 
 
-class _Step(nn.Module):
-    def __init__(self, model: SplitNetwork) -> None:
-        super().__init__()
-        self.model = model
+@dataclass(frozen=True, slots=True)
+class VlaRunning:
+    """How an exported checkpoint is run."""
 
-    def forward(self, x: Tensor, t: Tensor, *context: Tensor) -> Tensor:
-        return self.model.velocity(x, t, self.model.context(*context))
-
-
-class _Answer(_Step):
-    """The step of a regression, which takes neither x nor t."""
-
-    def forward(self, *context: Tensor) -> Tensor:
-        return super().forward(torch.zeros(1), torch.zeros(1), *context)
+    rtc: str | None = None  # "guided" (None: the default of a flow) or "none"
+    weights: str = "fp32"  # what matrices are stored in: fp32, bf16 or fp16
 
 
 def export_vla(
@@ -64,17 +49,18 @@ def export_vla(
     interface: Path | None,
     out: Path,
     name: str,
-    rtc: str | None = None,
+    running: VlaRunning = VlaRunning(),
     say: Callable[[str], None] = print,
 ) -> Parity:
     """Export the checkpoint folder of `source` (LIBRARY:FOLDER) as bundle `name` to `out`.
 
-    `rtc` is "guided" (default of a flow) or "none". Parity is against the library's own sampler.
+    Parity is against the library's own sampler, which computes with the weights as stored.
     Raises `BundleError` if the graphs differ from it, `ConfigError` for what is missing.
     """
     library, _, folder = source.partition(":")
     if interface is None:
         raise ConfigError(f"a checkpoint of {library} knows no joint names: give --interface FILE")
+    rtc = running.rtc
     if rtc == "prefix":
         raise ConfigError("rtc mode 'prefix' needs a policy trained for it: guided or none")
     opened = open_checkpoint(library, Path(folder), read_interface(interface), name)
@@ -83,12 +69,15 @@ def export_vla(
         raise ConfigError(f"rtc mode 'guided' needs a flow, '{name}' is {kind}: none")
     if kind == "flow" and rtc != "none":
         spec = replace(spec, rtc=Rtc("guided", 0, 3 * spec.horizon // 4))
-    return write_bundle(replace(opened, spec=spec), out, say)
+    return write_bundle(replace(opened, spec=spec), out, running.weights, say)
 
 
-def write_bundle(opened: Opened, out: Path, say: Callable[[str], None] = print) -> Parity:
+def write_bundle(
+    opened: Opened, out: Path, weights: str = "fp32", say: Callable[[str], None] = print
+) -> Parity:
     """Write the bundle of a network to `out`: beside it first, moved there when it passed.
 
+    `weights` is what matrices are stored in, fp32, bf16 or fp16; graphs compute in float32.
     `say` is told what it is at, for each part of a large network takes minutes. Raises
     `BundleError` if the graphs differ from the library's own sampler.
     """
@@ -97,7 +86,7 @@ def write_bundle(opened: Opened, out: Path, say: Callable[[str], None] = print) 
     draft = out.with_name(f".{out.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    parity = _fill(draft, opened, Timed(say))
+    parity = _fill(draft, opened, weights, Timed(say))
     if not parity.passed:
         raise BundleError(f"the graphs differ from {opened.made_by}: {parity}; see {draft}")
     shutil.rmtree(out, ignore_errors=True)
@@ -116,63 +105,49 @@ class Timed:
         self._say(f"{time.monotonic() - self._begin_s:4.0f} s: {text}")
 
 
-def _fill(folder: Path, opened: Opened, say: Timed) -> Parity:
+def _fill(folder: Path, opened: Opened, weights: str, say: Timed) -> Parity:
     spec, network = opened.spec, opened.network
     if opened.tokenizer:
         (folder / TOKENIZER).write_text(opened.tokenizer)
     inputs = Inputs(spec, folder)
-    _export_graphs(folder, network, spec, tensors(inputs, spec.example(0)), say)
-    say("writing the weights")
-    graphs = [folder / n for n in (PREFIX, STEP, STEP_RTC) if (folder / n).exists()]
-    share_weights(graphs, folder / WEIGHTS, _weights(network), {})
-    made = {"torch": str(torch.__version__), "opset": OPSET}
+    say(f"writing the weights in {weights}")
+    before = _rounding_probe(opened, inputs) if weights != "fp32" else None
+    places = store_weights(network, folder / WEIGHTS, weights)
+    _export_graphs(Tracer(network, spec, folder / WEIGHTS, places), spec, inputs, say)
+    made = {"torch": str(torch.__version__), "opset": OPSET, "weights": weights}
     raw = {
         "spec": json.loads(spec.to_json()),
         "sha256": {file.name: file_sha256(file) for file in sorted(folder.iterdir())},
         "provenance": {"network": opened.made_by, "exported_with": made},
     }
     (folder / POLICY).write_text(json.dumps(raw, indent=1) + "\n")
-    return _prove(folder, opened, inputs, say)
+    say(f"computing what {opened.made_by} gives, for comparison")
+    reference = make_reference(network, spec, inputs, opened.commands)
+    save_reference(reference, folder / REFERENCE)
+    if before is not None:
+        share = _relative(_rounding_probe(opened, inputs), before)
+        say(f"storing the weights in {weights} changed a chunk by {share:.1e} of its size")
+    return prove(folder, say)
 
 
-def _export_graphs(
-    folder: Path, network: SplitNetwork, spec: PolicySpec, first: tuple[Tensor, ...], say: Timed
-) -> None:
+def _export_graphs(tracer: Tracer, spec: PolicySpec, inputs: Inputs, say: Timed) -> None:
     say(f"tracing {PREFIX}")
-    with torch.no_grad():
-        context = network(*first)
-    fields = list(network.context._fields)
-    finish(to_onnx(network, first, input_names(spec), fields), folder / PREFIX)
-    shape = (1, *spec.flow_shape)
+    context = tracer.prefix(tensors(inputs, spec.example(0)))
     say(f"tracing {STEP}")
-    if spec.sampler.kind == "regression":
-        step = to_onnx(_Answer(network), tuple(context), fields, ["actions"])
-    else:
-        point = (torch.zeros(shape), torch.zeros(1))
-        step = to_onnx(_Step(network), (*point, *context), ["x", "t", *fields], ["v"])
-    finish(step, folder / STEP)
+    tracer.step(context)
     if spec.rtc.mode == "guided":
         say(f"tracing {STEP_RTC}")
-        finish(guided_graph(network, context, shape), folder / STEP_RTC)
+        tracer.guided_step(context)
 
 
-def _weights(network: SplitNetwork) -> dict[str, NDArray[Any]]:
-    """Give the parameters but for those that would speak; the same tensor has one name only."""
-    named = network.named_parameters()
-    return {name: p.detach().numpy() for name, p in named if "lm_head" not in name}
-
-
-def _prove(folder: Path, opened: Opened, inputs: Inputs, say: Timed) -> Parity:
+def _rounding_probe(opened: Opened, inputs: Inputs) -> Tensor:
+    """Let the library compute a chunk with the weights as they are now."""
     spec = opened.spec
-    say(f"computing what {opened.made_by} gives, for comparison")
-    reference = make_reference(opened.network, spec, inputs, opened.commands)
-    save_reference(reference, folder / REFERENCE)
-    say("comparing the graphs with it")
-    policy = load_policy(folder)
-    parity = replay(policy, reference)
-    say("measuring what following on costs and achieves")
-    more = guidance_report(policy, reference) if spec.rtc.mode == "guided" else {}
-    record = proof(load_bundle(folder), policy.runtime, parity) | more
-    (folder / PARITY).write_text(json.dumps(record, indent=1) + "\n")
-    write_vla_card(folder)
-    return parity
+    noise = torch.randn((1, *spec.flow_shape), generator=torch.Generator().manual_seed(0))
+    prepared = tensors(inputs, spec.example(0))
+    return opened.network.library_chunk(prepared, noise, spec.steps).clone()
+
+
+def _relative(found: Tensor, wanted: Tensor) -> float:
+    """Return the largest difference as a share of the output's size, at least of 1."""
+    return float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1.0))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from arfm_ros.core.values.data import F32, Observation
 from arfm_ros.core.values.spec import PolicySpec
+from arfm_ros.export.vla.stored import compute_in_float32
 
 
 class PiContext(NamedTuple):
@@ -63,7 +64,12 @@ class Opened:
 
 
 def freeze(module: nn.Module) -> nn.Module:
-    """Make `module` float32, for inference only."""
+    """Make `module` compute in float32, for inference only; weights stay as they are stored."""
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-    return module.float().eval()
+    for one in module.modules():
+        for name, buffer in one._buffers.items():  # noqa: SLF001
+            if buffer is not None and buffer.is_floating_point():
+                one._buffers[name] = buffer.float()  # noqa: SLF001
+    compute_in_float32(module)
+    return module.eval()
