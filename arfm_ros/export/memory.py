@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.engines.memory import GIB, available, elements
 
-GIB = 2**30
-FLOAT32 = 4
-# The network, the graphs' copy of its weights, and onnxruntime's when both are compared
-COPIES = 3.0
-BASE = 1.0 * GIB  # torch, the exporter and the libraries
-LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-USED = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.usage_in_bytes")
-HEADER_MAX = 2**27
+# What was measured of an export, beside the file of weights that the machine maps and lets go
+BASE = 3.0 * GIB  # torch, the exporter, a vocabulary in float32
+SHARE = 0.6  # bytes a parameter
 
 
 def require_memory(folder: Path) -> None:
@@ -36,40 +28,4 @@ def require_memory(folder: Path) -> None:
 
 def needed(count: int) -> float:
     """Return the bytes that an export of `count` parameters takes at most."""
-    return BASE + COPIES * FLOAT32 * count
-
-
-def elements(files: Iterable[Path]) -> int:
-    """Count the parameters in safetensors files by their headers; 0 for what has none."""
-    total = 0
-    for path in files:
-        with suppress(OSError, ValueError, KeyError), path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > HEADER_MAX:
-                continue
-            header = json.loads(file.read(length))
-            shapes = (one["shape"] for name, one in header.items() if name != "__metadata__")
-            total += sum(math.prod(shape) for shape in shapes)
-    return total
-
-
-def available() -> float | None:
-    """Return how many bytes are free: the machine's, or what the container may still take."""
-    found = [_machine(), _container()]
-    told = [value for value in found if value is not None]
-    return min(told) if told else None
-
-
-def _machine() -> float | None:
-    with suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024.0 * int(line.split()[1])
-    return None
-
-
-def _container() -> float | None:
-    for limit, used in zip(LIMITS, USED):
-        with suppress(OSError, ValueError):  # "max" is no number: no limit
-            return float(int(Path(limit).read_text()) - int(Path(used).read_text()))
-    return None
+    return BASE + SHARE * count

@@ -149,4 +149,3 @@ def trace_guided_step(
     for parameter in frozen:
         parameter.requires_grad_(True)
     return traced
-

@@ -36,6 +36,20 @@ class Place:
     tensor: Tensor  # mapped
 
 
+class Places:
+    """Where the tensors of a file lie, found by the address of their first number."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self._places = {place.tensor.data_ptr(): place for place in places}
+
+    def of(self, value: Any) -> Place | None:
+        """Find the place of a constant of a graph (`onnx_ir.Value`) that is such a tensor."""
+        raw = getattr(getattr(value, "const_value", None), "raw", None)
+        place = self._places.get(raw.data_ptr()) if isinstance(raw, Tensor) else None
+        whole = place is not None and place.tensor.shape == raw.shape and raw.is_contiguous()
+        return place if whole else None
+
+
 class _Float32(nn.Module):
     """A weight of half precision as float32, for as long as a layer needs it."""
 
@@ -52,13 +66,12 @@ def compute_in_float32(module: nn.Module) -> None:
                 parametrize.register_parametrization(one, leaf, _Float32(), unsafe=True)
 
 
-def store_weights(network: Any, path: Path, kind: str = "fp32") -> dict[int, Place]:
+def store_weights(network: Any, path: Path, kind: str = "fp32") -> Places:
     """Write the parameters of `network` to `path` and let it compute with what lies there.
 
     `kind` is what matrices are stored in, fp32, bf16 or fp16: what has one dimension stays in
-    float32, and all is computed in float32. Returns the places by the address of the tensor's
-    first number. Raises `ConfigError` for another kind, `BundleError` for a weight that it cannot
-    hold.
+    float32, and all is computed in float32. Raises `ConfigError` for another kind, `BundleError`
+    for a weight that it cannot hold.
     """
     if kind not in KINDS:
         raise ConfigError(f"--weights {kind}: give one of {', '.join(KINDS)}")
@@ -72,7 +85,7 @@ def store_weights(network: Any, path: Path, kind: str = "fp32") -> dict[int, Pla
     places = _map(path, len(header), json.loads(header[8:]))
     _use(network, {place.name: place.tensor for place in places})
     compute_in_float32(network)
-    return {place.tensor.data_ptr(): place for place in places}
+    return Places(places)
 
 
 def _weights(network: Any, low: torch.dtype) -> Iterator[tuple[str, Tensor, torch.dtype]]:

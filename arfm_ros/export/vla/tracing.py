@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,9 @@ from arfm_ros.export.graphs.onnx import finish, take_names, to_program
 from arfm_ros.export.graphs.rtc import APART, GUIDED_INPUTS, guided_inputs, trace_guided_step
 from arfm_ros.export.vla.network import SplitNetwork
 from arfm_ros.export.vla.reference import input_names
-from arfm_ros.export.vla.stored import Place
+from arfm_ros.export.vla.stored import Places
 
 SMALL = 1024  # bytes; what is smaller stays in its graph
-Places = Mapping[int, Place]
 
 
 class _Step(nn.Module):
@@ -79,34 +77,29 @@ class Tracer:
         file: str,
         taken: list[str] | None = None,
     ) -> None:
-        graph = self._referring(to_program(module, inputs, *names, self._is_stored))
+        program = to_program(module, inputs, *names, self.places.of)
+        graph = refer(program, self.places, self.store)
         gather_first(graph)
         if taken is not None:
             take_names(graph.graph, taken)
         finish(graph, self.store.with_name(file))
 
-    def _is_stored(self, value: Any) -> Place | None:
-        """Find where a value of the graph lies, by the address of its first number."""
-        raw = getattr(getattr(value, "const_value", None), "raw", None)
-        place = self.places.get(raw.data_ptr()) if isinstance(raw, Tensor) else None
-        whole = place is not None and place.tensor.shape == raw.shape and raw.is_contiguous()
-        return place if whole and place is not None and place.length >= SMALL else None
 
-    def _referring(self, program: Any) -> onnx.ModelProto:
-        """Make the graph with references in the place of the stored weights, without a copy."""
-        import onnx_ir
+def refer(program: Any, places: Places, store: Path) -> onnx.ModelProto:
+    """Make the graph of an `ONNXProgram`; what lies in the file `store` is referred to there."""
+    import onnx_ir
 
-        for name, value in program.model.graph.initializers.items():
-            place = self._is_stored(value)
-            if place is not None:
-                value.const_value = onnx_ir.ExternalTensor(
-                    location=self.store.name,
-                    offset=place.offset,
-                    length=place.length,
-                    dtype=value.const_value.dtype,
-                    shape=value.const_value.shape,
-                    name=name,
-                    base_dir=self.store.parent,
-                )
-        graph: onnx.ModelProto = onnx_ir.serde.serialize_model(program.model)
-        return graph
+    for name, value in program.model.graph.initializers.items():
+        place = places.of(value)
+        if place is not None and place.length >= SMALL:
+            value.const_value = onnx_ir.ExternalTensor(
+                location=store.name,
+                offset=place.offset,
+                length=place.length,
+                dtype=value.const_value.dtype,
+                shape=value.const_value.shape,
+                name=name,
+                base_dir=store.parent,
+            )
+    graph: onnx.ModelProto = onnx_ir.serde.serialize_model(program.model)
+    return graph
