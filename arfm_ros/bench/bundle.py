@@ -144,7 +144,7 @@ def chunk_runs(spec: PolicySpec) -> dict[str, dict[str, int]]:
     if spec.rtc.mode == "prefix":
         runs["chunk_rtc"] = {"prefix": 1, "step_rtc": spec.steps}
     elif spec.rtc.mode == "guided":
-        exact = exact_steps(spec.steps)
+        exact = exact_steps(spec.steps, spec.rtc.guidance)
         runs["chunk_rtc"] = {"prefix": 1, "step_rtc": exact, "step": spec.steps - exact}
     return runs
 

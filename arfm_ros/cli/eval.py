@@ -39,12 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="evaluations of the network for a chunk (default: the bundle's), with a solver "
         "before it (euler, ab2, midpoint, heun); a list compares them: 10,5,ab2:5",
     )
-    parser.add_argument(
-        "--rtc",
-        type=words,
-        default=("bundle",),
-        help="how chunks follow on: bundle (as exported), none, guided, prefix; or a list",
-    )
+    _add_joining(parser)
     parser.add_argument(
         "--human",
         default="",
@@ -58,6 +53,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, help="keep finished episodes here, so that the next call goes on"
     )
     parser.add_argument("--plot", type=Path, help="draw success over delay, a .png or .svg")
+
+
+def _add_joining(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--rtc",
+        type=words,
+        default=("bundle",),
+        help="how chunks follow on: bundle (as exported), none, prefix, guided, or "
+        "guided:GUIDANCE:SCHEDULE (exact, mixed, identity; exp, linear, ones, zeros); or a list",
+    )
 
 
 def _add_worlds(parser: argparse.ArgumentParser) -> None:

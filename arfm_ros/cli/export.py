@@ -48,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("none", "guided", "prefix"),
         help="how chunks follow on from the previous one (default: as trained, else guided)",
     )
+    _add_engine(parser)
+    _add_steps(parser)
+    add_access(parser)
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine",
         choices=("onnx", "tensorrt", "tensorrt_rtx"),
@@ -64,8 +70,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tensorrt_rtx: compute capabilities to build for, 89 for 8.9 "
         "(default: this machine's GPU; without one 86 89 120)",
     )
-    _add_steps(parser)
-    add_access(parser)
 
 
 def _add_steps(parser: argparse.ArgumentParser) -> None:

@@ -119,11 +119,12 @@ class EnginePolicy:
                 f"{context.stamp_ns} ns: move it there with core.rtc.left_over"
             )
         given = guidance(follows, self.spec, context.state)
-        exact = partial(self.guided_velocity, context)
-        with_previous = exact(given)  # a policy without it says so before it computes
-        if self.spec.rtc.mode == "prefix":
+        exact, rtc = partial(self.guided_velocity, context), self.spec.rtc
+        if rtc.mode != "guided" or rtc.guidance != "identity":
+            with_previous = exact(given)  # a policy without it says so before it computes
+        if rtc.mode == "prefix":
             return with_previous
-        return GuidedField(self.velocity(context), exact, given, steps)
+        return GuidedField((self.velocity(context), exact), given, steps, rtc.guidance)
 
     def _info(self, context: Context, begin_ns: int, steps: int) -> ChunkInfo:
         self._chunk_id += 1

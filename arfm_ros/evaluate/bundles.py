@@ -11,6 +11,7 @@ from rich.progress import track
 
 from arfm_ros.core.chunks.seams import Seams
 from arfm_ros.core.safety.smoothness import Smoothness, mean_of
+from arfm_ros.core.values.spec import Rtc
 from arfm_ros.core.values.statistics import wilson
 from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.evaluate.results import Results
@@ -73,7 +74,7 @@ def _results(bundle: Path, task: str, config: DriverConfig, out: Path | None) ->
     sha256 = load_bundle(bundle).sha256
     told = asdict(config)
     # results that were kept before there was a choice still count
-    for name in ("robot", "human", "solver", "perturb"):
+    for name in ("robot", "human", "solver", "perturb", "guidance", "schedule"):
         if not told[name]:
             del told[name]
     return Results(out, {"bundle_sha256": sha256, "task": task, "config": told})
@@ -93,7 +94,18 @@ def _start(bundle: Path, config: DriverConfig) -> None:
     if config.solver:
         sampler = replace(policy.spec.sampler, solver=config.solver)
         policy.spec = replace(policy.spec, sampler=sampler)
+    if config.guidance or config.schedule:
+        policy.spec = replace(policy.spec, rtc=_guided(policy.spec.rtc, config))
     _rollouts = Rollouts(policy, policy.spec, config)
+
+
+def _guided(rtc: Rtc, config: DriverConfig) -> Rtc:
+    """Choose how chunks are guided; without the derivative every policy can be."""
+    free = config.guidance == "identity" and rtc.mode != "guided"
+    most = max(rtc.delay_max, 1)
+    rtc = replace(rtc, mode="guided", delay_max=most) if free else rtc
+    guidance, schedule = config.guidance or rtc.guidance, config.schedule or rtc.schedule
+    return replace(rtc, guidance=guidance, schedule=schedule)
 
 
 def _run(job: tuple[str, int]) -> RolloutResult:

@@ -10,7 +10,7 @@ from typing import Any
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.solvers.sampler import SOLVERS
-from arfm_ros.core.values.spec import RTC_MODES
+from arfm_ros.core.values.joining import GUIDANCES, RTC_MODES, SCHEDULES
 from arfm_ros.core.values.statistics import Comparison, compare
 from arfm_ros.engines import load_bundle
 from arfm_ros.evaluate.bundles import evaluate, summary
@@ -140,10 +140,13 @@ def _describe(plan: Plan, cell: Cell) -> dict[str, Any]:
 
 def _evaluate(plan: Plan, cell: Cell) -> list[RolloutResult]:
     count, solver = (None, "") if cell.steps is None else (cell.steps.count, cell.steps.solver)
+    mode, guidance, schedule = read_mode(cell.mode)
     config = replace(
         plan.config,
         latency_ms=cell.delay_ms,
-        guide=cell.mode != "none",
+        guide=mode != "none",
+        guidance=guidance,
+        schedule=schedule,
         steps=count,
         solver=solver,
         perturb=cell.change,
@@ -171,10 +174,30 @@ def _check(plan: Plan) -> None:
 
 
 def _check_modes(modes: Sequence[str], bundle: Path, able: str) -> None:
-    for mode in modes:
-        if mode not in MODES:
-            raise ConfigError(f"--rtc '{mode}' is none of {', '.join(MODES)}")
-        if mode not in {OWN, "none", able}:
+    for wanted in modes:
+        mode, guidance, _ = read_mode(wanted)
+        if mode not in {OWN, "none", able} and guidance != "identity":
             raise ConfigError(
-                f"--rtc {mode}: {bundle.name} can do '{able}' only; export it with --rtc {mode}"
+                f"--rtc {wanted}: {bundle.name} can do '{able}' only; export it with --rtc {mode}"
             )
+
+
+def read_mode(text: str) -> tuple[str, str, str]:
+    """Read MODE, or guided:GUIDANCE, or guided:GUIDANCE:SCHEDULE; "" is as the bundle has it.
+
+    Raises `ConfigError` naming what there is.
+    """
+    mode, guidance, schedule, *rest = [*text.split(":"), "", ""]
+    for what, value, known in (
+        ("mode", mode, MODES),
+        ("guidance", guidance, ("", *GUIDANCES)),
+        ("schedule", schedule, ("", *SCHEDULES)),
+    ):
+        if value not in known:
+            raise ConfigError(
+                f"--rtc {text}: there is no {what} '{value}', give one of "
+                f"{', '.join(filter(None, known))}"
+            )
+    if any(rest) or (guidance and mode != "guided"):
+        raise ConfigError(f"--rtc {text}: give guided:GUIDANCE:SCHEDULE, or a mode alone")
+    return mode, guidance, schedule

@@ -53,6 +53,25 @@ def soft_mask(horizon: int, delay: int, overlap: int) -> F32:
     return np.asarray(np.where(k < delay, 1.0, decay), dtype=np.float32)
 
 
+def mask(schedule: str, horizon: int, delay: int, overlap: int) -> F32:
+    """Weigh the actions of a new chunk [H] by one of `spec.SCHEDULES`.
+
+    exp is `soft_mask`; linear falls with c of it; ones binds all that the previous chunk knew;
+    zeros the frozen actions alone. The names are those of LeRobot's attention schedules.
+    """
+    soft = soft_mask(horizon, delay, overlap)
+    if schedule == "exp":
+        return soft
+    k = np.arange(horizon)
+    after = {
+        "linear": np.clip((overlap - k) / max(overlap - delay + 1, 1), 0.0, 1.0),
+        "ones": np.ones(horizon),
+        "zeros": np.zeros(horizon),
+    }[schedule]
+    bound = np.where(k < overlap, after, 0.0)
+    return np.asarray(np.where(k < delay, 1.0, bound), dtype=np.float32)
+
+
 def left_over(
     previous: ActionChunk, stamp_ns: int, delay: int, keep: int | None = None
 ) -> ActionChunk:
@@ -99,18 +118,19 @@ def guidance(prefix: ActionChunk, spec: PolicySpec, state: F32, clip: float = CL
     if spec.rtc.mode == "prefix":
         weights = hard_mask(spec.horizon, delay)
     else:
-        weights = soft_mask(spec.horizon, delay, prefix.horizon)
+        weights = mask(spec.rtc.schedule, spec.horizon, delay, prefix.horizon)
     return Guidance(spec.normalise_actions(padded, state), weights, clip)
 
 
-def exact_steps(steps: int) -> int:
-    """Number of steps that pay for the exact derivative: the first 30 %, at least one.
+def exact_steps(steps: int, guidance: str = "mixed") -> int:
+    """Number of steps that pay for the exact derivative.
 
+    All of them (exact), none (identity), or the first 30 %, at least one (mixed).
     Early steps decide which motion the chunk becomes, and there the derivative keeps the guided
     chunk one that the policy would make. Late ones only have to land, and taking dx_1/dx as 1
     lands better: a trained field calls x back, so that its exact derivative fades away.
     """
-    return max(1, int(0.3 * steps))
+    return {"exact": steps, "identity": 0, "mixed": max(1, int(0.3 * steps))}[guidance]
 
 
 class GuidedField:
@@ -121,12 +141,17 @@ class GuidedField:
     """
 
     def __init__(
-        self, plain: Velocity, exact: Callable[[Guidance], Velocity], given: Guidance, steps: int
+        self,
+        fields: tuple[Velocity, Callable[[Guidance], Velocity]],
+        given: Guidance,
+        steps: int,
+        guidance: str = "mixed",
     ) -> None:
+        """Take the plain velocity, what makes the exactly guided one, and one of `GUIDANCES`."""
         self._finishing = False  # the next step goes all the way to t = 1
-        self._plain, self._exact = plain, exact
+        self._plain, self._exact = fields
         self._guidance = replace(given, clip=float(steps))
-        self._exact_before = (exact_steps(steps) - 0.5) / steps
+        self._exact_before = (exact_steps(steps, guidance) - 0.5) / steps
 
     def watch(self, out_of_time: Callable[[int], bool] | None) -> Callable[[int], bool] | None:
         """Return `out_of_time` for `integrate`, so that the field knows of a last long step."""

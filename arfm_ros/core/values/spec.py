@@ -12,10 +12,11 @@ from arfm_ros.core.errors import SpecError
 from arfm_ros.core.solvers.sampler import SOLVERS, Sampler
 from arfm_ros.core.values.data import F32, Observation
 from arfm_ros.core.values.history import History
+from arfm_ros.core.values.joining import RTC_MODES
+from arfm_ros.core.values.joining import Rtc as Rtc
 from arfm_ros.core.values.normalize import Affine
 from arfm_ros.core.values.spec_reading import FORMAT, Plain, read_fields
 
-RTC_MODES = ("none", "guided", "prefix")
 LANGUAGE_MODES = ("none", "hashed_words", "tokenizer")
 FILTERS = ("area", "linear", "bilinear", "bicubic")  # the last two smooth what they shrink
 EXACT = ("area", "linear")  # can also do without rounding
@@ -96,15 +97,6 @@ class Language:
     def __post_init__(self) -> None:
         if self.mode == "hashed_words" and self.vocabulary < 2:
             raise SpecError(f"language has {self.vocabulary} words, hashed_words needs 2 or more")
-
-
-@dataclass(frozen=True, slots=True)
-class Rtc:
-    """Real-time chunking the policy supports and the delays (control ticks) it tolerates."""
-
-    mode: str = "none"
-    delay_min: int = 0
-    delay_max: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -52,7 +52,7 @@ def guided_fields(
         "none": plain,
         "identity": without_derivative(plain, given),
         "exact": exact(given),
-        "mixed": GuidedField(plain, exact, given, policy.spec.steps),
+        "mixed": GuidedField((plain, exact), given, policy.spec.steps),
     }
 
 

@@ -38,6 +38,8 @@ class DriverConfig:
     steps: int | None = None
     solver: str = ""  # of a flow; "": the policy's
     guide: bool = True  # chunks follow on from the previous one where the policy can
+    guidance: str = ""  # of guided chunks, as `Rtc.guidance`; "": the policy's
+    schedule: str = ""  # of guided chunks, as `Rtc.schedule`; "": the policy's
     action_noise: float = 0.0  # standard deviation on executed actions, see sim/noise.py
     height: int = 240
     width: int = 320

@@ -108,7 +108,7 @@ class Linear:
         self.given, self.goal, self.plain, self.exact = given, goal, 0, 0
 
     def field(self, steps: int) -> GuidedField:
-        return GuidedField(self._plain, self._exact, self.given, steps)
+        return GuidedField((self._plain, self._exact), self.given, steps)
 
     def _plain(self, x: F32, t: float) -> F32:
         self.plain += 1
