@@ -136,6 +136,7 @@ def test_a_network_made_without_weights_takes_a_checkpoint_s() -> None:
     assert torch.equal(network.places, torch.arange(4.0))
     lend(network, state)
     assert network.again.weight is network.words.weight
+    assert all(one.device.type == "cpu" for one in network.parameters())
     compute_in_float32(network)
     by_hand = made()
     with torch.no_grad():

@@ -47,7 +47,7 @@ def lend(module: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Make the tensors of `state` the module's parameters, without a copy; buffers are copied.
 
     A parameter that has several names takes the first of them that is there. What `state` lacks
-    stays as it is.
+    is 0 and takes no memory: the caller has checked that nothing uses it.
     """
     names: dict[int, list[str]] = {}
     for name, parameter in module.named_parameters(remove_duplicate=False):
@@ -55,7 +55,8 @@ def lend(module: nn.Module, state: Mapping[str, Tensor]) -> None:
     for alike in names.values():
         found = next((state[name] for name in alike if name in state), None)
         if found is None:
-            continue
+            shape = module.get_parameter(alike[0]).shape
+            found = torch.zeros(1).expand(shape)
         lent = nn.Parameter(found, requires_grad=False)
         for name in alike:
             where, _, leaf = name.rpartition(".")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -122,7 +124,8 @@ def _fill(folder: Path, opened: Opened, weights: str, say: Timed) -> Parity:
     }
     (folder / POLICY).write_text(json.dumps(raw, indent=1) + "\n")
     say(f"computing what {opened.made_by} gives, for comparison")
-    reference = make_reference(network, spec, inputs, opened.commands)
+    with all_threads():
+        reference = make_reference(network, spec, inputs, opened.commands)
     save_reference(reference, folder / REFERENCE)
     if before is not None:
         share = _relative(_rounding_probe(opened, inputs), before)
@@ -145,7 +148,19 @@ def _rounding_probe(opened: Opened, inputs: Inputs) -> Tensor:
     spec = opened.spec
     noise = torch.randn((1, *spec.flow_shape), generator=torch.Generator().manual_seed(0))
     prepared = tensors(inputs, spec.example(0))
-    return opened.network.library_chunk(prepared, noise, spec.steps).clone()
+    with all_threads():
+        return opened.network.library_chunk(prepared, noise, spec.steps).clone()
+
+
+@contextmanager
+def all_threads() -> Generator[None, None, None]:
+    """Compute on every core; tracing, which is Python, only waits for other threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _relative(found: Tensor, wanted: Tensor) -> float:

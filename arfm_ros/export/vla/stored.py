@@ -94,7 +94,7 @@ def _weights(network: Any, low: torch.dtype) -> Iterator[tuple[str, Tensor, torc
     The same one has one name only.
     """
     for name, weight in network.named_parameters():
-        if UNUSED not in name and weight.device.type != "meta":
+        if UNUSED not in name:
             yield _plain(name), weight.detach(), low if weight.ndim > 1 else torch.float32
 
 
