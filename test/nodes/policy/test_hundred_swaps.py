@@ -14,7 +14,7 @@ from test_swap import ask_for, check_motion_went_on, hashes
 from arfm_ros.engines import load_bundle
 from arfm_ros.engines.bundle import bundle_sha256
 
-SWAPS, WARM = 100, 20
+SWAPS, WARM, SWAP_S = 100, 20, 200.0
 MIB = 2**20
 LOOSE = (
     "max_age_s:=5.0",
@@ -55,7 +55,7 @@ def test_memory_is_flat_over_a_hundred_swaps(ros_domain: int, tmp_path: Path) ->
         for swap in range(1, SWAPS + 1):
             which = swap % 2
             ask_for(robot, bundles[which])
-            robot.until(lambda which=which: hashes(robot)[-1] == wanted[which])
+            robot.until(lambda which=which: hashes(robot)[-1] == wanted[which], SWAP_S)
             seen.append(resident(process.pid) / MIB)
         check_motion_went_on(robot)
     finally:
