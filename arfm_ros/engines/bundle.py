@@ -49,6 +49,10 @@ class Bundle:
         """Name of the policy."""
         return self.spec.name
 
+    def whole(self, names: Sequence[str]) -> list[str]:
+        """Give those of `names` whose graph the bundle has; a file that nobody hashed is none."""
+        return [name for name in names if f"{name}.onnx" in self.files]
+
     def check_robot(
         self,
         joints: Sequence[str],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout, suppress
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from arfm_ros.engines.bundle import Bundle
 from arfm_ros.engines.runtimes.cuda import find_gpu
 from arfm_ros.engines.runtimes.graph import Array, Graphs, Run, Runtime
 from arfm_ros.engines.runtimes.residents import Residents
-from arfm_ros.engines.store import GRAPHS, Build, cache_folder
+from arfm_ros.engines.store import GRAPHS, WHOLE, Build, cache_folder
 
 ERROR = 3  # onnxruntime's log severity: say nothing below
 PROVIDERS = {
@@ -104,7 +105,10 @@ def open_onnx(
         if graphs is None:
             passed_over.append(f"{provider} does not start on this machine{_why(provider)}")
             continue
-        return graphs, _runtime(provider, build, tuple(passed_over))
+        if provider == "cpu" and build is None:
+            graphs, missing = _with_whole(graphs, bundle, threads)
+            passed_over += missing
+        return graphs, _runtime(provider, build, tuple(passed_over), graphs.whole)
     raise BundleError(
         f"{'; '.join(passed_over)}, and no other provider is named, so that it is required: for a "
         "GPU install onnxruntime-gpu in place of onnxruntime, or add cpu to the providers"
@@ -136,7 +140,25 @@ def _why(provider: str) -> str:
     return ""
 
 
-def _runtime(provider: str, build: Build | None, passed_over: tuple[str, ...]) -> Runtime:
+def _with_whole(graphs: Graphs, bundle: Bundle, threads: int) -> tuple[Graphs, list[str]]:
+    """Add the graphs of whole chunks; also say which this onnxruntime is too old for."""
+    found: dict[str, OnnxGraph] = {}
+    missing = []
+    residents = Residents[ort.OrtValue]()
+    for name in bundle.whole(WHOLE):
+        options = session_options(graph_threads(name, threads))
+        try:
+            session = _open(bundle.path / f"{name}.onnx", options, _with_options("cpu", Path()))
+        except BundleError as error:
+            missing.append(f"chunks run step by step: {str(error).splitlines()[0]}")
+        else:
+            found[name] = OnnxGraph(session, "cpu", residents)
+    return replace(graphs, **found), missing
+
+
+def _runtime(
+    provider: str, build: Build | None, passed_over: tuple[str, ...], whole: str
+) -> Runtime:
     found = {} if build is None else {"build": build.path.name, "files": build.sha256}
     gpu = None if provider == "cpu" else find_gpu()
     if gpu is not None:
@@ -147,6 +169,7 @@ def _runtime(provider: str, build: Build | None, passed_over: tuple[str, ...]) -
         device=provider,
         precision="fp32" if build is None else build.precision,
         passed_over=passed_over,
+        whole=whole,
         **found,
     )
 
