@@ -1,4 +1,4 @@
-"""A whole chunk by one graph: the host gives noise and the steps, and is not asked between them."""
+"""A whole chunk by one graph: the host gives noise and steps, and is not asked in between."""
 
 from __future__ import annotations
 

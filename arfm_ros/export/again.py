@@ -1,4 +1,4 @@
-"""The same bundle with its graphs written anew: what this version runs faster, the same weights."""
+"""The same bundle with its graphs written anew, as this version makes them of the weights."""
 
 from __future__ import annotations
 

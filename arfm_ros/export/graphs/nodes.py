@@ -56,8 +56,9 @@ class Nodes:
 
     def reshape(self, value: str, shape: Sequence[int], output: str) -> str:
         """View a tensor in another shape."""
-        name = "shape_" + "_".join(map(str, shape))
-        return self.add("Reshape", [value, self.tensors.whole(name, shape)], output)
+        name = f"{output}_shape"  # beside it: inference of shapes does not look out of a body
+        self.add("Constant", [], name, value_ints=list(shape))
+        return self.add("Reshape", [value, name], output)
 
     def linear(self, value: str, layer: str, output: str) -> str:
         """Multiply rows by the weight [out, in] of a layer, and add its bias."""
