@@ -30,11 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "lerobot:FOLDER (pi0, pi05, smolvla, act, diffusion), or a policy's server "
         "(remote:ws://HOST:PORT of openpi, tcp:// of GR00T, http:// of OpenVLA)",
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        help="folder of the bundle that a run becomes; of a bundle: its graphs written again",
-    )
+    parser.add_argument("--out", type=Path, help="bundle that a run, or a bundle, becomes")
     parser.add_argument(
         "--interface",
         type=Path,
