@@ -16,7 +16,7 @@ from arfm_ros.export.bundle import prove_and_time, write_graphs
 from arfm_ros.export.card import EVALUATIONS
 from arfm_ros.export.graphs.onnx import OPSET
 from arfm_ros.learn.loop.checkpoint import build_policy
-from arfm_ros.learn.model.from_bundle import bundle_checkpoint
+from arfm_ros.learn.model.from_bundle import bundle_checkpoint, bundle_notes
 
 
 def write_again(
@@ -42,7 +42,7 @@ def write_again(
     model = build_policy(checkpoint)
     made = {"torch": str(torch.__version__), "opset": OPSET}
     provenance = {**before.get("provenance", {}), "exported_with": made}
-    write_graphs(draft, model, checkpoint.spec, provenance)
+    write_graphs(draft, model, checkpoint.spec, provenance, bundle_notes(bundle))
     for name in (REFERENCE, EVALUATIONS):
         if (bundle / name).is_file():
             shutil.copy(bundle / name, draft / name)

@@ -89,7 +89,7 @@ def export_bundle(
 
 def _fill(folder: Path, checkpoint: Checkpoint, frames: Frames, threads: int) -> Parity:
     model, spec = build_policy(checkpoint), checkpoint.spec
-    write_graphs(folder, model, spec, _provenance(checkpoint))
+    write_graphs(folder, model, spec, _provenance(checkpoint), sizes_to_json(model.config))
     options = checkpoint.provenance.get("options", {})
     rows, held = split_episodes(frames, options.get("held_out", 0.05), options.get("seed", 0))
     picked = pick_rows(held if len(held) else rows, OBSERVATIONS)
@@ -99,9 +99,13 @@ def _fill(folder: Path, checkpoint: Checkpoint, frames: Frames, threads: int) ->
 
 
 def write_graphs(
-    folder: Path, model: FlowPolicy, spec: PolicySpec, provenance: Mapping[str, Any]
+    folder: Path,
+    model: FlowPolicy,
+    spec: PolicySpec,
+    provenance: Mapping[str, Any],
+    notes: Mapping[str, str],
 ) -> None:
-    """Write the graphs of `model`, the weights that they share, and policy.json."""
+    """Write the graphs of `model`, the weights that they share with `notes`, and policy.json."""
     export_graphs(model, folder)
     if spec.rtc.mode != "none":
         (export_guided_step if spec.rtc.mode == "guided" else export_prefix_step)(model, folder)
@@ -111,7 +115,7 @@ def write_graphs(
     graphs = [n for n in known if (folder / n).exists()]
     values = {name: value.numpy() for name, value in model.state_dict().items()}
     store = folder / WEIGHTS
-    share_weights([folder / n for n in graphs], store, values, sizes_to_json(model.config))
+    share_weights([folder / n for n in graphs], store, values, notes)
     raw = {
         "spec": json.loads(spec.to_json()),
         "sha256": {graph: file_sha256(folder / graph) for graph in [*graphs, WEIGHTS]},
