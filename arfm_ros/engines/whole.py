@@ -32,9 +32,8 @@ class WholeChunk:
         if shapes != [wanted]:
             raise EngineError(f"the network gives {shapes[:4]}, the policy needs one {wanted}")
         (trace,) = found.values()
-        finite = np.isfinite(trace).all(axis=(1, 2))
-        if not finite.all():
-            t = at[int(finite.argmin())]
+        if not np.isfinite(trace).all():
+            t = at[int(np.isfinite(trace).all(axis=(1, 2)).argmin())]
             raise EngineError(f"network's output is not finite at t = {t:.3f}: chunk discarded")
         return np.asarray(trace, dtype=np.float32)
 
