@@ -23,7 +23,7 @@ from arfm_ros.engines.bundle import REFERENCE
 from arfm_ros.engines.gate.machine import machine
 from arfm_ros.engines.gate.replay import load_reference
 from arfm_ros.engines.runtimes.onnx_engine import graph_threads
-from arfm_ros.engines.store import GRAPHS
+from arfm_ros.engines.store import GRAPHS, WHOLE
 
 GUIDED_STEP, GUIDED_CHUNK = 3.2, 1.6  # most that following on may cost, over the plain ones
 Runs = Mapping[str, int]  # graph -> how often a chunk runs it
@@ -65,17 +65,17 @@ def bench_bundle(folder: Path, choice: Choice, say: Callable[[str], None]) -> di
     bundle = load_bundle(folder)
     if bundle.remote is not None:
         raise BundleError(f"'{bundle.name}' runs on a server: there is no graph here to measure")
-    costs = {n: count(folder / f"{n}.onnx") for n in GRAPHS if (folder / f"{n}.onnx").is_file()}
     contenders, missing = _contenders(folder, choice)
+    costs = _costs(bundle, contenders[0])
     roofline = Roofline()
     for one in contenders:
         for name, cost in costs.items():
-            roofline.watch(one.threads[name], cost.bytes)
+            roofline.watch(one.threads[name], cost.working_set)
     load = os.getloadavg()[0]
     say(f"measuring {', '.join(one.name for one in contenders)} for {choice.seconds:g} s")
     observation = _observation(bundle)
     compete(contenders, observation, choice.seconds, roofline.refresh)
-    runs = chunk_runs(bundle.spec)
+    runs = chunk_runs(bundle.spec, contenders[0].policy.runtime.whole)
     rows = [row for one in contenders for row in _rows(one, costs, runs, roofline)]
     return {
         "bundle": bundle.name,
@@ -91,8 +91,15 @@ def bench_bundle(folder: Path, choice: Choice, say: Callable[[str], None]) -> di
         "rows": [asdict(row) for row in rows],
         "follow_on": follow_on(rows, contenders[0]),
         "not_measured": missing,
-        "gpu_floors_ms": _gpu_floors(costs, runs),
+        "gpu_floors_ms": _gpu_floors(costs, chunk_runs(bundle.spec)),
     }
+
+
+def _costs(bundle: Bundle, one: Contender) -> dict[str, Cost]:
+    """Count the graphs that the contender runs."""
+    names = [n for n in GRAPHS if (bundle.path / f"{n}.onnx").is_file()]
+    names += [n for n in WHOLE if n in one.policy.runtime.whole.split(", ")]
+    return {n: count(bundle.path / f"{n}.onnx", bundle.spec.steps) for n in names}
 
 
 def _contenders(folder: Path, choice: Choice) -> tuple[list[Contender], dict[str, str]]:
@@ -100,9 +107,9 @@ def _contenders(folder: Path, choice: Choice) -> tuple[list[Contender], dict[str
     policy = _open(folder, choice)
     runtime = policy.runtime
     apart = "" if runtime.device == "cpu" else f" on {runtime.device}"
-    threads = dict.fromkeys(GRAPHS, choice.threads)
+    threads = dict.fromkeys((*GRAPHS, *WHOLE), choice.threads)
     if runtime.engine == "onnx":
-        threads = {graph: graph_threads(graph, choice.threads) for graph in GRAPHS}
+        threads = {graph: graph_threads(graph, choice.threads) for graph in threads}
     first = Contender(f"{runtime.engine} {runtime.precision}{apart}", policy, threads)
     try:
         eager = _open(folder, Choice("torch", providers=("cpu",), threads=1))
@@ -116,7 +123,7 @@ def _eager(policy: EnginePolicy, threads: int) -> Contender:
 
     name = f"eager torch, {threads} thread{'s' if threads > 1 else ''}"
     get_ready = partial(set_num_threads, threads)
-    return Contender(name, policy, dict.fromkeys(GRAPHS, threads), get_ready)
+    return Contender(name, policy, dict.fromkeys((*GRAPHS, *WHOLE), threads), get_ready)
 
 
 def _open(folder: Path, choice: Choice) -> EnginePolicy:
@@ -138,10 +145,18 @@ def _observation(bundle: Bundle) -> Any:
     return bundle.spec.example(0)
 
 
-def chunk_runs(spec: PolicySpec) -> dict[str, dict[str, int]]:
-    """Tell how often a chunk, and one that follows on, runs each graph."""
+def chunk_runs(spec: PolicySpec, whole: str = "") -> dict[str, dict[str, int]]:
+    """Tell how often a chunk, and one that follows on, runs each graph.
+
+    `whole` names graphs that run all steps at once.
+    """
+    at_once = whole.split(", ") if spec.sampler.solver == "euler" else []
     runs = {"chunk": {"prefix": 1, "step": spec.steps}}
-    if spec.rtc.mode == "prefix":
+    if "chunk" in at_once:
+        runs["chunk"] = {"prefix": 1, "chunk": 1}
+    if "chunk_rtc" in at_once:
+        runs["chunk_rtc"] = {"prefix": 1, "chunk_rtc": 1}
+    elif spec.rtc.mode == "prefix":
         runs["chunk_rtc"] = {"prefix": 1, "step_rtc": spec.steps}
     elif spec.rtc.mode == "guided":
         exact = exact_steps(spec.steps, spec.rtc.guidance)
@@ -182,7 +197,7 @@ def _floor_ms(
     if (one.policy.runtime.device, one.policy.runtime.precision) != ("cpu", "fp32"):
         return None
     return sum(
-        n * roofline.roof(one.threads[name], costs[name].bytes).floor_ms(costs[name])
+        n * roofline.roof(one.threads[name], costs[name].working_set).floor_ms(costs[name])
         for name, n in graphs.items()
     )
 
@@ -209,8 +224,8 @@ def _roofs(
     """List what was measured of the machine, once for each graph and number of threads."""
     wanted = {(one.threads[name], name) for one in contenders for name in costs}
     return [
-        {"threads": threads, "graph": name, "read_bytes": costs[name].bytes}
-        | asdict(roofline.roof(threads, costs[name].bytes))
+        {"threads": threads, "graph": name, "read_bytes": costs[name].working_set}
+        | asdict(roofline.roof(threads, costs[name].working_set))
         for threads, name in sorted(wanted)
     ]
 

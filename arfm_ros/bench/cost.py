@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from arfm_ros.core.errors import BundleError
 Shape = tuple[int, ...]
 # May multiply matrices, by rules that are not counted here
 UNCOUNTED = frozenset({
-    *("If", "Loop", "Scan", "LSTM", "GRU", "RNN"),
+    *("If", "Scan", "LSTM", "GRU", "RNN"),
     *("QLinearMatMul", "QLinearConv", "DeformConv"),
 })
 
@@ -34,6 +34,8 @@ class Cost:
     flops: int
     weight_bytes: int
     io_bytes: int  # inputs and outputs
+    # bytes that lie there, however often a loop reads them
+    working_set: int = field(default=0, compare=False)
 
     @property
     def bytes(self) -> int:
@@ -53,30 +55,60 @@ class Cost:
         return Cost(count * self.flops, count * self.weight_bytes, count * self.io_bytes)
 
 
-def count(path: Path) -> Cost:
-    """Count one run of the ONNX graph at `path`.
+def count(path: Path, steps: int = 1) -> Cost:
+    """Count one run of the ONNX graph at `path`; `steps` is how often a loop in it runs.
 
-    Raises `BundleError` naming the node whose operator or shape cannot be counted.
+    A dimension of an input that is not fixed is taken as `steps`. Raises `BundleError` naming the
+    node whose operator or shape cannot be counted.
     """
     try:
         model = onnx.load(path, load_external_data=False)
         model = inliner.inline_local_functions(model)
+        _fix(model.graph, steps)
         graph = shape_inference.infer_shapes(model, data_prop=True).graph
     except Exception as error:  # noqa: BLE001  onnx and protobuf have no common error
         raise BundleError(f"{path} is no graph that can be read: {error}") from error
-    shapes = _shapes(graph)
-    weights = _weights(graph)
-    shapes.update({name: shape for name, (shape, _) in weights.items()})
     try:
-        flops = sum(_flops(node, shapes) for node in graph.node)
-        moved = _weight_bytes(graph.node, weights, shapes)
-        ends = [*graph.input, *graph.output]
+        flops, moved = _work(graph, {}, {}, steps)
+        resident = _work(graph, {}, {}, 1)[1]
+        shapes, ends = _shapes(graph), [*graph.input, *graph.output]
         io = sum(_size(shapes[v.name], v.type.tensor_type.elem_type) for v in ends)
     except KeyError as error:
         raise BundleError(f"{path.name}: the shape of {error} is not fixed") from error
     except ValueError as error:
         raise BundleError(f"{path.name}: {error}") from error
-    return Cost(flops, moved, io)
+    return Cost(flops, moved, io, resident + io)
+
+
+def _fix(graph: onnx.GraphProto, steps: int) -> None:
+    """Give the number of steps, which a graph of a whole chunk leaves open."""
+    if not any(node.op_type == "Loop" for node in graph.node):
+        return
+    for value in (*graph.input, *graph.output):
+        for size in value.type.tensor_type.shape.dim:
+            if size.HasField("dim_param"):
+                size.dim_value = steps
+
+
+def _work(
+    graph: onnx.GraphProto,
+    outer: Mapping[str, Shape],
+    kept: Mapping[str, tuple[Shape, int]],
+    steps: int,
+) -> tuple[int, int]:
+    """Count operations and bytes of weights, those of the body of a loop `steps` times."""
+    weights = {**kept, **_weights(graph)}
+    shapes = {**outer, **_shapes(graph)}
+    shapes.update({name: shape for name, (shape, _) in weights.items()})
+    plain = [node for node in graph.node if node.op_type != "Loop"]
+    flops = sum(_flops(node, shapes) for node in plain)
+    moved = _weight_bytes(plain, weights, shapes)
+    for node in graph.node:
+        if node.op_type == "Loop":
+            body = next(a.g for a in node.attribute if a.name == "body")
+            inner_flops, inner_bytes = _work(body, shapes, weights, steps)
+            flops, moved = flops + steps * inner_flops, moved + steps * inner_bytes
+    return flops, moved
 
 
 def _shapes(graph: onnx.GraphProto) -> dict[str, Shape]:

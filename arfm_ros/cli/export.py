@@ -14,6 +14,7 @@ LIBRARIES = ("transformers", "lerobot")  # whose checkpoints are exported
 FEWEST = "fewest"
 FIRST_SEED, DELAY_MS = 2_000_000, 50  # starts that `arfm eval` does not take by default
 OF_BUNDLE = "--engine or --precision, and no --out"
+OF_NEW = "--out alone, which writes its graphs again; or --steps and --out"
 KNOWN = (
     "transformers:FOLDER, lerobot:FOLDER, remote:ws://HOST:PORT (or tcp://, http://), "
     "a run folder or a bundle"
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "lerobot:FOLDER (pi0, pi05, smolvla, act, diffusion), or a policy's server "
         "(remote:ws://HOST:PORT of openpi, tcp:// of GR00T, http:// of OpenVLA)",
     )
-    parser.add_argument("--out", type=Path, help="folder of the bundle that a run becomes")
+    parser.add_argument("--out", type=Path, help="bundle that a run, or a bundle, becomes")
     parser.add_argument(
         "--interface",
         type=Path,
@@ -101,9 +102,12 @@ def run(args: argparse.Namespace) -> int:
     if is_bundle and args.steps and args.out and not wanted and not args.solver:
         _export_steps(args)
         return 0
+    if is_bundle and args.out and not (wanted or args.steps or args.solver or args.rtc):
+        _write_again(args)
+        return 0
     if is_bundle == (args.out is not None) or (is_bundle and not wanted):
         what = "a bundle" if is_bundle else "a run"
-        need = f"{OF_BUNDLE}; or --steps and --out" if is_bundle else "--out"
+        need = f"{OF_BUNDLE}; or {OF_NEW}" if is_bundle else "--out"
         raise ConfigError(f"{args.source} is {what}, which needs {need}")
     bundle: Path = args.source if is_bundle else args.out
     if not is_bundle:
@@ -111,6 +115,17 @@ def run(args: argparse.Namespace) -> int:
     if wanted:
         _build(bundle, args)
     return 0
+
+
+def _write_again(args: argparse.Namespace) -> None:
+    """Write a bundle's graphs anew, as this version makes them, with the same weights."""
+    from arfm_ros.export.again import write_again
+
+    parity = write_again(args.source, args.out)
+    print(
+        f"{args.out}: {parity.max_step_relative:.1e} per step and {parity.max_chunk_relative:.1e} "
+        f"per chunk from the reference; next, where it will run: arfm check {args.out}"
+    )
 
 
 def _own(source: str) -> Path:

@@ -22,6 +22,7 @@ POLICY, PREFIX, STEP, REFERENCE, PARITY = (
     "parity.json",
 )
 STEP_RTC = "step_rtc.onnx"  # of bundles whose chunks follow on
+CHUNK, CHUNK_RTC = "chunk.onnx", "chunk_rtc.onnx"  # all steps in one, where a bundle has them
 WEIGHTS = "weights.safetensors"  # what the graphs refer to
 JSON_MAX = 2**24  # bytes of a JSON file
 FILES_MAX = 64  # that policy.json may name
@@ -41,11 +42,16 @@ class Bundle:
     sha256: str  # over the graphs and the specification, normalisation included
     provenance: Mapping[str, Any]
     remote: Mapping[str, Any] | None = None  # how to reach the server that has the network
+    files: frozenset[str] = frozenset()  # whose hashes were verified
 
     @property
     def name(self) -> str:
         """Name of the policy."""
         return self.spec.name
+
+    def whole(self, names: Sequence[str]) -> list[str]:
+        """Give those of `names` whose graph the bundle has; a file that nobody hashed is none."""
+        return [name for name in names if f"{name}.onnx" in self.files]
 
     def check_robot(
         self,
@@ -103,7 +109,7 @@ def load_bundle(path: Path | str) -> Bundle:
         if Path(name).name != name:
             raise BundleError(f"{folder / POLICY} names '{name}', which is no file of a bundle")
         _check_hash(folder / name, hashes.get(name, ""))
-    return Bundle(folder, spec, bundle_sha256(raw), provenance, remote)
+    return Bundle(folder, spec, bundle_sha256(raw), provenance, remote, frozenset(hashes))
 
 
 def _hashes(raw: object) -> dict[str, str]:

@@ -6,18 +6,28 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from arfm_ros.core.chunks.rtc import Guidance, GuidedField, guidance
-from arfm_ros.core.errors import EngineError
+from arfm_ros.core.errors import Cancelled, EngineError
 from arfm_ros.core.solvers.flow import Clock, Velocity
 from arfm_ros.core.solvers.sampling import make_solver
-from arfm_ros.core.solvers.solver import Field, solve
+from arfm_ros.core.solvers.solver import Field, Integration, Solver, solve
 from arfm_ros.core.values.data import F32, ActionChunk, ChunkInfo, Context, Observation
 from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines.inputs import Inputs
 from arfm_ros.engines.runtimes.graph import Array, Graph, Graphs, Runtime
+from arfm_ros.engines.whole import Pace, WholeChunk, takes
+
+
+class _Limits(NamedTuple):
+    """When a chunk was begun, until when it has to be there, and what ends it before."""
+
+    begin_ns: int
+    deadline_ns: int | None
+    cancelled: Callable[[], bool] | None
 
 
 class EnginePolicy:
@@ -34,6 +44,8 @@ class EnginePolicy:
         self.spec, self.runtime = spec, runtime
         self._encode = graphs.prefix.bind({})
         self._step, self._guided = graphs.step, graphs.guided
+        self._chunk, self._chunk_rtc = graphs.chunk, graphs.chunk_rtc
+        self._pace = Pace(clock)
         self._sha256, self._clock = sha256, clock
         self._inputs = graphs.inputs or Inputs(spec)
         self._chunk_id = 0
@@ -69,10 +81,23 @@ class EnginePolicy:
             raise EngineError(
                 f"policy '{self.spec.name}' takes no prefix (rtc mode '{self.spec.rtc.mode}')"
             )
-        more = {"previous": given.previous[None], "weights": given.weights[None]}
+        more = _given(given)
         if self.spec.rtc.mode == "guided":
             more["clip"] = np.asarray([given.clip], dtype=np.float32)
         return _field(graph, {**more, **context.tensors})
+
+    def whole_chunk(self, context: Context, given: Guidance | None = None) -> WholeChunk | None:
+        """Return the graph that runs all steps of a chunk at once; None where there is none.
+
+        With `given`, of a chunk that follows on by the trained prefix.
+        """
+        if self.spec.sampler.kind != "flow" or self._chunk is None:
+            return None
+        if given is None:
+            return WholeChunk(self._chunk, context.tensors)
+        if self.spec.rtc.mode != "prefix" or self._chunk_rtc is None:
+            return None
+        return WholeChunk(self._chunk_rtc, {**_given(given), **context.tensors})
 
     def sample(
         self,
@@ -86,7 +111,8 @@ class EnginePolicy:
         """Make a chunk of `noise` [H, A] in `steps` (default: the spec's) steps, fewer when late.
 
         `follows` is what `core.rtc.left_over` left of the previous chunk at this observation.
-        `deadline_ns` is of the injected clock. Raises `EngineError` for a non-finite output,
+        `deadline_ns` is of the injected clock; a graph of the whole chunk runs where that is far
+        enough away, and is not cut short. Raises `EngineError` for a non-finite output,
         noise of another shape, or something to follow, if the bundle has no real-time chunking,
         and `Cancelled` before the step at which `cancelled()` says yes.
         """
@@ -94,31 +120,50 @@ class EnginePolicy:
         if noise.shape != spec.flow_shape:
             raise EngineError(f"noise is {noise.shape}, policy needs {spec.flow_shape}")
         solver = make_solver(spec.sampler, spec.steps if steps is None else steps, noise)
-        begin_ns = self._clock()
-        hurry = None if deadline_ns is None else _deadline(self._clock, begin_ns, deadline_ns)
-        if follows is None:
-            field = self.velocity(context)
-        else:
-            field = self._following_on(context, follows, solver.strides)
-            hurry = field.watch(hurry) if isinstance(field, GuidedField) else hurry
-        result = solve(solver, field, noise, out_of_time=hurry, cancelled=cancelled)
+        limits = _Limits(self._clock(), deadline_ns, cancelled)
+        given = None if follows is None else self._guidance(context, follows)
+        result = self._solve(context, solver, noise, given, limits)
         actions = spec.unnormalise_actions(result.sample, context.state)
-        info = self._info(context, begin_ns, result.steps)
+        info = self._info(context, limits.begin_ns, result.steps)
         if follows is not None:
             info = replace(info, guided=True, prefix_length=follows.info.prefix_length)
         return ActionChunk(actions, context.stamp_ns, spec.dt_ns, spec.action_names, info=info)
 
-    def hang_up(self) -> None:
-        """Do nothing: `cancelled` ends a chunk within a step."""
+    def _solve(
+        self, context: Context, solver: Solver, noise: F32, given: Guidance | None, limits: _Limits
+    ) -> Integration:
+        """Run all steps by one graph where there is one and time for it, else one by one."""
+        begin_ns, deadline_ns, cancelled = limits
+        whole = self.whole_chunk(context, given) if takes(solver) else None
+        if whole is not None and self._pace.fits(len(solver.times), deadline_ns):
+            if cancelled is not None and cancelled():
+                raise Cancelled(f"cancelled before step 1 of {len(solver.times)}")
+            result = whole.solve(solver, noise)
+        else:
+            hurry = None if deadline_ns is None else _deadline(self._clock, begin_ns, deadline_ns)
+            field = self._field(context, given, solver.strides)
+            hurry = field.watch(hurry) if isinstance(field, GuidedField) else hurry
+            result = solve(solver, field, noise, out_of_time=hurry, cancelled=cancelled)
+        if whole is not None:
+            self._pace.took(result.steps, begin_ns)
+        return result
 
-    def _following_on(self, context: Context, follows: ActionChunk, steps: int) -> Velocity:
-        """Return the velocity of a chunk that follows on from another."""
+    def hang_up(self) -> None:
+        """Do nothing: `cancelled` ends a chunk within a step, or within a whole chunk's graph."""
+
+    def _guidance(self, context: Context, follows: ActionChunk) -> Guidance:
+        """Say what a chunk that follows on from another is drawn to."""
         if follows.stamp_ns != context.stamp_ns:
             raise EngineError(
                 f"what it follows is of {follows.stamp_ns} ns, observation of "
                 f"{context.stamp_ns} ns: move it there with core.rtc.left_over"
             )
-        given = guidance(follows, self.spec, context.state)
+        return guidance(follows, self.spec, context.state)
+
+    def _field(self, context: Context, given: Guidance | None, steps: int) -> Field:
+        """Return what evaluates one step: of a chunk that follows on from another if `given`."""
+        if given is None:
+            return self.velocity(context)
         exact, rtc = partial(self.guided_velocity, context), self.spec.rtc
         if rtc.mode != "guided" or rtc.guidance != "identity":
             with_previous = exact(given)  # a policy without it says so before it computes
@@ -138,6 +183,10 @@ class EnginePolicy:
             encode_ns=context.encode_ns,
             sample_ns=end_ns - begin_ns,
         )
+
+
+def _given(given: Guidance) -> dict[str, Array]:
+    return {"previous": given.previous[None], "weights": given.weights[None]}
 
 
 def _field(graph: Graph, fixed: Mapping[str, Array]) -> Velocity:

@@ -17,6 +17,7 @@ from arfm_ros.engines.runtimes.cuda import Gpu
 
 FOLDER, MANIFEST = "engines", "engine.json"
 GRAPHS = ("prefix", "step", "step_rtc")
+WHOLE = ("chunk", "chunk_rtc")  # all steps in one graph, where bundle and runtime have them
 FORMAT = 1
 
 

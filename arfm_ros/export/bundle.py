@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,10 @@ from typing import Any
 import torch
 
 from arfm_ros.core.errors import BundleError
+from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines.bundle import (
+    CHUNK,
+    CHUNK_RTC,
     PARITY,
     POLICY,
     PREFIX,
@@ -25,9 +28,10 @@ from arfm_ros.engines.bundle import (
 )
 from arfm_ros.engines.gate.freeze import guidance_report
 from arfm_ros.engines.gate.proof import proof
-from arfm_ros.engines.gate.replay import Parity, replay
+from arfm_ros.engines.gate.replay import Parity, load_reference, replay
 from arfm_ros.engines.load import load_policy
 from arfm_ros.export.card import write_card
+from arfm_ros.export.graphs.chunk import export_chunk_graphs
 from arfm_ros.export.graphs.onnx import OPSET, export_graphs
 from arfm_ros.export.graphs.rtc import export_guided_step, export_prefix_step
 from arfm_ros.export.graphs.weights import share_weights
@@ -40,6 +44,7 @@ from arfm_ros.learn.loop.begin import frames_config
 from arfm_ros.learn.loop.checkpoint import Checkpoint, build_policy, load_checkpoint, stage
 from arfm_ros.learn.loop.validate import pick_rows
 from arfm_ros.learn.model.from_bundle import sizes_to_json
+from arfm_ros.learn.model.network import FlowPolicy
 
 OBSERVATIONS = 8
 
@@ -84,29 +89,48 @@ def export_bundle(
 
 def _fill(folder: Path, checkpoint: Checkpoint, frames: Frames, threads: int) -> Parity:
     model, spec = build_policy(checkpoint), checkpoint.spec
-    export_graphs(model, folder)
-    if spec.rtc.mode != "none":
-        (export_guided_step if spec.rtc.mode == "guided" else export_prefix_step)(model, folder)
-    graphs = [n for n in (PREFIX, STEP, STEP_RTC) if (folder / n).exists()]
-    values = {name: value.numpy() for name, value in model.state_dict().items()}
-    store = folder / WEIGHTS
-    share_weights([folder / n for n in graphs], store, values, sizes_to_json(model.config))
-    raw = {
-        "spec": json.loads(spec.to_json()),
-        "sha256": {graph: file_sha256(folder / graph) for graph in [*graphs, WEIGHTS]},
-        "provenance": _provenance(checkpoint),
-    }
-    (folder / POLICY).write_text(json.dumps(raw, indent=1) + "\n")
+    write_graphs(folder, model, spec, _provenance(checkpoint), sizes_to_json(model.config))
     options = checkpoint.provenance.get("options", {})
     rows, held = split_episodes(frames, options.get("held_out", 0.05), options.get("seed", 0))
     picked = pick_rows(held if len(held) else rows, OBSERVATIONS)
     reference = make_reference(model, spec, frames, picked)
     save_reference(reference, folder / REFERENCE)
-    policy = load_policy(folder, threads=threads)
+    return prove_and_time(folder, model, threads)
+
+
+def write_graphs(
+    folder: Path,
+    model: FlowPolicy,
+    spec: PolicySpec,
+    provenance: Mapping[str, Any],
+    notes: Mapping[str, str],
+) -> None:
+    """Write the graphs of `model`, the weights that they share with `notes`, and policy.json."""
+    export_graphs(model, folder)
+    if spec.rtc.mode != "none":
+        (export_guided_step if spec.rtc.mode == "guided" else export_prefix_step)(model, folder)
+    if spec.sampler.kind == "flow":
+        export_chunk_graphs(model, folder, spec.rtc.mode == "prefix")
+    known = (PREFIX, STEP, STEP_RTC, CHUNK, CHUNK_RTC)
+    graphs = [n for n in known if (folder / n).exists()]
+    values = {name: value.numpy() for name, value in model.state_dict().items()}
+    store = folder / WEIGHTS
+    share_weights([folder / n for n in graphs], store, values, notes)
+    raw = {
+        "spec": json.loads(spec.to_json()),
+        "sha256": {graph: file_sha256(folder / graph) for graph in [*graphs, WEIGHTS]},
+        "provenance": provenance,
+    }
+    (folder / POLICY).write_text(json.dumps(raw, indent=1) + "\n")
+
+
+def prove_and_time(folder: Path, model: FlowPolicy, threads: int) -> Parity:
+    """Replay the reference in `folder` and time both runtimes; write parity.json and the card."""
+    policy, reference = load_policy(folder, threads=threads), load_reference(folder)
     parity = replay(policy, reference)
     timing = measure(model, policy, reference, threads)
     record = proof(load_bundle(folder), policy.runtime, parity) | {"timing": timing.as_json()}
-    record |= guidance_report(policy, reference) if spec.rtc.mode != "none" else {}
+    record |= guidance_report(policy, reference) if policy.spec.rtc.mode != "none" else {}
     (folder / PARITY).write_text(json.dumps(record, indent=1) + "\n")
     write_card(folder)
     return parity

@@ -200,6 +200,38 @@ def test_a_chunk_runs_the_guided_graph_as_often_as_the_sampler_does(tmp_path: Pa
     trained = replace(spec, rtc=Rtc("prefix", 4, 12))
     assert chunk_runs(trained)["chunk_rtc"] == {"prefix": 1, "step_rtc": 3}
     assert chunk_runs(replace(spec, rtc=Rtc())) == {"chunk": {"prefix": 1, "step": 3}}
+    at_once = chunk_runs(trained, "chunk, chunk_rtc")
+    assert at_once == {
+        "chunk": {"prefix": 1, "chunk": 1},
+        "chunk_rtc": {"prefix": 1, "chunk_rtc": 1},
+    }
+    ab2 = replace(trained, sampler=replace(trained.sampler, solver="ab2"))
+    assert chunk_runs(ab2, "chunk, chunk_rtc") == chunk_runs(ab2)
+
+
+def test_a_loop_is_counted_as_often_as_it_runs(tmp_path: Path) -> None:
+    ends = [
+        [helper.make_tensor_value_info(n, kind, shape) for n, kind, shape in values]
+        for values in (
+            [("i", TensorProto.INT64, []), ("go", TensorProto.BOOL, []), ("x", F32, [3, 5])],
+            [("go_on", TensorProto.BOOL, []), ("y", F32, [3, 5])],
+        )
+    ]
+    body = [node("MatMul", ["x", "w"], ["y"]), node("Identity", ["go"], ["go_on"])]
+    loop = helper.make_graph(body, "body", *ends)
+    nodes = [
+        node("MatMul", ["times", "v"], ["seen"]),
+        node("Size", ["times"], ["count"]),
+        node("Loop", ["count", "", "start"], ["out"], body=loop),
+    ]
+    shapes: dict[str, list[int | str]] = {"times": ["S", 1], "start": [3, 5]}
+    path = graph(tmp_path, nodes, shapes, {"out": [3, 5]}, {"w": [5, 5], "v": [1, 7]})
+    for steps in (1, 4):
+        found = count(path, steps)
+        assert found.flops == steps * 2 * 3 * 5 * 5 + 2 * steps * 7
+        assert found.weight_bytes == 4 * (steps * 25 + 7)
+        assert found.io_bytes == 4 * (steps + 3 * 5 + 3 * 5)
+        assert found.working_set == 4 * (25 + 7) + found.io_bytes
 
 
 def test_a_bundle_is_measured_beside_its_floor(

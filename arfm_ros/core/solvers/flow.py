@@ -22,6 +22,7 @@ class Euler:
     def __init__(self, steps: int) -> None:
         self._dt = np.float32(1.0 / check_steps(steps))
         self.times = tuple(float(np.float32(i) * self._dt) for i in range(steps))
+        self.sizes = (float(self._dt),) * steps  # as far as each step goes, in a row
         self.strides = steps
 
     def step(self, x: F32, output: F32, i: int, finish: bool) -> F32:

@@ -10,8 +10,10 @@ import numpy as np
 
 from arfm_ros.core.chunks.rtc import Guidance, GuidedField, soft_mask, without_derivative
 from arfm_ros.core.solvers.flow import Velocity, integrate
+from arfm_ros.core.solvers.sampling import make_solver
 from arfm_ros.core.values.data import F32, Context
 from arfm_ros.engines.gate.replay import Reference, RunnablePolicy
+from arfm_ros.engines.whole import takes
 
 DELAY = 4  # ticks
 REPEATS, ROW = 20, 10  # steps are timed ten in a row, as a chunk runs them
@@ -63,8 +65,13 @@ def guidance_report(policy: RunnablePolicy, reference: Reference) -> dict[str, d
     trained = policy.spec.rtc.mode == "prefix"
 
     def chunk(way: str) -> None:
-        fields = guided_fields(policy, policy.encode(observation), given)
-        integrate(fields[way], noise, policy.spec.steps)
+        context = policy.encode(observation)
+        whole = policy.whole_chunk(context, given if way == "prefix" else None)
+        solver = make_solver(policy.spec.sampler, policy.spec.steps, noise)
+        if whole is not None and takes(solver) and way in {"none", "prefix"}:
+            whole.solve(solver, noise)
+            return
+        integrate(guided_fields(policy, context, given)[way], noise, policy.spec.steps)
 
     fields = guided_fields(policy, policy.encode(observation), given)
     cost = _milliseconds({

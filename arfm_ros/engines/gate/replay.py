@@ -17,6 +17,7 @@ from arfm_ros.core.values.data import F32, Context, Policy
 from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines.gate.reference import GuidedReference, Reference, load_reference
 from arfm_ros.engines.runtimes.graph import Runtime
+from arfm_ros.engines.whole import WholeChunk, takes
 
 __all__ = ["GuidedReference", "Reference", "load_reference", "replay"]
 
@@ -87,6 +88,10 @@ class RunnablePolicy(Policy, Protocol):
         """Return v(x, t) drawn towards a previous chunk."""
         ...
 
+    def whole_chunk(self, context: Context, given: Guidance | None = None) -> WholeChunk | None:
+        """Return the graph of all steps of a chunk, or of one that follows on, if there is one."""
+        ...
+
 
 def replay(policy: RunnablePolicy, reference: Reference) -> Parity:
     """Run every reference observation and compare each step and the chunk.
@@ -100,17 +105,21 @@ def replay(policy: RunnablePolicy, reference: Reference) -> Parity:
     actions = np.zeros((count, *spec.action_shape))
     for k in range(count):
         context = policy.encode(reference.observation(k))
-        field = policy.velocity(context)
+        field, whole = policy.velocity(context), policy.whole_chunk(context)
         solver = make_solver(spec.sampler, steps, reference.noise[k])
         at = (solver.times, reference.trace[k])
         step[k] = _differences(field, at, reference.velocity[k])
         guided[k] = _guided_error(policy, context, at, reference, k)
-        x = solve(solver, field, reference.noise[k]).sample
         wanted = reference.trace[k, -1]
-        chunk[k] = np.abs(x - wanted).max()
-        cosine[k] = np.vdot(x, wanted) / (np.linalg.norm(x) * np.linalg.norm(wanted))
-        found = policy.sample(context, reference.noise[k], steps=steps).actions
-        actions[k] = np.abs(found - reference.chunk[k])
+        found = [solve(solver, field, reference.noise[k]).sample]
+        if whole is not None:  # what a chunk is run by: its steps one by one, and all of them
+            step[k] = np.maximum(step[k], _differences(whole.velocity, at, reference.velocity[k]))
+            fresh = make_solver(spec.sampler, steps, reference.noise[k])
+            found += [whole.solve(fresh, reference.noise[k]).sample] if takes(fresh) else []
+        chunk[k] = max(float(np.abs(x - wanted).max()) for x in found)
+        cosine[k] = min(_cosine(x, wanted) for x in found)
+        commands = policy.sample(context, reference.noise[k], steps=steps).actions
+        actions[k] = np.abs(commands - reference.chunk[k])
     return _parity(policy, reference, _Errors(step, guided, chunk, cosine, actions))
 
 
@@ -163,7 +172,19 @@ def _guided_error(
     if policy.spec.rtc.mode == "none" or reference.guided is None:
         return 0.0
     wanted, given = reference.guided.velocity[k], reference.guided.guidance(k)
-    return _differences(policy.guided_velocity(context, given), at, wanted) / _size(wanted)
+    field, whole = policy.guided_velocity(context, given), policy.whole_chunk(context, given)
+    apart = _differences(field, at, wanted)
+    if whole is not None:
+        noise, solver = reference.noise[k], make_solver(policy.spec.sampler, len(wanted), at[1][0])
+        apart = np.maximum(apart, _differences(whole.velocity, at, wanted))
+        if takes(solver):  # the reference has no such chunk: one that is made step by step
+            apart_at_end = whole.solve(solver, noise).sample - solve(solver, field, noise).sample
+            apart[-1] = max(apart[-1], float(np.abs(apart_at_end).max()))
+    return np.asarray(apart / _size(wanted))
+
+
+def _cosine(x: F32, wanted: F32) -> float:
+    return float(np.vdot(x, wanted) / (np.linalg.norm(x) * np.linalg.norm(wanted)))
 
 
 def _size(values: F32) -> float:

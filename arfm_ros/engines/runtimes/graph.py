@@ -40,7 +40,15 @@ class Graphs:
     prefix: Graph
     step: Graph
     guided: Graph | None = None
+    chunk: Graph | None = None  # all steps of a chunk in one
+    chunk_rtc: Graph | None = None  # and of one that follows on by the trained prefix
     inputs: Inputs | None = None  # of policies whose text needs files of the bundle
+
+    @property
+    def whole(self) -> str:
+        """Name the graphs that run all steps of a chunk at once."""
+        have = {"chunk": self.chunk, "chunk_rtc": self.chunk_rtc}
+        return ", ".join(name for name, graph in have.items() if graph is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,7 @@ class Runtime:
     driver: str = ""  # of the GPU
     build: str = ""  # folder in the bundle's engines/ that holds what was built
     files: str = ""  # hash of the files in it
+    whole: str = ""  # graphs that run all steps of a chunk at once
     passed_over: tuple[str, ...] = ()  # what was preferred and why it does not run
 
     def as_dict(self) -> dict[str, str]:

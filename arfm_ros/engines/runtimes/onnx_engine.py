@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout, suppress
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
@@ -18,7 +20,7 @@ from arfm_ros.engines.memory import elements
 from arfm_ros.engines.runtimes.cuda import find_gpu
 from arfm_ros.engines.runtimes.graph import Array, Graphs, Run, Runtime
 from arfm_ros.engines.runtimes.residents import Residents
-from arfm_ros.engines.store import GRAPHS, Build, cache_folder
+from arfm_ros.engines.store import GRAPHS, WHOLE, Build, cache_folder
 
 FLOAT32, LARGE = 4, 2**30  # bytes of a number, and of all weights
 LEAN = ("ConstantFolding",)  # would convert and turn the weights once, into memory
@@ -40,7 +42,8 @@ class OnnxGraph:
     """A session whose fixed inputs lie on its device (IO binding).
 
     On a GPU outputs stay there beside their copies on the host, so that a context that another
-    graph takes is not brought back (`residents`).
+    graph takes is not brought back (`residents`). On the CPU every array is there already, and
+    to bind one takes longer than to hand it over.
     """
 
     def __init__(
@@ -51,6 +54,8 @@ class OnnxGraph:
 
     def bind(self, fixed: Mapping[str, Array]) -> Run:
         """Copy `fixed` to the device. Raises `EngineError` for what the graph does not take."""
+        if self._device == "cpu":
+            return self._handing({name: np.array(value) for name, value in fixed.items()})
         binding = self._session.io_binding()
         held = {}
         try:
@@ -70,17 +75,28 @@ class OnnxGraph:
                 for name in self._outputs:
                     binding.bind_output(name, self._device)
                 self._session.run_with_iobinding(binding)
-                return self._brought(binding)
+                made = zip(self._outputs, binding.get_outputs())
+                return {name: self._residents.keep(one.numpy(), one) for name, one in made}
             except RUNTIME_ERRORS as error:
                 raise EngineError(f"onnxruntime failed: {error}") from error
 
         return run
 
-    def _brought(self, binding: ort.IOBinding) -> dict[str, Array]:
-        if self._device == "cpu":
-            return dict(zip(self._outputs, binding.copy_outputs_to_cpu()))
-        made = zip(self._outputs, binding.get_outputs())
-        return {name: self._residents.keep(one.numpy(), one) for name, one in made}
+    def _handing(self, kept: Mapping[str, Array]) -> Run:
+        """Run on the CPU, by handing over all inputs."""
+        known = {one.name for one in self._session.get_inputs()}
+        unknown = ", ".join(kept.keys() - known)
+        if unknown:
+            raise EngineError(f"onnxruntime failed: the graph has no input {unknown}")
+
+        def run(feed: Mapping[str, Array]) -> dict[str, Array]:
+            try:
+                found = self._session.run(self._outputs, {**kept, **feed})
+            except RUNTIME_ERRORS as error:
+                raise EngineError(f"onnxruntime failed: {error}") from error
+            return dict(zip(self._outputs, found))
+
+        return run
 
 
 def open_onnx(
@@ -107,7 +123,10 @@ def open_onnx(
         if graphs is None:
             passed_over.append(f"{provider} does not start on this machine{_why(provider)}")
             continue
-        return graphs, _runtime(provider, build, tuple(passed_over))
+        if provider == "cpu" and build is None:
+            graphs, missing = _with_whole(graphs, bundle, threads)
+            passed_over += missing
+        return graphs, _runtime(provider, build, tuple(passed_over), graphs.whole)
     raise BundleError(
         f"{'; '.join(passed_over)}, and no other provider is named, so that it is required: for a "
         "GPU install onnxruntime-gpu in place of onnxruntime, or add cpu to the providers"
@@ -139,7 +158,25 @@ def _why(provider: str) -> str:
     return ""
 
 
-def _runtime(provider: str, build: Build | None, passed_over: tuple[str, ...]) -> Runtime:
+def _with_whole(graphs: Graphs, bundle: Bundle, threads: int) -> tuple[Graphs, list[str]]:
+    """Add the graphs of whole chunks; also say which this onnxruntime is too old for."""
+    found: dict[str, OnnxGraph] = {}
+    missing = []
+    residents = Residents[ort.OrtValue]()
+    for name in bundle.whole(WHOLE):
+        options = session_options(graph_threads(name, threads))
+        try:
+            session = _open(bundle.path / f"{name}.onnx", options, _with_options("cpu", Path()))
+        except BundleError as error:
+            missing.append(f"chunks run step by step: {str(error).splitlines()[0]}")
+        else:
+            found[name] = OnnxGraph(session, "cpu", residents)
+    return replace(graphs, **found), missing
+
+
+def _runtime(
+    provider: str, build: Build | None, passed_over: tuple[str, ...], whole: str
+) -> Runtime:
     found = {} if build is None else {"build": build.path.name, "files": build.sha256}
     gpu = None if provider == "cpu" else find_gpu()
     if gpu is not None:
@@ -150,6 +187,7 @@ def _runtime(provider: str, build: Build | None, passed_over: tuple[str, ...]) -
         device=provider,
         precision="fp32" if build is None else build.precision,
         passed_over=passed_over,
+        whole=whole,
         **found,
     )
 

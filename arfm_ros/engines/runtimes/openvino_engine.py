@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from arfm_ros.core.errors import BundleError, EngineError
 from arfm_ros.engines.bundle import Bundle
 from arfm_ros.engines.runtimes.graph import Array, Graphs, Run, Runtime, check_input
-from arfm_ros.engines.store import GRAPHS, Build, cache_folder
+from arfm_ros.engines.store import GRAPHS, WHOLE, Build, cache_folder
 
 DEVICES = {"cpu": "CPU", "gpu": "GPU"}
 INSTALL = "install the extra: pip install 'arfm_ros[openvino]'"
@@ -53,9 +54,11 @@ def open_openvino(
     built = {} if build is None else {"build": build.path.name, "files": build.sha256}
     gpu = {} if device == "cpu" else {"gpu": str(core.get_property("GPU", "FULL_DEVICE_NAME"))}
     version = str(library.__version__).partition("-")[0]
-    return graphs, Runtime(
-        "openvino", version, device, precision, passed_over=passed_over, **built, **gpu
-    )
+    if device == "cpu" and build is None:
+        graphs, missing = _with_whole(core, graphs, bundle)
+        passed_over += missing
+    more = {"whole": graphs.whole, **built, **gpu}
+    return graphs, Runtime("openvino", version, device, precision, passed_over=passed_over, **more)
 
 
 def _open_all(core: Any, bundle: Bundle, build: Build | None, device: str, threads: int) -> Graphs:
@@ -68,6 +71,19 @@ def _open_all(core: Any, bundle: Bundle, build: Build | None, device: str, threa
         options = _options(device, threads if name == "prefix" else 1)
         found[name] = OpenVinoGraph(_compiled(core, folder / f"{name}.onnx", device, options))
     return Graphs(found["prefix"], found["step"], found.get("step_rtc"))
+
+
+def _with_whole(core: Any, graphs: Graphs, bundle: Bundle) -> tuple[Graphs, tuple[str, ...]]:
+    """Add the graphs of whole chunks; also say which this OpenVINO cannot read."""
+    found: dict[str, OpenVinoGraph] = {}
+    missing: list[str] = []
+    for name in bundle.whole(WHOLE):
+        path = bundle.path / f"{name}.onnx"
+        try:
+            found[name] = OpenVinoGraph(_compiled(core, path, "cpu", _options("cpu", 1)))
+        except BundleError as error:
+            missing.append(f"chunks run step by step: {error}")
+    return replace(graphs, **found), tuple(missing)
 
 
 def _options(device: str, threads: int) -> dict[str, Any]:
@@ -91,7 +107,12 @@ class OpenVinoGraph:
 
     def __init__(self, compiled: Any) -> None:
         self._request = compiled.create_infer_request()
-        self._shapes = {port.get_any_name(): tuple(port.get_shape()) for port in compiled.inputs}
+        self._shapes = {
+            port.get_any_name(): tuple(port.get_shape())
+            for port in compiled.inputs
+            if port.get_partial_shape().is_static  # a chunk takes any number of steps
+        }
+        self._any = {port.get_any_name() for port in compiled.inputs} - set(self._shapes)
         self._outputs = {port: port.get_any_name() for port in compiled.outputs}
         self._bound: object = None  # whose fixed inputs are set
 
@@ -102,7 +123,8 @@ class OpenVinoGraph:
         def run(feed: Mapping[str, Array]) -> dict[str, Array]:
             given = dict(feed) if self._bound is owner else {**kept, **feed}
             for name, value in given.items():
-                check_input(name, value, self._shapes.get(name))
+                if name not in self._any:
+                    check_input(name, value, self._shapes.get(name))
             self._bound = None
             try:
                 found = self._request.infer(given, share_inputs=True, share_outputs=True)

@@ -42,6 +42,12 @@ def bundle_checkpoint(folder: Path) -> Checkpoint:
     )
 
 
+def bundle_notes(folder: Path) -> dict[str, str]:
+    """Read what is noted beside the weights of the bundle in `folder`."""
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
 def sizes_to_json(config: ModelConfig) -> dict[str, str]:
     """Make the metadata that `bundle_checkpoint` reads."""
     return {SIZES: json.dumps(config.to_json())}

@@ -8,10 +8,14 @@ import torch
 from torch import Tensor, nn
 
 
+def time_frequencies(dim: int, device: torch.device | None = None) -> Tensor:
+    """Angular frequencies [dim / 2] of the time features: periods from 4 ms to 4 of t."""
+    return 2 * math.pi * torch.logspace(-0.6, 2.4, dim // 2, device=device)
+
+
 def time_features(t: Tensor, dim: int) -> Tensor:
-    """Turn t [B] in 0..1 into sines and cosines [B, dim], periods from 4 ms to 4 of t."""
-    frequency = 2 * math.pi * torch.logspace(-0.6, 2.4, dim // 2, device=t.device)
-    angle = t[:, None].float() * frequency
+    """Turn t [B] in 0..1 into sines and cosines [B, dim]."""
+    angle = t[:, None].float() * time_frequencies(dim, t.device)
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
