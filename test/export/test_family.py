@@ -14,7 +14,7 @@ from arfm_ros.export import families
 from arfm_ros.export.family import families_of, open_checkpoint, register
 from arfm_ros.export.vla.interface import Interface
 
-LIBRARIES = ("lerobot", "transformers")
+LIBRARIES = ("lerobot", "openpi", "transformers")
 ROBOT = Interface({}, {"": ("a",)}, ("a",), 0.1, "go")
 
 
