@@ -15,6 +15,7 @@ from arfm_ros.export.lerobot.layouts import find_folder
 from arfm_ros.export.lerobot.processors import read_json
 from arfm_ros.export.memory import require_memory
 from arfm_ros.export.openpi import files as openpi
+from arfm_ros.export.refused import why_refused
 from arfm_ros.export.vla.interface import Interface
 from arfm_ros.export.vla.network import Opened
 
@@ -66,6 +67,9 @@ def open_checkpoint(library: str, folder: Path, robot: Interface, name: str) -> 
             require_memory(folder)
             return family.open(folder, robot, name)
     kind = config.get("type", config.get("model_type"))
+    refused = why_refused(library, str(kind))
+    if refused:
+        raise ConfigError(f"{folder}: {refused}")
     names = ", ".join(family.name for family in known)
     raise ConfigError(f"{folder} has policy type '{kind}', known are: {names}")
 
