@@ -36,9 +36,7 @@ REFUSED: Mapping[tuple[str, str], str] = {
     ("lerobot", "lingbot_va"): (
         f"makes video and actions in turns, each from what it made before: {OPENPI}"
     ),
-    ("lerobot", "vqbet"): (
-        f"draws codes of actions by chance, inside of its network: {OPENPI}"
-    ),
+    ("lerobot", "vqbet"): (f"draws codes of actions by chance, inside of its network: {OPENPI}"),
     ("lerobot", "tdmpc"): f"plans each action by trying many in a model of the world: {OPENPI}",
     ("lerobot", "gaussian_actor"): f"draws one action at a time, no chunk: {OPENPI}",
     ("transformers", "openvla"): (

@@ -212,4 +212,7 @@ def test_a_checkpoint_says_what_it_lacks(made: Made, tmp_path: Path) -> None:
     (copy / "model.safetensors").unlink()
     refused("cannot read the weights")
     (copy / "config.json").write_text("{}")
-    refused("has policy type 'None', known are: act, diffusion, multi_task_dit, pi0, pi05, smolvla, xvla")
+    refused(
+        "has policy type 'None', known are: "
+        "act, diffusion, multi_task_dit, pi0, pi05, smolvla, xvla"
+    )

@@ -11,7 +11,7 @@ from arfm_ros.core.errors import SpecError
 from arfm_ros.core.solvers.solver import check_steps
 from arfm_ros.core.values.data import F32
 
-KINDS = ("flow", "ddim", "ddpm", "regression")
+KINDS = ("flow", "ddim", "ddpm", "regression", "masked")
 DIFFUSION = ("ddim", "ddpm")
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 SOLVERS = ("euler", "ab2", "midpoint", "heun")  # of a flow

@@ -14,6 +14,7 @@ from arfm_ros.core.solvers.regression import Regression
 from arfm_ros.core.solvers.renoise import Renoise
 from arfm_ros.core.solvers.sampler import RENOISE, Sampler
 from arfm_ros.core.solvers.solver import Solver
+from arfm_ros.core.solvers.unmask import Unmask
 from arfm_ros.core.values.data import F32
 
 FLOWS: dict[str, Callable[[int], Solver]] = {
@@ -39,5 +40,7 @@ def make_solver(sampler: Sampler, steps: int, noise: F32) -> Solver:
             return Ddim(sampler, steps)
         case "ddpm":
             return Ddpm(sampler, steps, noise)
+        case "masked":
+            return Unmask(steps)
         case _:
             return Regression()
