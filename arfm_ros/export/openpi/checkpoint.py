@@ -31,7 +31,7 @@ CAMERAS = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
 VARIANTS = {"paligemma_variant": "gemma_2b", "action_expert_variant": "gemma_300m"}
 TOWER = "paligemma_with_expert.paligemma.model.vision_tower.vision_model.embeddings."
 PLAIN, SPOKEN = "{instruction}\n", "Task: {instruction}, State: {state};\nAction: "
-BINS = 256
+BINS, ALOHA = 256, "trossen"
 Split = Callable[[Any, tuple[int, int]], SplitNetwork]
 
 
@@ -83,7 +83,14 @@ class OpenPiFlow:
         return Opened(freeze(opened), spec, content, made_by)
 
     def _normalised(self, spec: PolicySpec, folder: Path, settings: Settings) -> PolicySpec:
-        known = files.read_statistics(folder, settings.asset)
+        asset, known = files.read_statistics(folder, settings.asset)
+        if asset == ALOHA and settings.adapt_to_pi:
+            raise ConfigError(
+                f"{folder} has the statistics of {ALOHA}, an ALOHA, whose training turns joints "
+                "and bends the gripper's scale by default (adapt_to_pi), which is not exported: "
+                "serve it, remote:ws://HOST:8000; or, of a training without it, say "
+                "extra: {adapt_to_pi: false}"
+            )
         state = files.affine_of(known, "state", len(spec.state), self.quantiles)
         action = files.affine_of(known, "actions", len(spec.action), self.quantiles)
         rows = (spec.horizon, 1)

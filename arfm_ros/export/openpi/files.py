@@ -15,6 +15,7 @@ import numpy as np
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.normalize import Affine
 from arfm_ros.export.lerobot.processors import read_json
+from arfm_ros.export.openpi import orbax
 
 WEIGHTS, CONFIG, ASSETS, STATISTICS = (
     "model.safetensors",
@@ -22,19 +23,20 @@ WEIGHTS, CONFIG, ASSETS, STATISTICS = (
     "assets",
     "norm_stats.json",
 )
-PARAMS = "params"  # of a JAX checkpoint
 EPSILON = 1e-6  # what openpi adds to a deviation or a range
 CONVERT = (
-    "openpi's converter makes PyTorch's of it (pi0 and pi0.5): "
+    "pip install orbax-checkpoint jax beside LeRobot reads it, or openpi's converter makes "
+    "PyTorch's of it (pi0 and pi0.5): "
     "uv run examples/convert_jax_model_to_pytorch.py --checkpoint_dir {folder} --config_name NAME "
     "--output_path OUT; or let openpi serve it (also pi0-FAST): remote:ws://HOST:8000"
 )
 
 
 def find_folder(named: Path) -> Path:
-    """Return the folder with model.safetensors: `named`, or the last step of a training in it.
+    """Return the folder with the weights: `named`, or the last step of a training in it.
 
-    Raises `ConfigError` for a folder that is not there, or a checkpoint of JAX, with what to do.
+    Raises `ConfigError` for a folder that is not there, or a JAX checkpoint where nothing here
+    reads it, with what to do.
     """
     if not named.is_dir():
         raise ConfigError(f"there is no folder {named}: give openpi:FOLDER")
@@ -42,11 +44,12 @@ def find_folder(named: Path) -> Path:
     for folder in (named, *sorted(steps, key=lambda one: int(one.name), reverse=True)):
         if (folder / WEIGHTS).is_file():
             return folder
-        if (folder / PARAMS).is_dir():
-            raise ConfigError(
-                f"{folder} is a JAX checkpoint ({PARAMS}/). {CONVERT.format(folder=folder)}"
-            )
-    raise ConfigError(f"{named} has no {WEIGHTS}, nor a step's folder with one")
+        if (folder / orbax.PARAMS).is_dir():
+            if orbax.installed():
+                return folder
+            told = CONVERT.format(folder=folder)
+            raise ConfigError(f"{folder} is a JAX checkpoint ({orbax.PARAMS}/). {told}")
+    raise ConfigError(f"{named} has no {WEIGHTS} or {orbax.PARAMS}/, nor a step's folder with one")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -66,7 +69,8 @@ def _kind(folder: Path, names: list[str]) -> str:
     if "model.action_in_proj.weight" in bare:
         raise ConfigError(f"{folder} is LeRobot's: export lerobot:{folder}")
     raise ConfigError(
-        f"{folder / WEIGHTS} has neither time_mlp_in nor action_time_mlp_in: it is no pi0 or pi0.5"
+        f"{folder} has neither time_mlp_in nor action_time_mlp_in: it is no pi0 or pi0.5 (openpi "
+        "serves pi0-FAST: remote:ws://HOST:8000)"
     )
 
 
@@ -75,6 +79,8 @@ def shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:
     from safetensors import SafetensorError, safe_open
 
     path = folder / WEIGHTS
+    if not path.is_file():
+        return orbax.shapes_of(folder)
     try:
         with safe_open(path, "np") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
@@ -82,8 +88,8 @@ def shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:
         raise ConfigError(f"cannot read the weights in {path}: {error}") from error
 
 
-def read_statistics(folder: Path, asset: str) -> Mapping[str, Mapping[str, Any]]:
-    """Read norm_stats.json of an asset, "" for the only one.
+def read_statistics(folder: Path, asset: str) -> tuple[str, Mapping[str, Mapping[str, Any]]]:
+    """Read norm_stats.json of an asset, "" for the only one; return its name too.
 
     Raises `ConfigError` listing the assets where it is not clear which.
     """
@@ -98,12 +104,13 @@ def read_statistics(folder: Path, asset: str) -> Mapping[str, Mapping[str, Any]]
             f"{root} has the statistics of {', '.join(found)}: say in the interface file which, "
             "extra: {asset: NAME}"
         )
-    path = found[asset] if asset else next(iter(found.values()))
+    name = asset or next(iter(found))
+    path = found[name]
     known = read_json(path).get("norm_stats")
     missing = [name for name in ("state", "actions") if name not in (known or {})]
     if missing:
         raise ConfigError(f"{path} has no statistics of {', '.join(missing)}")
-    return dict(known or {})
+    return name, dict(known or {})
 
 
 def affine_of(known: Mapping[str, Any], what: str, size: int, quantiles: bool) -> Affine:

@@ -19,6 +19,7 @@ class Settings:
     steps: int = 10  # of a chunk
     tokenizer: str = ""  # tokenizer.json, a folder with it, or a name in the hub's cache
     discrete_state_input: bool = True  # pi0.5: the state is part of the text
+    adapt_to_pi: bool = True  # ALOHA: as its training has it by default
 
 
 def read_settings(extra: Mapping[str, Any]) -> Settings:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.export.openpi import orbax
 from arfm_ros.export.openpi.files import WEIGHTS, shapes_of
 
 BOTH = "paligemma_with_expert."
@@ -31,7 +33,13 @@ def load(core: nn.Module, folder: Path) -> None:
     sources = {name.removeprefix(COMPILED): name for name in given}
     sources.setdefault(TABLE, sources.get(HEAD, TABLE))
     sources = {name: source for name, source in sources.items() if source in given}
-    _account(path, wanted, {name: given[source] for name, source in sources.items()})
+    at = path if path.is_file() else folder / orbax.PARAMS
+    _account(at, wanted, {name: given[source] for name, source in sources.items()})
+    if not path.is_file():
+        for name, array in orbax.read(folder):
+            if name in wanted:
+                wanted[name].copy_(torch.from_numpy(array))
+        return
     with safe_open(path, "pt") as file:
         for name, value in wanted.items():
             value.copy_(file.get_tensor(sources[name]))
