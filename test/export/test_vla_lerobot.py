@@ -109,6 +109,8 @@ def test_the_chunk_is_the_library_s_from_raw_inputs(made: Made, steps: int) -> N
     chunk = policy.sample(policy.encode(seen), noise, steps=steps)
     wanted = library_chunk(made, seen, noise, steps)
     assert wanted.shape == (10, 8)
+    gap = np.abs(chunk.actions - wanted).max() / np.abs(wanted).max()
+    print(f"{made.kind}, {steps} steps: {gap:.1e} of the commands")
     np.testing.assert_allclose(chunk.actions, wanted, atol=2e-5)
 
 

@@ -33,7 +33,7 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "auto": (
         8,
         {"action_mode": "auto", "actions": 8, "max_action_dim": 14, "use_hetero_proj": True,
-         "resize_imgs_with_padding": (48, 48), "len_soft_prompts": 0},
+         "resize_imgs_with_padding": (48, 56), "len_soft_prompts": 0},
     ),
 }  # fmt: skip
 
