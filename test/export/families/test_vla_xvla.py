@@ -162,3 +162,15 @@ def test_what_is_not_exported_is_named(made: Made, tmp_path: Path) -> None:
     refused("domain_feature_key = robot", config, lambda r: r.update(domain_feature_key="robot"))
     mode = {"action_mode": "joint"} if made.case == "ee6d" else {"action_mode": "franka_joint7"}
     refused("(gives .* actions, the|another shape)", config, lambda raw: raw.update(mode))
+
+
+@pytest.mark.parametrize(
+    "mode,actions",
+    [("joint", 14), ("agibot_ee6d", 20), ("franka_joint7", 7), ("so101_bimanual", 12)],
+)
+def test_the_other_action_spaces_are_exported(mode: str, actions: int, tmp_path: Path) -> None:
+    checkpoint = save_xvla(tmp_path, action_mode=mode, actions=actions)
+    robot = write_interface(tmp_path / "robot.yaml", actions)
+    parity = export_vla(f"lerobot:{checkpoint}", robot, tmp_path / "b", "b")
+    print(f"xvla {mode}: {parity.max_action_relative:.1e} of the commands")
+    assert parity.passed and 0 < parity.max_action_relative <= RELATIVE
