@@ -17,6 +17,7 @@ BENCHMARKS = {
 SOURCES = {
     "transformers:": ("train", "vla"),
     "lerobot:": ("lerobot",),
+    "openpi:": ("lerobot",),
     "--vla": ("lerobot",),
     "remote:": ("remote",),
 }
@@ -38,7 +39,7 @@ def environment_of(words: Sequence[str]) -> str:
     verb, *rest = words or [""]
     if benchmark := _benchmark(words):
         return BENCHMARKS[benchmark]
-    lerobot = verb == "export" and any(word.startswith("lerobot:") for word in rest)
+    lerobot = verb == "export" and any(word.startswith(("lerobot:", "openpi:")) for word in rest)
     return LEROBOT if lerobot or (verb == "test" and "--vla" in rest) else OWN
 
 
@@ -128,7 +129,7 @@ def missing_files(words: Sequence[str]) -> str:
         return ""
     for word in rest:
         library, _, place = word.partition(":")
-        if library not in {"lerobot", "transformers"} or not place:
+        if library not in {"lerobot", "openpi", "transformers"} or not place:
             continue
         if not Path(place).exists() and not _hub_name(place):
             return f"there is no folder {place}: give {library}:FOLDER, the folder of a checkpoint"

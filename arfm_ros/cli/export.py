@@ -10,14 +10,14 @@ from arfm_ros.core.errors import ConfigError
 
 HELP = "export a training run as a policy bundle; build its engine for a GPU"
 EXTRAS = ("train",)  # for a run; what else other sources need, see `arfm`
-LIBRARIES = ("transformers", "lerobot")  # whose checkpoints are exported
+LIBRARIES = ("transformers", "lerobot", "openpi")  # whose checkpoints are exported
 FEWEST = "fewest"
 FIRST_SEED, DELAY_MS = 2_000_000, 50  # starts that `arfm eval` does not take by default
 OF_BUNDLE = "--engine or --precision, and no --out"
 OF_NEW = "--out alone, which writes its graphs again; or --steps and --out"
 KNOWN = (
-    "transformers:FOLDER, lerobot:FOLDER, remote:ws://HOST:PORT (or tcp://, http://), "
-    "a run folder or a bundle"
+    "transformers:FOLDER, lerobot:FOLDER, openpi:FOLDER, remote:ws://HOST:PORT (or tcp://, "
+    "http://), a run folder or a bundle"
 )
 
 
@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source",
         metavar="SOURCE",
         help="run folder of `arfm train`, a bundle, transformers:FOLDER (a pi0 checkpoint), "
-        "lerobot:FOLDER (pi0, pi05, smolvla, act, diffusion), or a policy's server "
+        "lerobot:FOLDER (docs/vla.md lists the policies), openpi:FOLDER (pi0, pi05 as openpi's "
+        "PyTorch code saves them), or a policy's server "
         "(remote:ws://HOST:PORT of openpi, tcp:// of GR00T, http:// of OpenVLA)",
     )
     parser.add_argument("--out", type=Path, help="bundle that a run, or a bundle, becomes")

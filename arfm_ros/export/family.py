@@ -14,6 +14,8 @@ from arfm_ros.export import families
 from arfm_ros.export.lerobot.layouts import find_folder
 from arfm_ros.export.lerobot.processors import read_json
 from arfm_ros.export.memory import require_memory
+from arfm_ros.export.openpi import files as openpi
+from arfm_ros.export.refused import why_refused
 from arfm_ros.export.vla.interface import Interface
 from arfm_ros.export.vla.network import Opened
 
@@ -58,15 +60,27 @@ def open_checkpoint(library: str, folder: Path, robot: Interface, name: str) -> 
 
     Raises `ConfigError` listing the families there are, or where the memory is too small.
     """
-    folder = find_folder(folder)
-    config, known = read_json(folder / CONFIG), families_of(library)
+    folder, config = _read(library, folder)
+    known = families_of(library)
     for family in known:
         if family.takes(config):
             require_memory(folder)
             return family.open(folder, robot, name)
     kind = config.get("type", config.get("model_type"))
+    refused = why_refused(library, str(kind))
+    if refused:
+        raise ConfigError(f"{folder}: {refused}")
     names = ", ".join(family.name for family in known)
     raise ConfigError(f"{folder} has policy type '{kind}', known are: {names}")
+
+
+def _read(library: str, named: Path) -> tuple[Path, dict[str, Any]]:
+    """Find the folder of a checkpoint and read what says of which family it is."""
+    if library == "openpi":
+        folder = openpi.find_folder(named)
+        return folder, openpi.read_config(folder)
+    folder = find_folder(named)
+    return folder, read_json(folder / CONFIG)
 
 
 @cache

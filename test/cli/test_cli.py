@@ -96,6 +96,7 @@ def test_the_extras_of_a_verb_are_read_by_the_bootstrap_and_exist(verb: str) -> 
         ("export runs/one --out bundle --engine=tensorrt_rtx", "train rtx"),
         ("export transformers:folder --out bundle", "train vla"),
         ("export lerobot:folder --out bundle", "lerobot"),
+        ("export openpi:folder --out bundle", "lerobot"),
         ("export remote:ws://host:8000 --out bundle", "remote"),
         ("test --vla", "lerobot"),
         ("check models/fr3_tabletop", ""),
@@ -147,6 +148,7 @@ def test_a_bundle_of_another_arm_or_of_poses_brings_kinematics(
 
 def test_lerobot_has_an_environment_of_its_own() -> None:
     assert environment_of(["export", "lerobot:x", "--out", "y"]) == LEROBOT
+    assert environment_of(["export", "openpi:x", "--out", "y"]) == LEROBOT
     assert environment_of(["test", "--vla"]) == LEROBOT
     assert {environment_of([]), environment_of(["export", "run"]), environment_of(["test"])} == {
         OWN

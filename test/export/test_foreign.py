@@ -112,8 +112,8 @@ def test_weights_that_share_a_tensor_are_missing_only_together() -> None:
 
 def test_a_checkpoint_of_an_unknown_type_is_told_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "robot.yaml").write_text(ROBOT)
-    (tmp_path / "config.json").write_text('{"type": "tdmpc"}')
-    with pytest.raises(ConfigError, match="policy type 'tdmpc', known are: .*pi0, pi05, smolvla"):
+    (tmp_path / "config.json").write_text('{"type": "new"}')
+    with pytest.raises(ConfigError, match="policy type 'new', known are: .*pi0, pi05, smolvla"):
         export_vla(f"lerobot:{tmp_path}", tmp_path / "robot.yaml", tmp_path / "b", "b")
     with pytest.raises(ConfigError, match="there is no folder .*nowhere"):
         export_vla(f"lerobot:{tmp_path}/nowhere", tmp_path / "robot.yaml", tmp_path / "b", "b")

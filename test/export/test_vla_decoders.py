@@ -153,6 +153,8 @@ def test_the_chunk_is_the_library_s_from_raw_inputs(made: Made) -> None:
     noise = np.random.default_rng(1).standard_normal(policy.spec.flow_shape).astype(np.float32)
     chunk = policy.sample(policy.encode(seen), noise)
     wanted = library_chunk(made, seen, noise)
+    gap = np.abs(chunk.actions[: len(wanted)] - wanted).max() / np.abs(wanted).max()
+    print(f"{made.kind}, {policy.spec.steps} steps: {gap:.1e} of the commands")
     np.testing.assert_allclose(chunk.actions[: len(wanted)], wanted, atol=2e-5)
     config = made.policy.config
     assert len(wanted) == config.n_action_steps
@@ -212,4 +214,7 @@ def test_a_checkpoint_says_what_it_lacks(made: Made, tmp_path: Path) -> None:
     (copy / "model.safetensors").unlink()
     refused("cannot read the weights")
     (copy / "config.json").write_text("{}")
-    refused("has policy type 'None', known are: act, diffusion, pi0, pi05, smolvla")
+    refused(
+        "has policy type 'None', known are: "
+        "act, diffusion, multi_task_dit, pi0, pi05, smolvla, xvla"
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import pkgutil
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,8 @@ from arfm_ros.core.errors import ConfigError  # noqa: E402
 from arfm_ros.engines import load_policy  # noqa: E402
 from arfm_ros.engines.gate.replay import LIMITS, load_reference, replay  # noqa: E402
 from arfm_ros.engines.resample import fit_image  # noqa: E402
+from arfm_ros.export.family import families_of  # noqa: E402
+from arfm_ros.export.refused import REFUSED  # noqa: E402
 from arfm_ros.export.vla.model import export_vla  # noqa: E402
 
 pytestmark = pytest.mark.vla
@@ -106,6 +109,8 @@ def test_the_chunk_is_the_library_s_from_raw_inputs(made: Made, steps: int) -> N
     chunk = policy.sample(policy.encode(seen), noise, steps=steps)
     wanted = library_chunk(made, seen, noise, steps)
     assert wanted.shape == (10, 8)
+    gap = np.abs(chunk.actions - wanted).max() / np.abs(wanted).max()
+    print(f"{made.kind}, {steps} steps: {gap:.1e} of the commands")
     np.testing.assert_allclose(chunk.actions, wanted, atol=2e-5)
 
 
@@ -191,6 +196,16 @@ def test_a_library_that_is_too_old_for_a_policy_says_so(tmp_path: Path) -> None:
     interface = write_interface(tmp_path / "robot.yaml")
     with pytest.raises(ConfigError, match="needs Python 3.12 or newer"):
         export_vla(f"lerobot:{tmp_path}", interface, tmp_path / "b", "b")
+
+
+def test_every_policy_of_the_library_is_exported_or_refused_by_name() -> None:
+    import lerobot.policies
+
+    families = {family.name for family in families_of("lerobot")}
+    refused = {kind for library, kind in REFUSED if library == "lerobot"}
+    found = {m.name for m in pkgutil.iter_modules(lerobot.policies.__path__) if m.ispkg}
+    known = {"common", "rtc", "sac", "sarm"}  # parts of others; a critic; a reward
+    assert found <= families | refused | known and not families & refused
 
 
 def test_a_checkpoint_says_what_it_lacks(made: Made, tmp_path: Path) -> None:

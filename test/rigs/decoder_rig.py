@@ -1,4 +1,4 @@
-"""Small networks of torch that are no flow, as bundles: a little ACT and Diffusion Policy."""
+"""Small networks of torch that are no flow, as bundles: ACT, Diffusion Policy, bins in little."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from arfm_ros.export.vla.reference import make_reference
 torch.set_num_threads(1)
 DT_NS = 50_000_000
 HORIZON, ACTIONS, DIM = 16, 8, 32
-LEVELS = 50
+LEVELS, BINS = 50, 32
 BETAS = np.linspace(1e-3, 0.2, LEVELS, dtype=np.float32)
 ALPHAS = np.cumprod(1 - BETAS)
 
@@ -133,11 +133,58 @@ class Denoiser(nn.Module):
         return x
 
 
+class Unmasker(nn.Module):
+    """Says which bin each action is likeliest in, given those that are decided."""
+
+    context: type[Any] = Memory
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.eye, self.words = Eye(), nn.Embedding(BINS + 1, DIM)
+        self.places = nn.Parameter(torch.randn(1, HORIZON * ACTIONS, DIM))
+        self.slots, self.head = nn.Linear(DIM, 4 * DIM), nn.Linear(DIM, BINS)
+
+    def forward(self, *inputs: Tensor) -> Memory:
+        """Return what the tokens look at."""
+        return Memory(self.slots(self.eye(*inputs)).reshape(1, 4, DIM))
+
+    def logits(self, ids: Tensor, context: Memory) -> Tensor:
+        """Map tokens [1, H A], BINS is the mask, to logits of bins [1, H A, BINS]."""
+        seen = torch.cat([context.memory, hidden := self.words(ids) + self.places], dim=1)
+        attend = torch.softmax(hidden @ seen.transpose(1, 2) / DIM**0.5, dim=-1)
+        told = 5 * context.memory.mean(1, keepdim=True)
+        return 3 * self.head(torch.tanh(hidden + attend @ seen + told))
+
+    def velocity(self, x: Tensor, t: Tensor, context: Memory) -> Tensor:
+        """Return the likeliest bins' values and how likely they are [1, H, 2 A]."""
+        values, flags = x[..., :ACTIONS], x[..., ACTIONS:]
+        bins = torch.clamp(torch.round((values + 1) / 2 * BINS - 0.5), 0, BINS - 1).long()
+        ids = torch.where(flags != 0, BINS, bins).reshape(1, -1)
+        sure, best = torch.softmax(self.logits(ids, context), dim=-1).max(dim=-1)
+        centres = (best + 0.5) / BINS * 2 - 1
+        shape = (1, HORIZON, ACTIONS)
+        return torch.cat([centres.reshape(shape), sure.reshape(shape)], dim=-1)
+
+    @torch.no_grad()
+    def library_chunk(self, inputs: tuple[Tensor, ...], noise: Tensor, steps: int) -> Tensor:
+        """Unmask over token ids as MaskGIT's loop does, and say what is decided: everything."""
+        context, ids = self(*inputs), torch.full((1, HORIZON * ACTIONS), BINS)
+        for i in range(steps):
+            sure, best = torch.softmax(self.logits(ids, context), dim=-1).max(dim=-1)
+            masked = ids == BINS
+            sure = sure.masked_fill(~masked, torch.inf)
+            keep = int(ids.numel() * np.cos(np.pi / 2 * (i + 1) / steps) + 1e-9)
+            again = sure.argsort(dim=-1)[:, :keep]
+            ids = torch.where(masked, best, ids).scatter(1, again, BINS)
+        values = ((ids + 0.5) / BINS * 2 - 1).reshape(1, HORIZON, ACTIONS)
+        return torch.cat([values, torch.zeros_like(values)], dim=-1)
+
+
 def spec(kind: str) -> PolicySpec:
     """Make the specification; a diffusion sees two observations and gives one action more."""
     rng = np.random.default_rng(0)
     axes = tuple(Axis(name, "1" if name == "gripper" else "rad") for name in NAMES)
-    past = 0 if kind == "regression" else 1
+    past = 0 if kind in {"regression", "masked"} else 1
     shape = (HORIZON - past, ACTIONS)
     return PolicySpec(
         name=kind,
@@ -149,10 +196,11 @@ def spec(kind: str) -> PolicySpec:
         state_norm=_affine(rng, (ACTIONS,)),
         action_norm=_affine(rng, shape),
         relative=(False,) * ACTIONS,
-        steps={"regression": 1, "ddim": 5, "ddpm": LEVELS}[kind],
+        steps={"regression": 1, "ddim": 5, "ddpm": LEVELS, "masked": 8}[kind],
         language=Language("none"),
         instructions={"lift": "lift the cube"},
         past=past,
+        flow_width=2 * ACTIONS if kind == "masked" else 0,
         sampler=Sampler(kind, ALPHAS, "epsilon", 1.0) if past else Sampler(kind),
         history=History(2, DT_NS) if past else History(),
     )
@@ -164,9 +212,10 @@ def _affine(rng: np.random.Generator, shape: tuple[int, ...]) -> Affine:
 
 
 def write_decoder(folder: Path, kind: str, seed: int = 0) -> Path:
-    """Export a network with random weights; `kind` is regression, ddim or ddpm."""
+    """Export a network with random weights; `kind` is regression, masked, ddim or ddpm."""
     torch.manual_seed(seed)
-    network = Regressor() if kind == "regression" else Denoiser(kind)
+    whole = {"regression": Regressor, "masked": Unmasker}
+    network = whole[kind]() if kind in whole else Denoiser(kind)
     write_bundle(Opened(freeze(network), spec(kind), "", f"{kind} in little"), folder)
     return folder
 

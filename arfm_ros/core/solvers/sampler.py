@@ -11,10 +11,11 @@ from arfm_ros.core.errors import SpecError
 from arfm_ros.core.solvers.solver import check_steps
 from arfm_ros.core.values.data import F32
 
-KINDS = ("flow", "ddim", "ddpm", "regression")
+KINDS = ("flow", "ddim", "ddpm", "regression", "masked")
 DIFFUSION = ("ddim", "ddpm")
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 SOLVERS = ("euler", "ab2", "midpoint", "heun")  # of a flow
+RENOISE = "renoise"  # of a flow that was trained to predict actions, as X-VLA samples
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +39,7 @@ class Sampler:
         for what, value, known in (
             ("kind", self.kind, KINDS),
             ("prediction", self.prediction, PREDICTIONS),
-            ("solver", self.solver, SOLVERS if self.kind == "flow" else SOLVERS[:1]),
+            ("solver", self.solver, (*SOLVERS, RENOISE) if self.kind == "flow" else SOLVERS[:1]),
         ):
             if value not in known:
                 raise SpecError(f"sampler {what} '{value}', needs one of {', '.join(known)}")

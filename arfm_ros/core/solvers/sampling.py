@@ -11,8 +11,10 @@ from arfm_ros.core.solvers.flow import Euler
 from arfm_ros.core.solvers.heun import Heun
 from arfm_ros.core.solvers.midpoint import Midpoint
 from arfm_ros.core.solvers.regression import Regression
-from arfm_ros.core.solvers.sampler import Sampler
+from arfm_ros.core.solvers.renoise import Renoise
+from arfm_ros.core.solvers.sampler import RENOISE, Sampler
 from arfm_ros.core.solvers.solver import Solver
+from arfm_ros.core.solvers.unmask import Unmask
 from arfm_ros.core.values.data import F32
 
 FLOWS: dict[str, Callable[[int], Solver]] = {
@@ -30,11 +32,15 @@ def make_solver(sampler: Sampler, steps: int, noise: F32) -> Solver:
     that the sampler cannot take.
     """
     match sampler.kind:
+        case "flow" if sampler.solver == RENOISE:
+            return Renoise(steps, noise)
         case "flow":
             return FLOWS[sampler.solver](steps)
         case "ddim":
             return Ddim(sampler, steps)
         case "ddpm":
             return Ddpm(sampler, steps, noise)
+        case "masked":
+            return Unmask(steps)
         case _:
             return Regression()

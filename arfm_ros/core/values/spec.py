@@ -152,6 +152,11 @@ class PolicySpec:
         """Raise `SpecError` for an x that the actions do not fit into or a sampler cannot lead."""
         if self.flow_width and self.flow_width < len(self.action):
             raise SpecError(f"flow_width {self.flow_width}, needs {len(self.action)} or more")
+        if self.sampler.kind == "masked" and self.flow_width != 2 * len(self.action):
+            raise SpecError(
+                f"flow_width {self.flow_width}, a masked sampler needs a value and a flag for "
+                f"each of {len(self.action)} actions: {2 * len(self.action)}"
+            )
         if self.past < 0:
             raise SpecError(f"past is {self.past} rows, needs 0 or more")
         if self.rtc.mode != "none" and (self.sampler.kind != "flow" or self.past):

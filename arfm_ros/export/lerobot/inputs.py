@@ -23,6 +23,7 @@ from arfm_ros.export.lerobot.steps import NORMALIZER, UNNORMALIZER, Order
 from arfm_ros.export.vla.interface import Interface
 
 CHANNELS = 3
+ALONE = Order()  # nothing but the normaliser before the policy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,9 +35,9 @@ class Statistics:
     pictures: dict[str, Affine]  # feature -> [3]
 
 
-def read_statistics(folder: Path, config: Any) -> Statistics:
+def read_statistics(folder: Path, config: Any, order: Order = ALONE) -> Statistics:
     """Read what is normalised. Raises `ConfigError` for what is missing, or a step not known."""
-    before, after = read_pipelines(folder, Order())
+    before, after = read_pipelines(folder, order)
     step = before[NORMALIZER]
     size, actions = config.robot_state_feature.shape[0], config.action_feature.shape[0]
     return Statistics(

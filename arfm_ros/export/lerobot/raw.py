@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,3 +70,14 @@ def sample_flow(policy: Any, prepared: list[dict[str, Any]], noise: Tensor, coun
         return policy.predict_action_chunk(prepared[-1], noise=noise)  # type: ignore[no-any-return]
     finally:
         config.num_steps = before
+
+
+@contextmanager
+def drawn(noise: Tensor) -> Generator[None, None, None]:
+    """Let the library draw this noise where it takes none."""
+    before = torch.randn
+    torch.randn = lambda *_, **__: noise.clone()  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.randn = before

@@ -40,6 +40,9 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "task_key": ("task",),
         "include_state_in_prompt": (True,),
     },
+    "xvla_image_to_float": {"image_keys": NOTHING, "validate_range": ANY},
+    "xvla_imagenet_normalize": {"image_keys": NOTHING},
+    "xvla_add_domain_id": {"domain_id": ANY},
 }
 
 

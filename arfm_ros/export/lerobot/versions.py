@@ -87,6 +87,18 @@ def masks_4d(core: Any, allowed: Tensor) -> Tensor:
     return method(allowed)  # type: ignore[no-any-return]
 
 
+def newer_names(policy: Any, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the weights of a checkpoint of X-VLA from before LeRobot took transformers' Florence.
+
+    Any other `state` is returned as it is.
+    """
+    module = sys.modules[type(policy).__module__]
+    is_old = getattr(module, "_is_vendored_florence_state_dict", None)
+    if is_old is None or not is_old(state):
+        return state
+    return dict(module._remap_vendored_florence_state_dict(state))  # noqa: SLF001
+
+
 class SmolVlaCache:
     """Keys and values of SmolVLA's layers [layers, 1, L, heads, d], in the library's form."""
 

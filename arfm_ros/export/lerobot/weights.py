@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.export.lerobot.layouts import read_state
+from arfm_ros.export.lerobot.versions import newer_names
 from arfm_ros.export.vla.empty import lend
 from arfm_ros.export.vla.stored import compute_in_float32
 
@@ -27,6 +28,7 @@ def load_weights(policy: Any, folder: Path) -> None:
     if rename is not None:  # the port of openpi reads openpi's own names too
         named = rename(state, policy.config)
         state = {k if k.startswith("model.") else f"model.{k}": v for k, v in named.items()}
+    state = newer_names(policy, state)
     check_weights(policy, state, path)
     lend(policy, state)
     compute_in_float32(policy)

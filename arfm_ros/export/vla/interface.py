@@ -50,7 +50,7 @@ class Interface:
     image_size: tuple[int, int] = (224, 224)  # height, width of what is sent to a server
     robot: str = ""  # of config/robots, or a YAML: whose groups the spaces name
     spaces: tuple[Mapping[str, Plain], ...] = ()  # of the actions; (): positions of axes
-    extra: Mapping[str, Any] = field(default_factory=dict)  # settings of a server
+    extra: Mapping[str, Any] = field(default_factory=dict)  # of a server, or of openpi's files
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.relative if name not in self.actions]

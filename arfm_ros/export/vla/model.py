@@ -67,9 +67,11 @@ def export_vla(
         raise ConfigError("rtc mode 'prefix' needs a policy trained for it: guided or none")
     opened = open_checkpoint(library, Path(folder), read_interface(interface), name)
     spec, kind = opened.spec, opened.spec.sampler.kind
-    if kind != "flow" and rtc == "guided":
-        raise ConfigError(f"rtc mode 'guided' needs a flow, '{name}' is {kind}: none")
-    if kind == "flow" and rtc != "none":
+    follows = kind == "flow" and not spec.past  # on from the previous chunk
+    if not follows and rtc == "guided":
+        told = f"{kind} with a past" if spec.past else kind
+        raise ConfigError(f"rtc mode 'guided' needs a flow, '{name}' is {told}: none")
+    if follows and rtc != "none":
         spec = replace(spec, rtc=Rtc("guided", 0, 3 * spec.horizon // 4))
     return write_bundle(replace(opened, spec=spec), out, running.weights, say)
 

@@ -10,7 +10,8 @@ import pytest
 from learn_rig import spec
 
 from arfm_ros.core.errors import SpecError
-from arfm_ros.core.values.spec import PolicySpec
+from arfm_ros.core.solvers.sampler import Sampler
+from arfm_ros.core.values.spec import PolicySpec, Rtc
 
 
 def test_json_reads_back_equal() -> None:
@@ -61,6 +62,7 @@ def test_a_specification_that_contradicts_itself_is_refused() -> None:
         ({"relative": (True,)}, "1 flags, needs 8"),
         ({"state": spec().state[1:], "state_norm": spec().state_norm}, "no such axis"),
         ({"horizon": 4}, "action statistics"),
+        ({"sampler": Sampler("masked"), "rtc": Rtc()}, "a value and a flag .* 8 actions: 16"),
     ]:
         with pytest.raises(SpecError, match=says):
             replace(spec(), **change)

@@ -1,0 +1,1 @@
+"""Checkpoints of openpi (Physical Intelligence): its PyTorch code's files, read as they are."""
