@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="E",
         help="onnx, torch, or tensorrt, tensorrt_rtx (after `arfm export`)",
     )
-    parser.add_argument("--precision", default="", help="fp32, fp16 or bf16 (default: as built)")
+    parser.add_argument(
+        "--precision", default="", help="fp32, fp16, bf16, int8 (default: as built)"
+    )
     parser.add_argument(
         "--providers",
         nargs="+",

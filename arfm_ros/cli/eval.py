@@ -47,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="who watches and corrects: scripted, an expert with reaction time and noise",
     )
     _add_worlds(parser)
+    parser.add_argument(
+        "--precision", default="", help="of what `arfm export BUNDLE --precision` built (fp32)"
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--json", type=Path, default=None, help="write the results here")
     parser.add_argument(
@@ -174,6 +177,7 @@ def _plan(args: argparse.Namespace) -> Plan:
             period_ms=args.period_ms,
             action_noise=args.action_noise,
             robot=args.robot,
+            precision=args.precision,
             human=args.human,
         ),
         workers=args.workers,

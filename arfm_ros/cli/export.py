@@ -62,7 +62,12 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         default="onnx",
         help="also build the bundle's engine for this runtime",
     )
-    parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default="fp32")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "fp16", "bf16", "int8"),
+        default="fp32",
+        help="of products of matrices; int8 is for onnx on a CPU (default: fp32)",
+    )
     parser.add_argument(
         "--sm",
         type=int,

@@ -15,6 +15,7 @@ from arfm_ros.engines.gate.machine import machine
 from arfm_ros.engines.runtimes.cuda import Device, find_gpu
 from arfm_ros.engines.runtimes.tensorrt_engine import tensorrt_module
 from arfm_ros.engines.store import FOLDER, GRAPHS, Target, write_manifest
+from arfm_ros.export.graphs.eight_bits import quantise
 from arfm_ros.export.graphs.precision import convert
 from arfm_ros.export.tensorrt import build, check_capabilities
 
@@ -53,6 +54,10 @@ def build_engine(
 
 
 def _target(engine: str, precision: str, sm: tuple[int, ...]) -> tuple[Target, Any]:
+    if precision == "int8" and engine != "onnx":
+        raise ConfigError(
+            f"--precision int8 is made for --engine onnx on a CPU; {engine} takes fp32, fp16, bf16"
+        )
     if sm and engine != "tensorrt_rtx":
         raise ConfigError(f"--sm is for --engine tensorrt_rtx; {engine} builds for this machine")
     if engine == "onnx":
@@ -79,7 +84,8 @@ def _fill(
         if name == "step_rtc" and bundle.spec.rtc.mode == "none":
             continue
         graph = draft / source.name
-        count = convert(source, graph, target.precision)
+        low = target.precision == "int8"
+        count = quantise(source, graph) if low else convert(source, graph, target.precision)
         say(f"{name}: {count} products of matrices in {target.precision}")
         if library is None:
             continue

@@ -41,6 +41,7 @@ class DriverConfig:
     guidance: str = ""  # of guided chunks, as `Rtc.guidance`; "": the policy's
     schedule: str = ""  # of guided chunks, as `Rtc.schedule`; "": the policy's
     action_noise: float = 0.0  # standard deviation on executed actions, see sim/noise.py
+    precision: str = ""  # of the engine; "": float32
     height: int = 240
     width: int = 320
     seams: bool = True  # accelerations are measured
