@@ -19,10 +19,12 @@ from arfm_ros.engines.bundle import Bundle
 from arfm_ros.engines.memory import elements
 from arfm_ros.engines.runtimes.cuda import find_gpu
 from arfm_ros.engines.runtimes.graph import Array, Graphs, Run, Runtime
+from arfm_ros.engines.runtimes.lean import waiting_weights
 from arfm_ros.engines.runtimes.residents import Residents
 from arfm_ros.engines.store import GRAPHS, WHOLE, Build, cache_folder
 
 FLOAT32, LARGE = 4, 2**30  # bytes of a number, and of all weights
+WEIGHTS_LIE_IN = "session.model_external_initializers_file_folder_path"
 LEAN = ("ConstantFolding",)  # would convert and turn the weights once, into memory
 ERROR = 3  # onnxruntime's log severity: say nothing below
 PROVIDERS = {
@@ -203,7 +205,7 @@ def _open_all(bundle: Bundle, build: Build | None, provider: str, threads: int) 
             graphs.append(None)
             continue
         options = session_options(graph_threads(name, threads), lean)
-        session = _open(folder / f"{name}.onnx", options, chosen, LEAN if lean else ())
+        session = _open(folder / f"{name}.onnx", options, chosen, lean)
         if session.get_providers()[0] != PROVIDERS[provider]:
             return None  # onnxruntime fell back without an error
         graphs.append(OnnxGraph(session, "cpu" if provider == "cpu" else "cuda", residents))
@@ -261,11 +263,17 @@ def _open(
     path: Path,
     options: ort.SessionOptions,
     providers: Sequence[tuple[str, dict[str, Any]]],
-    without: Sequence[str] = (),
+    lean: bool = False,
 ) -> ort.InferenceSession:
+    graph = waiting_weights(path) if lean else None
+    if graph is not None:
+        options.add_session_config_entry(WEIGHTS_LIE_IN, str(path.parent))
     try:
         return ort.InferenceSession(
-            str(path), options, providers=list(providers), disabled_optimizers=list(without)
+            str(path) if graph is None else graph,
+            options,
+            providers=list(providers),
+            disabled_optimizers=list(LEAN) if lean else [],
         )
     except RUNTIME_ERRORS as error:
         raise BundleError(f"onnxruntime cannot read {path}: {error}") from error

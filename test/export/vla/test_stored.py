@@ -184,3 +184,39 @@ def test_memory_does_not_grow_with_the_network(tmp_path: Path) -> None:
     run = [sys.executable, "-c", rigs + MEMORY, str(tmp_path)]
     done = subprocess.run(run, capture_output=True, text=True, check=True)
     assert int(done.stdout.split()[-1]) < size / 5
+
+
+LEAN = """
+import sys, numpy as np, torch
+from pathlib import Path
+from test_stored import IDS, Reader, written
+from arfm_ros.engines.runtimes import onnx_engine as engine
+
+def anonymous():
+    for line in open("/proc/self/status"):
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) * 1024
+
+path = Path(sys.argv[1])
+begin = anonymous()
+cpu = [("CPUExecutionProvider", {})]
+session = engine._open(path, engine.session_options(1, lean=True), cpu, lean=True)
+(found,) = session.run(None, {"ids": IDS.numpy()})
+print(anonymous() - begin, *found.ravel()[:4])
+"""
+
+
+def test_weights_in_half_precision_are_converted_one_at_a_time(tmp_path: Path) -> None:
+    """240 MiB of matrices in float32, of 4 MiB each."""
+    torch.manual_seed(0)
+    network = Reader(100, 1024, 60).requires_grad_(False).eval()
+    path = written(network, tmp_path, "bf16")
+    rigs = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+    ids = torch.tensor([[1, 5, 99, 0]])
+    code = (rigs + LEAN).replace("IDS.numpy()", "np.array([[1, 5, 99, 0]])")
+    run = [sys.executable, "-c", code, str(path)]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    grown, *first = done.stdout.split()
+    assert int(grown) < 60 * 2**20
+    wanted = network(ids).numpy().ravel()[:4]
+    np.testing.assert_allclose(np.array(first, np.float32), wanted, rtol=1e-5, atol=1e-4)
