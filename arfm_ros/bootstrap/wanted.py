@@ -39,7 +39,9 @@ def environment_of(words: Sequence[str]) -> str:
     verb, *rest = words or [""]
     if benchmark := _benchmark(words):
         return BENCHMARKS[benchmark]
-    lerobot = verb == "export" and any(word.startswith(("lerobot:", "openpi:")) for word in rest)
+    lerobot = verb in ("export", "train") and any(
+        word.startswith(("lerobot:", "openpi:")) for word in rest
+    )
     return LEROBOT if lerobot or (verb == "test" and "--vla" in rest) else OWN
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from arfm_ros.cli.parts.interventions import add_interventions, interventions_of
 from arfm_ros.cli.parts.objectives import add_objective, objective_knobs, signal_config
 from arfm_ros.cli.parts.recorded import add_robot, camera, recorded_robot
+from arfm_ros.cli.parts.tuning import add_tuning, run_tuning
 from arfm_ros.cli.parts.words import rebuild
 from arfm_ros.core.errors import ConfigError
 
@@ -58,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dt", type=float, help="s between actions of a new policy (0.05)")
     add_robot(parser)
     _add_beginning(parser)
+    add_tuning(parser)
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
 
 
@@ -125,6 +127,8 @@ def _add_delays(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load the episodes, train, leave checkpoint.pt in the run folder."""
+    if args.policy:
+        return run_tuning(args)
     from arfm_ros.datasets.training import as_episodes
     from arfm_ros.learn.loop import begin as session
 

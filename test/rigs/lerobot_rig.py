@@ -97,7 +97,8 @@ def _pi_config(kind: str, folder: Path, patch: pytest.MonkeyPatch) -> Any:
 
     def sizes(variant: str) -> Any:
         width = {"gemma_2b": 32, "gemma_300m": 16}[variant]
-        return modeling.GemmaConfig(width, 2, 48, num_heads=4, num_kv_heads=1, head_dim=8)
+        # 8 heads: the library takes that for granted in training
+        return modeling.GemmaConfig(width, 2, 48, num_heads=8, num_kv_heads=1, head_dim=8)
 
     def small(config: Any) -> None:
         text = getattr(config, "text_config", config)

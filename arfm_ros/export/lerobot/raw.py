@@ -33,7 +33,7 @@ class Library:
     @torch.no_grad()
     def __call__(self, seen: Observation, noise: F32, count: int) -> F32:
         """Compute commands [H, A] in physical units, from noise in `count` steps."""
-        before, after = self._processors()
+        before, after = self.processors()
         prepared = [before(self._batch(one)) for one in (*seen.earlier, seen)]
         found = self.sample(self.policy, prepared, torch.from_numpy(noise[None]), count)
         return after(found)[0].numpy()  # type: ignore[no-any-return]
@@ -45,7 +45,8 @@ class Library:
         }
         return {**pictures, STATE: torch.from_numpy(one.state), "task": one.instruction}
 
-    def _processors(self) -> tuple[Any, Any]:
+    def processors(self) -> tuple[Any, Any]:
+        """Open the processors that lie with the policy, for the CPU."""
         from lerobot.policies.factory import make_pre_post_processors
 
         device = {"device_processor": {"device": "cpu"}}

@@ -24,14 +24,19 @@ def load_weights(policy: Any, folder: Path) -> None:
     The library's own loaders go on with random weights instead.
     """
     state, path = read_state(folder)
+    state = named_as(policy, state)
+    check_weights(policy, state, path)
+    lend(policy, state)
+    compute_in_float32(policy)
+
+
+def named_as(policy: Any, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give the weights of older versions, or of openpi, the names that this library has."""
     rename = getattr(policy, "_fix_pytorch_state_dict_keys", None)
     if rename is not None:  # the port of openpi reads openpi's own names too
         named = rename(state, policy.config)
         state = {k if k.startswith("model.") else f"model.{k}": v for k, v in named.items()}
-    state = newer_names(policy, state)
-    check_weights(policy, state, path)
-    lend(policy, state)
-    compute_in_float32(policy)
+    return newer_names(policy, state)
 
 
 def check_weights(policy: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:

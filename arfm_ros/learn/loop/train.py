@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +24,7 @@ from arfm_ros.learn.loop.device import (
 )
 from arfm_ros.learn.loop.group import ALONE, Group
 from arfm_ros.learn.loop.replicas import Part, Replicas
+from arfm_ros.learn.loop.schedule import warm_then_cosine
 from arfm_ros.learn.model.network import FlowPolicy
 from arfm_ros.learn.objectives.flow_loss import FlowConfig, flow_loss
 from arfm_ros.learn.objectives.objective import Objective
@@ -78,10 +78,7 @@ class TrainConfig:
 
     def rate(self, progress: float) -> float:
         """Learning rate: linear warm-up, then a cosine down to a hundredth."""
-        if progress < self.warm_up:
-            return self.learning_rate * (0.01 + progress / self.warm_up)
-        done = min(1.0, (progress - self.warm_up) / (1 - self.warm_up))
-        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+        return warm_then_cosine(self.learning_rate, progress, self.warm_up)
 
 
 class Trainer:

@@ -1,0 +1,85 @@
+"""`arfm train --policy lerobot:FOLDER`: fine-tune a checkpoint of another library."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from arfm_ros.cli.parts.objectives import objective_knobs, signal_config
+from arfm_ros.core.errors import ConfigError
+
+LIBRARY = "lerobot:"
+RATE = 2.5e-5  # of the learning rate where none is given
+OWN_RATE = 8e-4  # of a policy of this project
+# what a policy of this project has and one of LeRobot does not
+FOREIGN = ("init", "warm_start", "new_velocity", "freeze_vision", "no_images", "camera", "drawn")
+
+
+def add_tuning(parser: argparse.ArgumentParser) -> None:
+    """Declare what fine-tuning takes beside what every training does."""
+    group = parser.add_argument_group("fine-tuning a checkpoint of LeRobot")
+    group.add_argument(
+        "--policy",
+        default="",
+        metavar="lerobot:FOLDER",
+        help="pi0, pi05, smolvla, act or a diffusion that looks at one observation",
+    )
+    group.add_argument(
+        "--interface", type=Path, help="which cameras and joints are its (docs/vla.md)"
+    )
+    group.add_argument(
+        "--tune",
+        choices=("whole", "expert", "lora"),
+        default="whole",
+        help="what learns: all, all but what sees and reads, or a LoRA (default: whole)",
+    )
+    group.add_argument("--rank", type=int, default=16, help="of a LoRA (16)")
+    group.add_argument(
+        "--piece",
+        type=int,
+        default=0,
+        help="samples of a batch in memory at once; weights are those of the whole batch",
+    )
+    group.add_argument(
+        "--checkpointing", action="store_true", help="compute activations again, not keep them"
+    )
+
+
+def run_tuning(args: argparse.Namespace) -> int:
+    """Fine-tune; leave OUT/checkpoints/last/pretrained_model, which LeRobot and export read."""
+    from arfm_ros.datasets.training import as_episodes
+    from arfm_ros.export.vla.interface import read_interface
+    from arfm_ros.learn.lerobot.policy import Adapter
+    from arfm_ros.learn.lerobot.tune import Job, TuneConfig, tune
+    from arfm_ros.learn.objectives.objective import make_objective
+
+    if not args.policy.startswith(LIBRARY):
+        raise ConfigError(f"--policy {args.policy}: give lerobot:FOLDER")
+    if args.interface is None:
+        raise ConfigError("a checkpoint of LeRobot knows no joint names: give --interface FILE")
+    foreign = [name for name in FOREIGN if getattr(args, name)]
+    if foreign or not args.steps:
+        what = f"--{foreign[0].replace('_', '-')}" if foreign else "--minutes"
+        need = "is for policies of this project" if foreign else "give --steps"
+        raise ConfigError(f"{what} with --policy: {need}")
+    args.out.mkdir(parents=True, exist_ok=True)
+    config = TuneConfig(
+        steps=args.steps,
+        batch=args.batch,
+        piece=args.piece,
+        seed=args.seed,
+        learning_rate=RATE if args.learning_rate == OWN_RATE else args.learning_rate,
+        part=args.tune,
+        adapter=Adapter(args.rank, 2.0 * args.rank),
+        checkpointing=args.checkpointing,
+        device=args.device,
+        precision=args.precision,
+        objective=make_objective(args.objective or "fm", **objective_knobs(args)),
+        signal=signal_config(args),
+    )
+    data = as_episodes(args.data, args.out / "episodes")
+    robot = read_interface(args.interface)
+    source = Path(args.policy.removeprefix(LIBRARY))
+    last = tune(Job(source, data, args.out, robot, args.resume), config)
+    print(f"{last}; next: arfm export lerobot:{last} --interface {args.interface} --out BUNDLE")
+    return 0

@@ -1,0 +1,1 @@
+"""Fine-tuning of LeRobot's policies with the objectives and signals of this project."""

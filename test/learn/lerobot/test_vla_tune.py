@@ -1,0 +1,168 @@
+"""LeRobot's policies fine-tuned here: small random checkpoints, read back by LeRobot itself.
+
+Run by `./arfm test --vla`, in the environment that has LeRobot.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("lerobot", reason="LeRobot is in .venv-vla: ./arfm test --vla")
+
+import torch  # noqa: E402
+from learn_rig import write_episodes  # noqa: E402
+from lerobot_rig import CLASSES, save_checkpoint, write_interface  # noqa: E402
+
+from arfm_ros.cli.__main__ import main  # noqa: E402
+from arfm_ros.engines.bundle import load_bundle  # noqa: E402
+from arfm_ros.export.vla.interface import read_interface  # noqa: E402
+from arfm_ros.learn.lerobot.policy import Adapter, TunedPolicy  # noqa: E402
+from arfm_ros.learn.lerobot.tune import Job, TuneConfig, Tuner, gather  # noqa: E402
+from arfm_ros.learn.objectives.arfm import Arfm  # noqa: E402
+
+pytestmark = pytest.mark.vla
+torch.set_num_threads(1)
+NEWER = pytest.mark.skipif(
+    find_spec("lerobot.policies.pi_gemma") is None,
+    reason="pi0 and pi0.5 need LeRobot 0.5, which needs Python 3.12",
+)
+KINDS = [pytest.param("pi0", marks=NEWER), "smolvla"]
+
+
+@dataclass(frozen=True)
+class Given:
+    """A checkpoint, its interface file and episodes."""
+
+    kind: str
+    checkpoint: Path
+    interface: Path
+    episodes: Path
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def given(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Given]:
+    folder = tmp_path_factory.mktemp(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        checkpoint = save_checkpoint(request.param, folder, patch)
+        interface = write_interface(folder / "robot.yaml")
+        yield Given(request.param, checkpoint, interface, write_episodes(folder / "episodes"))
+
+
+def tuner(given: Given, out: Path, **options: Any) -> Tuner:
+    config = TuneConfig(**{"steps": 4, "batch": 8, "device": "cpu", **options})
+    robot = read_interface(given.interface)
+    policy = TunedPolicy(given.checkpoint, robot, config.part, config.adapter)
+    job = Job(given.checkpoint, (given.episodes,), out, robot)
+    batches, _ = gather(policy, job, config)
+    return Tuner(policy, batches, config)
+
+
+def weights(tuner: Tuner) -> dict[str, torch.Tensor]:
+    return {n: p.detach().clone() for n, p in tuner.policy.policy.named_parameters()}
+
+
+def train(given: Given, out: Path, *more: str) -> int:
+    words = [str(given.episodes), "--policy", f"lerobot:{given.checkpoint}", "--out", str(out)]
+    words += ["--interface", str(given.interface), "--device", "cpu", "--batch", "8"]
+    return main(["train", *words, *more])
+
+
+def test_arfm_weighs_the_library_s_own_losses(given: Given, tmp_path: Path) -> None:
+    """Written out here: w = softmax(alpha R*) of the losses that LeRobot's class gives."""
+    objective = Arfm(moments="gaussian", normaliser="batch", lam=0.5)
+    one = tuner(given, tmp_path, objective=objective)
+    rows = one.batches.drawn(0, 8)
+    signal, task = one.batches.told(rows)
+    assert float(signal.std()) > 0.1  # one episode failed
+    losses = one._losses(rows, 0)  # noqa: SLF001
+    again = one._losses(rows, 0)  # noqa: SLF001
+    assert torch.equal(losses, again) and losses.shape == (8,)
+    found, info = one._weights(losses.detach(), signal, task)  # noqa: SLF001
+    logits = info["alpha"] * signal.numpy()
+    wanted = np.exp(logits - logits.max())
+    np.testing.assert_allclose(found.numpy(), wanted / wanted.sum(), rtol=1e-6)
+
+
+def test_a_batch_in_pieces_gives_the_gradient_of_the_whole(given: Given, tmp_path: Path) -> None:
+    whole = tuner(given, tmp_path, objective=Arfm())
+    cut = tuner(given, tmp_path, objective=Arfm(), piece=4)
+    rows = whole.batches.drawn(0, 8)
+    halves = [rows[:4], rows[4:]]
+    for one in (whole, cut):
+        one.optimiser.zero_grad()
+    losses = torch.cat([whole._losses(piece, i) for i, piece in enumerate(halves)])  # noqa: SLF001
+    share, _ = whole._weights(losses.detach(), *whole.batches.told(rows))  # noqa: SLF001
+    (share * losses).sum().backward()
+    cut._gradients(rows, halves)  # noqa: SLF001
+    for a, b in zip(whole.policy.learned, cut.policy.learned):
+        if a.grad is not None:
+            torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_only_what_is_asked_for_learns(given: Given, tmp_path: Path) -> None:
+    one = tuner(given, tmp_path, part="expert", learning_rate=1e-3, steps=2)
+    before = weights(one)
+    one.step(), one.step()
+    changed = {n for n, w in weights(one).items() if not torch.equal(w, before[n])}
+    assert changed and not any(".vlm." in n or ".paligemma." in n for n in changed)
+
+
+@pytest.mark.parametrize("part", ["whole", "lora"])
+def test_lerobot_reads_it_and_it_is_exported(given: Given, tmp_path: Path, part: str) -> None:
+    out = tmp_path / "run"
+    more = ("--steps", "3", "--objective", "arfm", "--tune", part, "--learning-rate", "1e-3")
+    assert train(given, out, *more, "--rank", "2") == 0
+    last = out / "checkpoints" / "last" / "pretrained_model"
+    module = importlib.import_module(f"lerobot.policies.{given.kind}.modeling_{given.kind}")
+    read = getattr(module, CLASSES[given.kind][1]).from_pretrained(last)
+    was = getattr(module, CLASSES[given.kind][1]).from_pretrained(given.checkpoint)
+    apart = [
+        name
+        for (name, a), (_, b) in zip(read.named_parameters(), was.named_parameters())
+        if not torch.equal(a, b)
+    ]
+    assert apart and not any("lora" in name for name, _ in read.named_parameters())
+    words = ["--out", str(tmp_path / "b"), "--interface", str(given.interface)]
+    assert main(["export", f"lerobot:{last}", *words]) == 0
+    assert json.loads((tmp_path / "b" / "parity.json").read_text())["passed"]
+    assert load_bundle(tmp_path / "b").spec.horizon == 10
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(given: Given, tmp_path: Path) -> None:
+    one = tuner(given, tmp_path, steps=4, learning_rate=1e-3)
+    for _ in range(4):
+        one.step()
+    from arfm_ros.learn.lerobot.saved import read_progress, save
+
+    two = tuner(given, tmp_path, steps=4, learning_rate=1e-3)
+    two.step(), two.step()
+    save(tmp_path / "run", two.policy, two.optimiser, 2, {"seed": 0})
+    three = tuner(given, tmp_path, steps=4, learning_rate=1e-3)
+    run = tmp_path / "run"
+    three.step_count = read_progress(run, three.policy, three.optimiser, {"seed": 0})
+    three.step(), three.step()
+    a, b = weights(one), weights(three)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_what_does_not_fit_is_said(
+    given: Given, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases = {
+        ("--steps", "2", "--objective", "advantage"): "do not have: fm, filtered_bc",
+        ("--minutes", "1"): "give --steps",
+        ("--steps", "2", "--init", "x"): "--init with --policy: is for policies of this project",
+    }
+    for words, said in cases.items():
+        assert train(given, tmp_path / "r", *words) != 0
+        assert said in capsys.readouterr().err
+    assert Adapter().rank == 16
