@@ -14,6 +14,8 @@ BENCHMARKS = {
     "metaworld": ".venv-metaworld",
     "libero": ".venv-libero",
 }  # --env, which is an extra too: nor do these
+LIBRARIANS = ("export", "bench")  # verbs that open another library's checkpoint
+AGAINST = "--against="
 SOURCES = {
     "transformers:": ("train", "vla"),
     "lerobot:": ("lerobot",),
@@ -30,6 +32,7 @@ BENCHES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("stack", "tick", "teleop", "record", "discovery", "seams"), ()),
     "train": ("train",),
     "fleet": ("fleet", "s3server"),
+    "gpu": ("train",),
 }
 
 
@@ -38,7 +41,7 @@ def environment_of(words: Sequence[str]) -> str:
     verb, *rest = words or [""]
     if benchmark := _benchmark(words):
         return BENCHMARKS[benchmark]
-    lerobot = verb == "export" and any(word.startswith("lerobot:") for word in rest)
+    lerobot = verb in LIBRARIANS and any(_of_lerobot(word) for word in rest)
     return LEROBOT if lerobot or (verb == "test" and "--vla" in rest) else OWN
 
 
@@ -55,7 +58,7 @@ def extras_wanted(root: Path, words: Sequence[str], ros: bool) -> tuple[str, ...
 def _extras(root: Path, words: Sequence[str], ros: bool) -> list[str]:
     verb, *rest = words or ["help"]
     from_source = [
-        extras for word in rest for start, extras in SOURCES.items() if _is(word, start)
+        extras for word in _plain(rest) for start, extras in SOURCES.items() if _is(word, start)
     ]
     found = [*(from_source[-1] if from_source else extras_of(root, verb, ros))]
     if verb == "export" and any((Path(word) / "policy.json").is_file() for word in rest):
@@ -76,7 +79,7 @@ def _extras(root: Path, words: Sequence[str], ros: bool) -> list[str]:
         found.append("ros")
     if any(_has_words(Path(word)) for word in rest):
         found.append("words")
-    if verb == "bench":  # any other counts a bundle's graphs
+    if verb == "bench" and not from_source:  # any other counts a bundle's graphs
         found += BENCHES.get(rest[0] if rest else "stack", ("engine",))
     return found
 
@@ -124,9 +127,9 @@ def missing_files(words: Sequence[str]) -> str:
     A checkpoint may be a folder or a name of the hub whose cache is there (`export` looks closer).
     """
     verb, *rest = words or [""]
-    if verb != "export":
+    if verb not in LIBRARIANS:
         return ""
-    for word in rest:
+    for word in _plain(rest):
         library, _, place = word.partition(":")
         if library not in {"lerobot", "transformers"} or not place:
             continue
@@ -138,6 +141,14 @@ def missing_files(words: Sequence[str]) -> str:
         if not Path(file).is_file():
             return f"there is no file {file}: give --interface FILE (docs/vla.md)"
     return ""
+
+
+def _plain(words: Sequence[str]) -> list[str]:
+    return [word.removeprefix(AGAINST) for word in words]
+
+
+def _of_lerobot(word: str) -> bool:
+    return word.removeprefix(AGAINST).startswith("lerobot:")
 
 
 def _hub_name(place: str) -> bool:

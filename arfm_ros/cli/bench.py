@@ -6,6 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from arfm_ros.cli.parts import bench_bundle
 from arfm_ros.core.errors import ConfigError
 
 HELP = "measure: BUNDLE, stack, tick, teleop, record, discovery, seams, train, fleet"
@@ -56,35 +57,14 @@ def _add_parts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--robots", type=int, nargs="+", default=[1, 4, 16], help="fleet: of each size (1 4 16)"
     )
-    bundle = parser.add_argument_group("a bundle, beside eager torch where that is installed")
-    bundle.add_argument("--engine", default="onnx", metavar="E", help="as in arfm check")
-    bundle.add_argument("--precision", default="", help="fp32, fp16 or bf16 (default: as built)")
-    bundle.add_argument("--providers", nargs="+", default=["default"], metavar="P")
-    bundle.add_argument("--threads", type=int, default=2, help="(default: 2)")
+    bench_bundle.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure; 1 when a target was missed or a run broke."""
     known = {"train": _train, "stack": _stack, "discovery": _discovery, "seams": _seams}
     known |= {"tick": _tick, "teleop": _teleop, "record": _record, "fleet": _fleet}
-    return known.get(args.what, _bundle)(args)
-
-
-def _bundle(args: argparse.Namespace) -> int:
-    """Time a bundle's graphs and chunks beside what the machine could do at best."""
-    from arfm_ros.bench import table
-    from arfm_ros.bench.bundle import Choice, bench_bundle
-    from arfm_ros.bringup import find_bundle
-    from arfm_ros.up.watch.report import save
-
-    if args.data:
-        raise ConfigError(f"{args.data[0]}: one bundle at a time; episodes are for bench train")
-    choice = Choice(args.engine, args.precision, tuple(args.providers), args.threads, args.seconds)
-    results = bench_bundle(find_bundle(args.what), choice, print)
-    table.show(results)
-    if args.json:
-        save(Path(args.json), results)
-    return int(not all(one["met"] for one in results["follow_on"].values()))
+    return known.get(args.what, bench_bundle.run)(args)
 
 
 def _train(args: argparse.Namespace) -> int:
