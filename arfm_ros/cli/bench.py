@@ -1,4 +1,4 @@
-"""Measure a bundle, the stack, a tick, a device, the recorder, training, joins, a fleet."""
+"""Measure a bundle, the stack, a tick, a device, the recorder, training, joins, a fleet, a GPU."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from arfm_ros.cli.parts import bench_bundle
+from arfm_ros.cli.parts import bench_bundle, bench_gpu
 from arfm_ros.core.errors import ConfigError
 
-HELP = "measure: BUNDLE, stack, tick, teleop, record, discovery, seams, train, fleet"
+HELP = "measure: BUNDLE, stack, tick, teleop, record, discovery, seams, train, fleet, gpu"
 EXTRAS = ("ros", "sim")  # and "train" for that, "engine" for a bundle, see ./arfm
 GHOST_TARGET_S = 3.0  # a controller ignores a restarted arbiter for so long
+SECONDS = 60.0
 EXPERTS = {"lift": 6, "place": 6}  # episodes to train on where none are given
 
 
@@ -20,14 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         metavar="WHAT",
-        help="stack, tick, teleop, record, discovery, seams, train, fleet, or a bundle (folder "
-        "or name)",
+        help="stack, tick, teleop, record, discovery, seams, train, fleet, gpu, or a bundle "
+        "(folder or name)",
     )
     parser.add_argument(
         "data", nargs="*", type=Path, help="train: folders with episodes (default: it makes some)"
     )
     parser.add_argument(
-        "--seconds", type=float, default=60.0, help="how long, but for the stack (60)"
+        "--seconds", type=float, help="how long, but for the stack (60; gpu: 480 for all)"
     )
     parser.add_argument("--batch", type=int, default=128, help="train: observations a step")
     parser.add_argument("--episodes", type=int, default=20, help="per task (default: 20)")
@@ -58,10 +59,14 @@ def _add_parts(parser: argparse.ArgumentParser) -> None:
         "--robots", type=int, nargs="+", default=[1, 4, 16], help="fleet: of each size (1 4 16)"
     )
     bench_bundle.add_arguments(parser)
+    bench_gpu.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure; 1 when a target was missed or a run broke."""
+    if args.what == "gpu":
+        return bench_gpu.run(args)
+    args.seconds = SECONDS if args.seconds is None else args.seconds
     known = {"train": _train, "stack": _stack, "discovery": _discovery, "seams": _seams}
     known |= {"tick": _tick, "teleop": _teleop, "record": _record, "fleet": _fleet}
     return known.get(args.what, bench_bundle.run)(args)

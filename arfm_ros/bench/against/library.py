@@ -39,7 +39,9 @@ def flow_of(source: str) -> tuple[LeRobotFlow, Path]:
     """
     library, _, place = source.partition(":")
     if library != LIBRARY or not place:
-        raise ConfigError(f"--against {source}: needs {LIBRARY}:FOLDER, the folder of a checkpoint")
+        raise ConfigError(
+            f"--against {source}: needs {LIBRARY}:FOLDER, the folder of a checkpoint"
+        )
     folder = find_folder(Path(place))
     raw = read_json(folder / CONFIG)
     flows = [one for one in families_of(LIBRARY) if isinstance(one, LeRobotFlow)]

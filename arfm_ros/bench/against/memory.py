@@ -86,4 +86,3 @@ def _library(job: Job, mark: Mark) -> None:
     mark("opened")
     chunk(observation_of(bundle))
     mark("first chunk")
-

@@ -36,11 +36,13 @@ def main(argv: Sequence[str]) -> int:
     job, results = (Path(word) for word in argv)
     told = json.loads(job.read_text())
     report = Kept(results)
-    module, function = told["module"].split(".")
+    module, _, function = told["module"].rpartition(".")
     try:
-        work = getattr(importlib.import_module(f"{__package__}.{module}"), function)
+        work = getattr(importlib.import_module(module), function)
         work(Setting(**told["setting"]), report, **told["arguments"])
     except ModuleNotFoundError as error:
+        if str(error.name).startswith("arfm_ros"):
+            raise
         report(skipped=f"the package '{error.name}' is not installed")
     except (Skipped, ArfmError) as error:
         report(skipped=str(error))

@@ -38,7 +38,7 @@ def describe(setting: Setting, report: Report) -> None:
     report(onnxruntime_providers=onnxruntime.get_available_providers())
     import torch
 
-    report(cuda_of_torch=torch.version.cuda, torch_finds_gpu=torch.cuda.is_available())
+    report(cuda_of_torch=torch.version.cuda or "none", torch_finds_gpu=torch.cuda.is_available())
 
 
 def measure(setting: Setting, report: Report) -> None:

@@ -23,14 +23,14 @@ class Part:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
-# The limits add up to more than all may take together: a part whose package is missing ends at once
+# Together more than all may take: a part whose package is missing ends at once
 PARTS = (
     Part("machine", "floors.describe", 30),
     Part("floors", "floors.measure", 40),
     *(
         Part(f"fr3_tabletop, {name}", "tabletop.measure", limit_s, arguments)
         for name, limit_s, arguments in (
-            ("torch fp32, CUDA graphs", 50, {"engine": "torch", "precision": ""}),
+            ("torch fp32", 50, {"engine": "torch", "precision": ""}),
             ("onnxruntime fp32", 40, {"engine": "onnx", "precision": ""}),
             ("onnxruntime fp16", 40, {"engine": "onnx", "precision": "fp16"}),
             ("TensorRT fp16", 80, {"engine": "tensorrt", "precision": "fp16"}),

@@ -18,6 +18,7 @@ from typing import Any
 from arfm_ros.bench.gpu.parts import DEVICES, MOST_S, PARTS, Part, Setting
 from arfm_ros.core.errors import ConfigError
 
+PACKAGE = "arfm_ros.bench.gpu"  # whose modules the parts name
 TOLD = 500  # characters of what a process said when it broke
 LEAST_S = 3.0  # left over, below which no part is begun
 Say = Callable[[str], None]
@@ -45,9 +46,10 @@ def run_all(
     for part in parts:
         left = seconds - (time.monotonic() - begin)
         result = _run(part, setting, min(part.limit_s, left)) if left > LEAST_S else _late()
-        found["parts"][part.name] = result
+        name = f"{part.name}, on the CPU" if setting.tiny else part.name
+        found["parts"][name] = result
         found["seconds"] = round(time.monotonic() - begin, 1)
-        say(f"{found['seconds']:5.0f} s: {part.name}: {told(result)}")
+        say(f"{found['seconds']:5.0f} s: {name}: {told(result)}")
         if part.name == "floors":
             setting = replace(setting, floors=result["found"])
         if file is not None:
@@ -70,7 +72,7 @@ def _run(part: Part, setting: Setting, limit_s: float) -> dict[str, Any]:
     """Run one part; `state` is done, skipped (why it cannot run here), failed or stopped."""
     with tempfile.TemporaryDirectory() as folder:
         job, results, errors = (Path(folder) / name for name in ("job", "results", "errors"))
-        text = {"module": part.module, "setting": setting.as_json()}
+        text = {"module": f"{PACKAGE}.{part.module}", "setting": setting.as_json()}
         job.write_text(json.dumps(text | {"arguments": dict(part.arguments)}))
         begin = time.monotonic()
         state, why = _watch([str(job), str(results)], errors, limit_s)

@@ -48,7 +48,7 @@ def measure(setting: Setting, report: Report, engine: str, precision: str) -> No
 
 
 def open_policy(setting: Setting, engine: str, precision: str, bundle: Path) -> EnginePolicy:
-    """Open the bundle on this device, and on no other. Raises `ArfmError` where it does not run."""
+    """Open the bundle on this device, and on no other. Raises `ArfmError` if it cannot run."""
     providers = ("default",) if engine in BUILT else (setting.device,)
     policy = load_policy(
         bundle, engine=engine, precision=precision, providers=providers, threads=1

@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "memory of both",
     )
     against.add_argument(
-        "--interface", type=Path, help="the file of the export, where the bundle sees fewer cameras"
+        "--interface",
+        type=Path,
+        help="the file of the export, where the bundle sees fewer cameras",
     )
     against.add_argument(
         "--compiled", action="store_true", help="and LeRobot's policy by torch.compile"
