@@ -39,12 +39,12 @@ def test_the_operations_are_those_that_torch_counts(name: str) -> None:
     shapes = tiny(NETWORKS[name])
     model = PlainVla(shapes).eval()
     inputs, noise, times = model.example(1)
-    plain, mode = sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False)
-    with torch.no_grad(), plain, mode:
+    mode = FlopCounterMode(display=False)
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), mode:
         cache = model.prefix(*inputs)
     assert mode.get_total_flops() == shapes.prefix_cost().flops
     step = FlopCounterMode(display=False)
-    with torch.no_grad(), plain, step:
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), step:
         found = model.step(noise, times[:1], inputs[2], cache)
     assert step.get_total_flops() == shapes.step_cost().flops
     assert found.shape == (1, shapes.horizon, shapes.action)

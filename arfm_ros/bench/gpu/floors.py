@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from arfm_ros.bench.gpu.parts import Report, Setting
-from arfm_ros.bench.gpu.timing import times_ms, torch_device
+from arfm_ros.bench.gpu.timing import Work, times_ms, torch_device
 from arfm_ros.engines.gate.machine import machine
 from arfm_ros.engines.runtimes.cuda import driver_version, find_gpu
 
@@ -47,11 +47,7 @@ def measure(setting: Setting, report: Report) -> None:
 
     device, wait = torch_device(setting.device)
     side, size, seconds = TINY if setting.tiny else (SIDE, BYTES, SECONDS)
-    source = torch.empty(size, dtype=torch.uint8, device=device).random_()
-    target = torch.empty_like(source)
-    best = min(times_ms(lambda: target.copy_(source), wait, seconds))
-    report(bytes_per_s=2e3 * size / best, copied_bytes=size, side=side)
-    del source, target
+    report(bytes_per_s=_copied(torch, device, size, (wait, seconds)), side=side)
     torch.backends.cuda.matmul.allow_tf32 = False  # float32 means float32
     for name, kind in (
         ("bf16", torch.bfloat16),
@@ -62,6 +58,12 @@ def measure(setting: Setting, report: Report) -> None:
         out = torch.empty_like(a)
         times = times_ms(lambda a=a, b=b, out=out: torch.mm(a, b, out=out), wait, seconds)  # type: ignore[misc]
         report(**{f"{name}_flops_per_s": 2e3 * side**3 / min(times)})
+
+
+def _copied(torch: Any, device: Any, size: int, timed: tuple[Work, float]) -> float:
+    source = torch.empty(size, dtype=torch.uint8, device=device).random_()
+    target = torch.empty_like(source)
+    return 2e3 * size / min(times_ms(lambda: target.copy_(source), *timed))
 
 
 def _smi() -> dict[str, Any] | str:

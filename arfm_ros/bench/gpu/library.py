@@ -24,7 +24,7 @@ STATE, CAMERAS, ACTIONS = 8, ("scene", "wrist", "other"), 8
 TEXT = "lift the red cube"
 CLASSES = {"pi0": ("PI0Config", "PI0Policy"), "smolvla": ("SmolVLAConfig", "SmolVLAPolicy")}
 SIDES = {"pi0": 224, "smolvla": 512}
-PAD = {"pi0": "both", "smolvla": "start"}
+PAD = {"pi0": "centre", "smolvla": "start"}
 TINY_SIDE = 64
 
 

@@ -44,7 +44,7 @@ PARTS = (
     Part("success", "success.measure", 120),
     *(
         Part(f"{name}, LeRobot's class", "library.measure", limit_s, {"network": name})
-        for name, limit_s in (("smolvla", 120), ("pi0", 120))
+        for name, limit_s in (("smolvla", 180), ("pi0", 240))
     ),
 )
 

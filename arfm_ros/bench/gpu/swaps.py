@@ -45,6 +45,8 @@ def memory(device: str) -> dict[str, float | None]:
         import torch
     except ModuleNotFoundError:
         return found | {"gpu_mib": _smi()}
+    if not torch.cuda.is_available():
+        return found | {"gpu_mib": _smi()}
     free, total = torch.cuda.mem_get_info()
     return found | {
         "gpu_mib": (total - free) / MIB,
