@@ -28,8 +28,10 @@ def measure(setting: Setting, report: Report, network: str) -> None:
         steps=steps,
         **floors(shapes, steps, setting),
     )
+    torch.set_default_dtype(torch.bfloat16)  # never twice there, as float32 first
     with torch.device(device):
-        model = PlainVla(shapes).to(torch.bfloat16).eval().requires_grad_(False)
+        model = PlainVla(shapes).eval().requires_grad_(False)
+    torch.set_default_dtype(torch.float32)
     report(weights=sum(one.numel() for one in model.parameters()))
     example = model.example(steps)
     seconds = TINY_SECONDS if setting.tiny else SECONDS

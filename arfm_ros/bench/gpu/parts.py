@@ -41,7 +41,7 @@ PARTS = (
         for name, limit_s in (("pi0", 70), ("smolvla", 50))
     ),
     Part("hot swaps", "swaps.measure", 40),
-    Part("success", "success.measure", 120),
+    Part("success", "success.measure", 200),
     *(
         Part(f"{name}, LeRobot's class", "library.measure", limit_s, {"network": name})
         for name, limit_s in (("smolvla", 180), ("pi0", 240))

@@ -45,6 +45,7 @@ def torch_device(name: str) -> tuple[Any, Work]:
     from arfm_ros.bench.gpu.parts import Skipped
 
     if name == "cpu":
+        torch.set_num_threads(1)  # tiny sizes: more threads only wait for each other
         return torch.device("cpu"), lambda: None
     if not torch.cuda.is_available():
         raise Skipped(f"torch {torch.__version__} finds no GPU with CUDA")
