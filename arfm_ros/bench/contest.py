@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
@@ -22,6 +23,23 @@ DELAY = 4  # actions that are under way when a chunk follows on
 Work = Callable[[], object]
 
 
+class Timed(Protocol):
+    """What competes: `get_ready` is called before each turn, the times of its works are kept."""
+
+    @property
+    def get_ready(self) -> Work: ...
+
+    @property
+    def wall_ns(self) -> dict[str, list[int]]: ...
+
+    @property
+    def cpu_ns(self) -> dict[str, list[int]]: ...
+
+    def works(self, observation: Observation) -> Mapping[str, Work]:
+        """Give what is timed, by name."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Contender:
     """A bundle on a runtime; `get_ready` is called before each turn."""
@@ -33,16 +51,35 @@ class Contender:
     wall_ns: dict[str, list[int]] = field(default_factory=dict)
     cpu_ns: dict[str, list[int]] = field(default_factory=dict)  # of this process, all threads
 
+    def works(self, observation: Observation) -> Mapping[str, Work]:
+        """Give the graphs and the chunks."""
+        return timed_works(self.policy, observation)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """Whatever makes commands of an observation: only whole chunks of it are timed."""
+
+    name: str
+    chunk: Callable[[Observation], object]
+    get_ready: Work = lambda: None
+    wall_ns: dict[str, list[int]] = field(default_factory=dict)
+    cpu_ns: dict[str, list[int]] = field(default_factory=dict)
+
+    def works(self, observation: Observation) -> Mapping[str, Work]:
+        """Give the chunk."""
+        return {"chunk": partial(self.chunk, observation)}
+
 
 def compete(
-    contenders: Sequence[Contender], observation: Observation, seconds: float, between: Work
+    contenders: Sequence[Timed], observation: Observation, seconds: float, between: Work
 ) -> None:
     """Fill the times of every contender, in turns, for `seconds` and for one turn at least.
 
-    prefix (with the preparation of its inputs), step, step_rtc, chunk and chunk_rtc, a chunk that
-    follows on from another one. `between` is called after each turn of all.
+    Of a bundle prefix (with the preparation of its inputs), step, step_rtc, chunk and chunk_rtc, a
+    chunk that follows on from another one. `between` is called after each turn of all.
     """
-    works = [timed_works(one.policy, observation) for one in contenders]
+    works = [one.works(observation) for one in contenders]
     finish = time.monotonic() + seconds
     while True:
         for one, found in zip(contenders, works):

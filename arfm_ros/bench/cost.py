@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import onnx
 from onnx import NodeProto, TensorProto, helper, inliner, shape_inference
 
+from arfm_ros.bench.amounts import Cost
 from arfm_ros.core.errors import BundleError
 
 Shape = tuple[int, ...]
@@ -25,34 +25,6 @@ UNCOUNTED = frozenset({
     *("If", "Scan", "LSTM", "GRU", "RNN"),
     *("QLinearMatMul", "QLinearConv", "DeformConv"),
 })
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Of one run of a graph, or of several."""
-
-    flops: int
-    weight_bytes: int
-    io_bytes: int  # inputs and outputs
-    # bytes that lie there, however often a loop reads them
-    working_set: int = field(default=0, compare=False)
-
-    @property
-    def bytes(self) -> int:
-        """All bytes that have to move."""
-        return self.weight_bytes + self.io_bytes
-
-    def __add__(self, other: Cost) -> Cost:
-        """Do both."""
-        return Cost(
-            self.flops + other.flops,
-            self.weight_bytes + other.weight_bytes,
-            self.io_bytes + other.io_bytes,
-        )
-
-    def times(self, count: int) -> Cost:
-        """Do it `count` times."""
-        return Cost(count * self.flops, count * self.weight_bytes, count * self.io_bytes)
 
 
 def count(path: Path, steps: int = 1) -> Cost:

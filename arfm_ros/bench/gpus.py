@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from arfm_ros.bench.cost import Cost
-from arfm_ros.bench.roofline import Roof
+from arfm_ros.bench.amounts import Cost, Roof
 
 # bf16 operations per second, dense, summed in float32, and bytes per second of the memory. The
 # sheets of the two Jetsons give sparse FP4 and INT8: half for dense, half for twice the bits.

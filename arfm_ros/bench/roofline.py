@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from arfm_ros.bench.cost import Cost
+from arfm_ros.bench.amounts import Roof
 from arfm_ros.engines.runtimes.onnx_engine import session_options
 
 SIDES = (256, 512)  # of the square matrices
@@ -24,18 +23,6 @@ READS = (1 << 18, 1 << 28)  # bytes; less is call overhead, more than this lies 
 ROW = 1024
 RUNS = 5
 F32 = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Roof:
-    """Of a machine with a number of threads, at a working set's size; or of a GPU."""
-
-    flops_per_s: float
-    bytes_per_s: float
-
-    def floor_ms(self, cost: Cost) -> float:
-        """Give the time below which nothing with this cost can finish."""
-        return 1e3 * max(cost.flops / self.flops_per_s, cost.bytes / self.bytes_per_s)
 
 
 class Roofline:

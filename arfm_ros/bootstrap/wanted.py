@@ -14,6 +14,8 @@ BENCHMARKS = {
     "metaworld": ".venv-metaworld",
     "libero": ".venv-libero",
 }  # --env, which is an extra too: nor do these
+LIBRARIANS = ("export", "bench", "train")  # verbs that open another library's checkpoint
+AGAINST, TUNED = "--against=", "--policy="
 SOURCES = {
     "transformers:": ("train", "vla"),
     "lerobot:": ("lerobot",),
@@ -31,6 +33,7 @@ BENCHES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("stack", "tick", "teleop", "record", "discovery", "seams"), ()),
     "train": ("train",),
     "fleet": ("fleet", "s3server"),
+    "gpu": ("train",),
 }
 
 
@@ -39,9 +42,7 @@ def environment_of(words: Sequence[str]) -> str:
     verb, *rest = words or [""]
     if benchmark := _benchmark(words):
         return BENCHMARKS[benchmark]
-    lerobot = verb in ("export", "train") and any(
-        word.startswith(("lerobot:", "openpi:")) for word in rest
-    )
+    lerobot = verb in LIBRARIANS and any(_of_lerobot(word) for word in rest)
     return LEROBOT if lerobot or (verb == "test" and "--vla" in rest) else OWN
 
 
@@ -58,7 +59,7 @@ def extras_wanted(root: Path, words: Sequence[str], ros: bool) -> tuple[str, ...
 def _extras(root: Path, words: Sequence[str], ros: bool) -> list[str]:
     verb, *rest = words or ["help"]
     from_source = [
-        extras for word in rest for start, extras in SOURCES.items() if _is(word, start)
+        extras for word in _plain(rest) for start, extras in SOURCES.items() if _is(word, start)
     ]
     found = [*(from_source[-1] if from_source else extras_of(root, verb, ros))]
     if verb == "export" and any((Path(word) / "policy.json").is_file() for word in rest):
@@ -79,7 +80,7 @@ def _extras(root: Path, words: Sequence[str], ros: bool) -> list[str]:
         found.append("ros")
     if any(_has_words(Path(word)) for word in rest):
         found.append("words")
-    if verb == "bench":  # any other counts a bundle's graphs
+    if verb == "bench" and not from_source:  # any other counts a bundle's graphs
         found += BENCHES.get(rest[0] if rest else "stack", ("engine",))
     return found
 
@@ -127,9 +128,9 @@ def missing_files(words: Sequence[str]) -> str:
     A checkpoint may be a folder or a name of the hub whose cache is there (`export` looks closer).
     """
     verb, *rest = words or [""]
-    if verb != "export":
+    if verb not in LIBRARIANS:
         return ""
-    for word in rest:
+    for word in _plain(rest):
         library, _, place = word.partition(":")
         if library not in {"lerobot", "openpi", "transformers"} or not place:
             continue
@@ -141,6 +142,14 @@ def missing_files(words: Sequence[str]) -> str:
         if not Path(file).is_file():
             return f"there is no file {file}: give --interface FILE (docs/vla.md)"
     return ""
+
+
+def _plain(words: Sequence[str]) -> list[str]:
+    return [word.removeprefix(AGAINST) for word in words]
+
+
+def _of_lerobot(word: str) -> bool:
+    return word.removeprefix(AGAINST).removeprefix(TUNED).startswith(("lerobot:", "openpi:"))
 
 
 def _hub_name(place: str) -> bool:

@@ -1,4 +1,4 @@
-"""Measure a bundle, the stack, a tick, a device, the recorder, training, joins, a fleet."""
+"""Measure a bundle, the stack, a tick, a device, the recorder, training, joins, a fleet, a GPU."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from arfm_ros.cli.parts import bench_bundle, bench_gpu
 from arfm_ros.core.errors import ConfigError
 
-HELP = "measure: BUNDLE, stack, tick, teleop, record, discovery, seams, train, fleet"
+HELP = "measure: BUNDLE, stack, tick, teleop, record, discovery, seams, train, fleet, gpu"
 EXTRAS = ("ros", "sim")  # and "train" for that, "engine" for a bundle, see ./arfm
 GHOST_TARGET_S = 3.0  # a controller ignores a restarted arbiter for so long
+SECONDS = 60.0
 EXPERTS = {"lift": 6, "place": 6}  # episodes to train on where none are given
 
 
@@ -19,14 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         metavar="WHAT",
-        help="stack, tick, teleop, record, discovery, seams, train, fleet, or a bundle (folder "
-        "or name)",
+        help="stack, tick, teleop, record, discovery, seams, train, fleet, gpu, or a bundle "
+        "(folder or name)",
     )
     parser.add_argument(
         "data", nargs="*", type=Path, help="train: folders with episodes (default: it makes some)"
     )
     parser.add_argument(
-        "--seconds", type=float, default=60.0, help="how long, but for the stack (60)"
+        "--seconds", type=float, help="how long, but for the stack (60; gpu: 480 for all)"
     )
     parser.add_argument("--batch", type=int, default=128, help="train: observations a step")
     parser.add_argument("--episodes", type=int, default=20, help="per task (default: 20)")
@@ -56,37 +58,18 @@ def _add_parts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--robots", type=int, nargs="+", default=[1, 4, 16], help="fleet: of each size (1 4 16)"
     )
-    bundle = parser.add_argument_group("a bundle, beside eager torch where that is installed")
-    bundle.add_argument("--engine", default="onnx", metavar="E", help="as in arfm check")
-    bundle.add_argument(
-        "--precision", default="", help="fp32, fp16, bf16, int8 (default: as built)"
-    )
-    bundle.add_argument("--providers", nargs="+", default=["default"], metavar="P")
-    bundle.add_argument("--threads", type=int, default=2, help="(default: 2)")
+    bench_bundle.add_arguments(parser)
+    bench_gpu.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure; 1 when a target was missed or a run broke."""
+    if args.what == "gpu":
+        return bench_gpu.run(args)
+    args.seconds = SECONDS if args.seconds is None else args.seconds
     known = {"train": _train, "stack": _stack, "discovery": _discovery, "seams": _seams}
     known |= {"tick": _tick, "teleop": _teleop, "record": _record, "fleet": _fleet}
-    return known.get(args.what, _bundle)(args)
-
-
-def _bundle(args: argparse.Namespace) -> int:
-    """Time a bundle's graphs and chunks beside what the machine could do at best."""
-    from arfm_ros.bench import table
-    from arfm_ros.bench.bundle import Choice, bench_bundle
-    from arfm_ros.bringup import find_bundle
-    from arfm_ros.up.watch.report import save
-
-    if args.data:
-        raise ConfigError(f"{args.data[0]}: one bundle at a time; episodes are for bench train")
-    choice = Choice(args.engine, args.precision, tuple(args.providers), args.threads, args.seconds)
-    results = bench_bundle(find_bundle(args.what), choice, print)
-    table.show(results)
-    if args.json:
-        save(Path(args.json), results)
-    return int(not all(one["met"] for one in results["follow_on"].values()))
+    return known.get(args.what, bench_bundle.run)(args)
 
 
 def _train(args: argparse.Namespace) -> int:

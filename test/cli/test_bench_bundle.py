@@ -14,10 +14,11 @@ from onnx import TensorProto, helper, numpy_helper
 from policy_rig import write_bundle
 from torch.utils.flop_counter import FlopCounterMode
 
+from arfm_ros.bench.amounts import Cost, Roof
 from arfm_ros.bench.bundle import chunk_runs
-from arfm_ros.bench.cost import Cost, count
+from arfm_ros.bench.cost import count
 from arfm_ros.bench.gpus import bf16_floors_ms
-from arfm_ros.bench.roofline import Roof, Roofline
+from arfm_ros.bench.roofline import Roofline
 from arfm_ros.cli.__main__ import main
 from arfm_ros.core.errors import BundleError
 from arfm_ros.core.values.spec import Rtc

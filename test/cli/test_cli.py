@@ -16,7 +16,14 @@ import pytest
 from arfm_ros.bootstrap import __main__ as bootstrap
 from arfm_ros.bootstrap.environment import Environment
 from arfm_ros.bootstrap.system import BootstrapError
-from arfm_ros.bootstrap.wanted import LEROBOT, OWN, environment_of, extras_of, extras_wanted
+from arfm_ros.bootstrap.wanted import (
+    LEROBOT,
+    OWN,
+    environment_of,
+    extras_of,
+    extras_wanted,
+    missing_files,
+)
 from arfm_ros.cli.__main__ import FOLDER, help_line, main, verbs
 from arfm_ros.cli.test import EXTRAS
 
@@ -105,6 +112,9 @@ def test_the_extras_of_a_verb_are_read_by_the_bootstrap_and_exist(verb: str) -> 
         ("bench fr3_tabletop", "ros sim engine"),
         ("check models/fr3_tabletop --engine torch", "train"),
         ("bench fleet", "ros sim fleet s3server"),
+        ("bench gpu", "ros sim train"),
+        ("bench bundle --against lerobot:x --compiled", "lerobot"),
+        ("bench bundle --against=lerobot:x", "lerobot"),
         ("sync s3://lab/arfm", "fleet"),
         ("sync s3://lab/arfm --policy-node policy_node", "fleet ros"),
         ("show episodes/one --out one.html", "show"),
@@ -150,6 +160,9 @@ def test_lerobot_has_an_environment_of_its_own() -> None:
     assert environment_of(["export", "lerobot:x", "--out", "y"]) == LEROBOT
     assert environment_of(["export", "openpi:x", "--out", "y"]) == LEROBOT
     assert environment_of(["test", "--vla"]) == LEROBOT
+    assert environment_of(["bench", "b", "--against", "lerobot:x"]) == LEROBOT
+    assert environment_of(["bench", "b", "--against=lerobot:x"]) == LEROBOT
+    assert "no folder nowhere" in missing_files(["bench", "b", "--against=lerobot:nowhere"])
     assert {environment_of([]), environment_of(["export", "run"]), environment_of(["test"])} == {
         OWN
     }

@@ -30,13 +30,21 @@ class Library:
     cameras: Mapping[str, str]  # feature -> the robot's camera
     sample: Sample
 
-    @torch.no_grad()
     def __call__(self, seen: Observation, noise: F32, count: int) -> F32:
         """Compute commands [H, A] in physical units, from noise in `count` steps."""
+        return self.ready()(seen, noise, count)
+
+    def ready(self) -> Callable[[Observation, F32, int], F32]:
+        """Make the processors once, for many calls."""
         before, after = self.processors()
-        prepared = [before(self._batch(one)) for one in (*seen.earlier, seen)]
-        found = self.sample(self.policy, prepared, torch.from_numpy(noise[None]), count)
-        return after(found)[0].numpy()  # type: ignore[no-any-return]
+
+        @torch.no_grad()
+        def commands(seen: Observation, noise: F32, count: int) -> F32:
+            prepared = [before(self._batch(one)) for one in (*seen.earlier, seen)]
+            found = self.sample(self.policy, prepared, torch.from_numpy(noise[None]), count)
+            return after(found)[0].numpy()  # type: ignore[no-any-return]
+
+        return commands
 
     def _batch(self, one: Observation) -> dict[str, Any]:
         pictures = {

@@ -1,0 +1,69 @@
+"""`arfm bench BUNDLE`: its latencies, alone or against the library that trained it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from arfm_ros.core.errors import ConfigError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `arfm bench BUNDLE`."""
+    bundle = parser.add_argument_group("a bundle, beside eager torch where that is installed")
+    bundle.add_argument("--engine", default="onnx", metavar="E", help="as in arfm check")
+    bundle.add_argument("--precision", default="", help="fp32, fp16, bf16, int8 (default: as built)")
+    bundle.add_argument("--providers", nargs="+", default=["default"], metavar="P")
+    bundle.add_argument("--threads", type=int, default=2, help="(default: 2)")
+    against = parser.add_argument_group("a bundle beside the library that trained it")
+    against.add_argument(
+        "--against",
+        metavar="lerobot:FOLDER",
+        help="the checkpoint that it was exported from: LeRobot's own policy, in turns, and the "
+        "memory of both",
+    )
+    against.add_argument(
+        "--interface",
+        type=Path,
+        help="the file of the export, where the bundle sees fewer cameras",
+    )
+    against.add_argument(
+        "--compiled", action="store_true", help="and LeRobot's policy by torch.compile"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Time a bundle's graphs and chunks beside what the machine could do at best."""
+    from arfm_ros.bench import table
+    from arfm_ros.bench.bundle import Choice, bench_bundle
+    from arfm_ros.bringup import find_bundle
+    from arfm_ros.up.watch.report import save
+
+    if args.data:
+        raise ConfigError(f"{args.data[0]}: one bundle at a time; episodes are for bench train")
+    if args.against:
+        return _against(args)
+    if args.interface or args.compiled:
+        raise ConfigError("--interface, --compiled: of --against lerobot:FOLDER")
+    choice = Choice(args.engine, args.precision, tuple(args.providers), args.threads, args.seconds)
+    results = bench_bundle(find_bundle(args.what), choice, print)
+    table.show(results)
+    if args.json:
+        save(Path(args.json), results)
+    return int(not all(one["met"] for one in results["follow_on"].values()))
+
+
+def _against(args: argparse.Namespace) -> int:
+    from arfm_ros.bench.against.measure import Against, bench_against
+    from arfm_ros.bench.against.show import show
+    from arfm_ros.bringup import find_bundle
+    from arfm_ros.up.watch.report import save
+
+    if (args.engine, args.precision, args.providers) != ("onnx", "", ["default"]):
+        raise ConfigError("--against compares float32 on the CPU: leave out --engine, --precision")
+    choice = Against(args.against, args.interface, args.threads, args.seconds, args.compiled)
+    results = bench_against(find_bundle(args.what), choice, print)
+    show(results)
+    if args.json:
+        save(Path(args.json), results)
+    return 0
