@@ -110,14 +110,14 @@ def _take_state(model: onnx.ModelProto) -> None:
             one.output[0] = "goal_alone"
     at = next(k for k, one in enumerate(graph.node) if "goal_alone" in one.output) + 1
     more = [
-        node("Slice", ["position", "first", "last", "axis"], ["own"]),
-        node("Unsqueeze", ["own", "rows"], ["own_row"]),
+        node("Slice", ["position", "own_first", "own_last", "own_axis"], ["own"]),
+        node("Unsqueeze", ["own", "own_rows"], ["own_row"]),
         node("Add", ["goal_alone", "own_row"], ["goal"]),
     ]
     for k, one in enumerate(more):
         graph.node.insert(at + k, one)
     graph.input.append(_value("position", TensorProto.FLOAT, (1, 10)))
-    numbers = {"first": [0], "last": [8], "axis": [1], "rows": [1]}
+    numbers = {"own_first": [0], "own_last": [8], "own_axis": [1], "own_rows": [1]}
     _add(graph, {name: np.array(value) for name, value in numbers.items()})
 
 
