@@ -119,8 +119,8 @@ class PolicyWorker:
     def _threads(self) -> tuple[Future[None], ...]:
         return (self._running,)
 
-    def counts(self) -> dict[str, int]:
-        """Give what is counted, for diagnostics."""
+    def counts(self) -> dict[str, float]:
+        """Give what is counted, and the stages' p50, p99 and max in ms, for diagnostics."""
         report = self.report
         return {
             "chunks": report.chunks,
@@ -128,11 +128,8 @@ class PolicyWorker:
             "cancelled": report.cancelled,
             "contexts_reused": self._inference.reused,
             "chunks_refused": report.refused,
+            **self._inference.latency_values(),
         }
-
-    def latency_values(self) -> dict[str, float]:
-        """Give p50, p99 and max of every stage in ms."""
-        return self._inference.latency_values()
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
@@ -154,7 +151,6 @@ class PolicyWorker:
             self._consider(synced, begin_ns)
 
     def _consider(self, synced: Synced[Sample], now_ns: int) -> None:
-        """Make a chunk of the newest samples if one is due."""
         if self._is_due(synced, now_ns):
             self._attempt(synced)
 
