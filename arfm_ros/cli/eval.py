@@ -33,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--period-ms", type=int, default=100, help="between two inferences")
     parser.add_argument(
+        "--context-ms",
+        type=int,
+        default=0,
+        help="as with fast_slow: the state is fresh, pictures are of contexts that take so long",
+    )
+    parser.add_argument(
         "--steps",
         type=counts,
         default=(None,),
@@ -175,6 +181,7 @@ def _plan(args: argparse.Namespace) -> Plan:
             action_noise=args.action_noise,
             robot=args.robot,
             human=args.human,
+            context_ms=args.context_ms,
         ),
         workers=args.workers,
         out=args.out,

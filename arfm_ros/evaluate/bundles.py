@@ -74,7 +74,7 @@ def _results(bundle: Path, task: str, config: DriverConfig, out: Path | None) ->
     sha256 = load_bundle(bundle).sha256
     told = asdict(config)
     # results that were kept before there was a choice still count
-    for name in ("robot", "human", "solver", "perturb", "guidance", "schedule"):
+    for name in ("robot", "human", "solver", "perturb", "guidance", "schedule", "context_ms"):
         if not told[name]:
             del told[name]
     return Results(out, {"bundle_sha256": sha256, "task": task, "config": told})
