@@ -61,6 +61,13 @@ def _add_parts(parser: argparse.ArgumentParser) -> None:
     bundle.add_argument("--precision", default="", help="fp32, fp16 or bf16 (default: as built)")
     bundle.add_argument("--providers", nargs="+", default=["default"], metavar="P")
     bundle.add_argument("--threads", type=int, default=2, help="(default: 2)")
+    bundle.add_argument(
+        "--fast-slow",
+        type=float,
+        default=0.0,
+        metavar="PERIOD_S",
+        help="instead: contexts and chunks in one thread and in two, a chunk every PERIOD_S",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -75,10 +82,13 @@ def _bundle(args: argparse.Namespace) -> int:
     from arfm_ros.bench import table
     from arfm_ros.bench.bundle import Choice, bench_bundle
     from arfm_ros.bringup import find_bundle
+    from arfm_ros.cli.parts import bench_rates
     from arfm_ros.up.watch.report import save
 
     if args.data:
         raise ConfigError(f"{args.data[0]}: one bundle at a time; episodes are for bench train")
+    if args.fast_slow > 0.0:
+        return bench_rates.compare(args)
     choice = Choice(args.engine, args.precision, tuple(args.providers), args.threads, args.seconds)
     results = bench_bundle(find_bundle(args.what), choice, print)
     table.show(results)

@@ -33,12 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--period-ms", type=int, default=100, help="between two inferences")
     parser.add_argument(
-        "--context-ms",
-        type=int,
-        default=0,
-        help="as with fast_slow: the state is fresh, pictures are of contexts that take so long",
-    )
-    parser.add_argument(
         "--steps",
         type=counts,
         default=(None,),
@@ -68,6 +62,12 @@ def _add_joining(parser: argparse.ArgumentParser) -> None:
         default=("bundle",),
         help="how chunks follow on: bundle (as exported), none, prefix, guided, or "
         "guided:GUIDANCE:SCHEDULE (exact, mixed, identity; exp, linear, ones, zeros); or a list",
+    )
+    parser.add_argument(
+        "--context-ms",
+        type=int,
+        default=0,
+        help="as with fast_slow: the state is fresh, pictures are of contexts that take so long",
     )
 
 

@@ -45,8 +45,10 @@ def recalls(robot: Robot) -> dict[int, Recall]:
 
 
 def made(robot: Robot) -> list[tuple[ActionChunk, ChunkInfo, Recall]]:
-    found = recalls(robot)
-    return [(chunk, info, found[chunk.stamp_ns]) for chunk, info, _ in pairs(robot)]
+    """Give every chunk that has an info, with it and with what it was made of."""
+    told = pairs(robot)
+    found = recalls(robot)  # later than the chunks: there may be more by now, not less
+    return [(chunk, info, found[chunk.stamp_ns]) for chunk, info, _ in told]
 
 
 def taken_ns(recall: Recall) -> int:
