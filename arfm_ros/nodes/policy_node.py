@@ -262,7 +262,7 @@ class PolicyNode(LifecycleNode):
             return Health(level, message, values)
         report = worker.report
         values |= {"instruction": worker.instruction, **worker.counts()}
-        values |= inputs.values(self._now_ns())
+        values |= {**inputs.values(self._now_ns()), **worker.latency_values()}
         values |= {"rtc": self._rtc_mode(), "delay_ticks": report.delay_ticks}
         values |= {"waiting_for": report.waiting_for, "refusal": report.refusal}
         trouble = report.waiting_for or report.engine_error  # the first is the newer one

@@ -58,8 +58,8 @@ class FastSlowWorker(PolicyWorker):
             self._slow.result()
         return super().ended()
 
-    def counts(self) -> dict[str, float]:
-        """Give what is counted and how long it took, for diagnostics."""
+    def counts(self) -> dict[str, int]:
+        """Give what is counted, for diagnostics."""
         return {**super().counts(), "contexts": self._contexts.made}
 
     def _threads(self) -> tuple[Future[None], ...]:

@@ -1,7 +1,5 @@
 """The thread that runs the policy: newest observation wins, a chunk at most every period.
 
-With `fast_slow` a second thread makes the contexts: `FastSlowWorker` in fast_slow.py.
-
 What other threads want of it goes through one queue, which it empties between two inferences, so
 that nothing is lost and nothing changes in the middle of one. Beside that they only read `report`
 and `loaded`, which are replaced whole.
@@ -97,10 +95,7 @@ class PolicyWorker:
             return ""
 
     def stop(self) -> bool:
-        """End the thread and tell whether it ended; nothing is published from now on.
-
-        An inference under way ends after its step; a thread that is stuck is left alone.
-        """
+        """End the thread, tell whether it ended or is stuck; nothing is published from now on."""
         self._stopping.set()
         self._inputs.wake()
         self.loaded.policy.hang_up()
@@ -119,8 +114,12 @@ class PolicyWorker:
     def _threads(self) -> tuple[Future[None], ...]:
         return (self._running,)
 
-    def counts(self) -> dict[str, float]:
-        """Give what is counted, and the stages' p50, p99 and max in ms, for diagnostics."""
+    def latency_values(self) -> dict[str, float]:
+        """Give p50, p99 and max of every stage in ms."""
+        return self._inference.latency_values()
+
+    def counts(self) -> dict[str, int]:
+        """Give what is counted, for diagnostics."""
         report = self.report
         return {
             "chunks": report.chunks,
@@ -128,7 +127,6 @@ class PolicyWorker:
             "cancelled": report.cancelled,
             "contexts_reused": self._inference.reused,
             "chunks_refused": report.refused,
-            **self._inference.latency_values(),
         }
 
     def _loop(self) -> None:

@@ -20,7 +20,7 @@ from fast_slow_rig import (
     taken_ns,
     value,
 )
-from policy_rig import Robot, served
+from policy_rig import Robot, pairs, served
 from slow_rig import slow_bundle, without_field
 from test_swap import ask_for, hashes, prove
 
@@ -56,6 +56,31 @@ def test_chunks_come_at_the_steps_rate_with_a_fresh_state_and_contexts_at_the_pr
         robot.until(lambda: value(robot, "context_age.p50_ms") > 0)
         assert value(robot, "contexts") >= 2
         assert check_again(slow, robot, fresh=True) >= 10
+
+
+def rate_and_age(bundle: Path, domain: int, *parameters: str) -> tuple[float, float]:
+    """Let a node run for 20 s; print and return chunks a second and the state's p50 age in ms."""
+    with served(bundle, domain, *parameters) as robot, moving(robot):
+        robot.instruct(TEXT)
+        robot.hears_more_chunks(1)
+        begin = time.monotonic()
+        robot.until(lambda: time.monotonic() > begin + 20.0)
+        found = pairs(robot)
+        rate = (len(robot.chunks) - 1) / (time.monotonic() - begin)
+        ages = np.array([stages["sensor_to_chunk"] for _, _, stages in found])
+        encode = np.median([info.encode_ns for _, info, _ in found]) * 1e-6
+    middle, most = np.percentile(ages, (50, 99))
+    print(
+        f"{parameters[0]}: {rate:.1f} chunks/s, state {middle:.0f} ms old at the chunk (p99 "
+        f"{most:.0f}), prefix {encode:.0f} ms, N = {len(found)}"
+    )
+    return rate, float(middle)
+
+
+def test_more_chunks_of_younger_states_than_in_one_thread(slow: Path, ros_domain: int) -> None:
+    rate, age = rate_and_age(slow, ros_domain, "fast_slow:=false", *QUICK[1:])
+    rate_of_two, age_of_two = rate_and_age(slow, ros_domain, *QUICK)
+    assert rate_of_two > 1.5 * rate and age_of_two < age / 2
 
 
 def test_a_state_in_the_prefix_stays_as_old_as_the_picture_and_each_context_makes_one_chunk(
