@@ -20,6 +20,7 @@ from arfm_ros.nodes.policy.worker import WAIT_S, PolicyWorker
 
 NS = 1_000_000_000
 SHORTEST_S = 0.002  # between two looks
+EARLY_S = 0.1  # that a picture may be ahead of the clock; more is a clock that was set back
 
 
 class FastSlowWorker(PolicyWorker):
@@ -66,7 +67,10 @@ class FastSlowWorker(PolicyWorker):
         return (self._running, self._slow)
 
     def _wait(self) -> None:
-        left_s = self._begun_s + self.pacing.period_ns / NS - time.monotonic()
+        """Wait for a context, or until a chunk of the one there is due."""
+        left_s, spec = WAIT_S, self.loaded.spec
+        if spec.state_in_step and self._contexts.newest(self.loaded, self.instruction):
+            left_s = self._begun_s + self.pacing.period_ns / NS - time.monotonic()
         self._contexts.wait(min(max(left_s, SHORTEST_S), WAIT_S))
 
     def _job(self) -> Job | None:
@@ -116,7 +120,8 @@ class FastSlowWorker(PolicyWorker):
         told = f"at most {limit_s:.2g} s is allowed (max_age_s)"
         if seen is not None:
             age_s = (now_ns - seen.taken_ns) / NS
-            return f"the context is {age_s:.2g} s old, {told}" if age_s > limit_s else ""
+            usable = -EARLY_S <= age_s <= limit_s
+            return "" if usable else f"the context is {age_s:.2g} s old, {told}"
         busy_s = self._contexts.busy_s
         if busy_s <= limit_s or self.report.engine_error:
             return ""
