@@ -66,6 +66,12 @@ def _add_joining(parser: argparse.ArgumentParser) -> None:
         help="how chunks follow on: bundle (as exported), none, prefix, guided, or "
         "guided:GUIDANCE:SCHEDULE (exact, mixed, identity; exp, linear, ones, zeros); or a list",
     )
+    parser.add_argument(
+        "--context-ms",
+        type=int,
+        default=0,
+        help="as with fast_slow: the state is fresh, pictures are of contexts that take so long",
+    )
 
 
 def _add_worlds(parser: argparse.ArgumentParser) -> None:
@@ -179,6 +185,7 @@ def _plan(args: argparse.Namespace) -> Plan:
             robot=args.robot,
             precision=args.precision,
             human=args.human,
+            context_ms=args.context_ms,
         ),
         workers=args.workers,
         out=args.out,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -31,7 +32,12 @@ class _Limits(NamedTuple):
 
 
 class EnginePolicy:
-    """`core.data.Policy` on the graphs of a runtime; one thread at a time may use it."""
+    """`core.data.Policy` on the graphs of a runtime.
+
+    One thread may `encode` while another one samples. Where the graphs share a stream or buffers
+    (`Graphs.apart` is False) the two wait for each other; a second encoder always waits, and so
+    does a second sampler.
+    """
 
     def __init__(
         self,
@@ -49,13 +55,15 @@ class EnginePolicy:
         self._sha256, self._clock = sha256, clock
         self._inputs = graphs.inputs or Inputs(spec)
         self._chunk_id = 0
+        self._encoding = threading.Lock()
+        self._sampling = threading.Lock() if graphs.apart else self._encoding
 
     def encode(self, observation: Observation) -> Context:
         """Run the prefix graph; raises `SpecError` for an observation that does not fit."""
         begin_ns = self._clock()
-        feed = self._inputs(observation)
         state = np.asarray(observation.state, dtype=np.float32)
-        tensors = self._encode(feed)
+        with self._encoding:
+            tensors = self._encode(self._inputs(observation))
         broken = [name for name, tensor in tensors.items() if not np.isfinite(tensor).all()]
         if broken:
             raise EngineError(f"context is not finite ({', '.join(broken)}): observation dropped")
@@ -120,9 +128,10 @@ class EnginePolicy:
         if noise.shape != spec.flow_shape:
             raise EngineError(f"noise is {noise.shape}, policy needs {spec.flow_shape}")
         solver = make_solver(spec.sampler, spec.steps if steps is None else steps, noise)
-        limits = _Limits(self._clock(), deadline_ns, cancelled)
         given = None if follows is None else self._guidance(context, follows)
-        result = self._solve(context, solver, noise, given, limits)
+        with self._sampling:
+            limits = _Limits(self._clock(), deadline_ns, cancelled)
+            result = self._solve(context, solver, noise, given, limits)
         actions = spec.unnormalise_actions(result.sample, context.state)
         info = self._info(context, limits.begin_ns, result.steps)
         if follows is not None:

@@ -20,6 +20,16 @@ from arfm_ros.sim.drive.driver import DriverConfig
 from arfm_ros.workers import worker_pool
 
 _rollouts: Rollouts | None = None
+LATER_CHOICES = (
+    "robot",
+    "human",
+    "solver",
+    "perturb",
+    "guidance",
+    "schedule",
+    "precision",
+    "context_ms",
+)
 
 
 def evaluate(
@@ -74,7 +84,7 @@ def _results(bundle: Path, task: str, config: DriverConfig, out: Path | None) ->
     sha256 = load_bundle(bundle).sha256
     told = asdict(config)
     # results that were kept before there was a choice still count
-    for name in ("robot", "human", "solver", "perturb", "guidance", "schedule", "precision"):
+    for name in LATER_CHOICES:
         if not told[name]:
             del told[name]
     return Results(out, {"bundle_sha256": sha256, "task": task, "config": told})

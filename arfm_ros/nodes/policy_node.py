@@ -18,6 +18,7 @@ from arfm_ros.core.values.data import ActionChunk
 from arfm_ros.core.values.recall import Recall
 from arfm_ros.nodes.policy.bundle import Successor, load_checked, load_successor
 from arfm_ros.nodes.policy.doubt import Doubts
+from arfm_ros.nodes.policy.fast_slow import FastSlowWorker
 from arfm_ros.nodes.policy.inputs import PolicyInputs
 from arfm_ros.nodes.policy.params import PolicyParams
 from arfm_ros.nodes.policy.values import Loaded, Ports
@@ -100,7 +101,8 @@ class PolicyNode(LifecycleNode):
             return self._refuse(f"cannot activate: {error}")
         self._inputs = PolicyInputs(self, wiring)
         ports = Ports(self._publish, self._describe, self._now_ns, self._doubts.waits)
-        self._worker = self._last = PolicyWorker(
+        make = FastSlowWorker if self._params.fast_slow else PolicyWorker
+        self._worker = self._last = make(
             self._loaded, self._inputs, ports, self._params.pacing(), self._drives
         )
         self._worker.instruct(self._instruction or self._params.default_instruction)

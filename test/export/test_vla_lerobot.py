@@ -31,6 +31,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from arfm_ros.cli.__main__ import main  # noqa: E402
 from arfm_ros.core.errors import ConfigError  # noqa: E402
+from arfm_ros.core.values.fresh import with_state  # noqa: E402
 from arfm_ros.engines import load_policy  # noqa: E402
 from arfm_ros.engines.gate.replay import LIMITS, load_reference, replay  # noqa: E402
 from arfm_ros.engines.resample import fit_image  # noqa: E402
@@ -112,6 +113,23 @@ def test_the_chunk_is_the_library_s_from_raw_inputs(made: Made, steps: int) -> N
     gap = np.abs(chunk.actions - wanted).max() / np.abs(wanted).max()
     print(f"{made.kind}, {steps} steps: {gap:.1e} of the commands")
     np.testing.assert_allclose(chunk.actions, wanted, atol=2e-5)
+
+
+def test_a_newer_state_in_an_older_context_gives_the_library_s_chunk(made: Made) -> None:
+    policy = load_policy(made.bundle, threads=1)
+    spec = policy.spec
+    assert spec.state_in_step == ("position" if made.kind == "pi0" else "")
+    if made.kind != "pi0":
+        return
+    seen = replace(spec.example(3), instruction=WORDS[1])
+    newer = replace(seen, state=spec.example(4).state)
+    noise = np.random.default_rng(1).standard_normal(spec.flow_shape).astype(np.float32)
+    context = with_state(policy.encode(seen), spec, newer.state, stamp_ns=7)
+    chunk = policy.sample(context, noise)
+    assert chunk.stamp_ns == 7
+    wanted = library_chunk(made, newer, noise, spec.steps)
+    np.testing.assert_allclose(chunk.actions, wanted, atol=2e-5)
+    assert np.abs(chunk.actions - library_chunk(made, seen, noise, spec.steps)).max() > 1e-2
 
 
 def test_large_pictures_become_small_ones_as_in_the_library(made: Made) -> None:

@@ -154,7 +154,7 @@ class Robot:
         self.picture = dict(PICTURE)
         self.shown: dict[int, dict[str, NDArray[np.uint8]]] = {}  # stamp -> pictures
         self.image_stamps: dict[int, set[str]] = {}
-        self.state_stamps: set[int] = set()
+        self.state_stamps: dict[int, NDArray[np.float32]] = {}  # stamp -> state
         self.chunks: list[JointTrajectory] = []
         self.infos: list[DiagnosticArray] = []
         self.health: list[tuple[int, str, dict[str, str]]] = []
@@ -252,7 +252,7 @@ class Robot:
 
     def _report_state(self) -> None:
         now_ns = self.node.get_clock().now().nanoseconds
-        self.state_stamps.add(now_ns)
+        self.state_stamps[now_ns] = self.position.copy()
         arm = JointState(name=list(NAMES[:7]), position=self.position[:7].tolist())
         gripper = JointState(name=[NAMES[7]], position=self.position[7:].tolist())
         for publisher, message in ((self._joints, arm), (self._gripper, gripper)):

@@ -12,9 +12,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `arfm bench BUNDLE`."""
     bundle = parser.add_argument_group("a bundle, beside eager torch where that is installed")
     bundle.add_argument("--engine", default="onnx", metavar="E", help="as in arfm check")
-    bundle.add_argument("--precision", default="", help="fp32, fp16, bf16, int8 (default: as built)")
+    bundle.add_argument(
+        "--precision", default="", help="fp32, fp16, bf16, int8 (default: as built)"
+    )
     bundle.add_argument("--providers", nargs="+", default=["default"], metavar="P")
     bundle.add_argument("--threads", type=int, default=2, help="(default: 2)")
+    bundle.add_argument(
+        "--fast-slow",
+        type=float,
+        default=0.0,
+        metavar="PERIOD_S",
+        help="instead: contexts and chunks in one thread and in two, a chunk every PERIOD_S",
+    )
     against = parser.add_argument_group("a bundle beside the library that trained it")
     against.add_argument(
         "--against",
@@ -37,10 +46,13 @@ def run(args: argparse.Namespace) -> int:
     from arfm_ros.bench import table
     from arfm_ros.bench.bundle import Choice, bench_bundle
     from arfm_ros.bringup import find_bundle
+    from arfm_ros.cli.parts import bench_rates
     from arfm_ros.up.watch.report import save
 
     if args.data:
         raise ConfigError(f"{args.data[0]}: one bundle at a time; episodes are for bench train")
+    if args.fast_slow > 0.0:
+        return bench_rates.compare(args)
     if args.against:
         return _against(args)
     if args.interface or args.compiled:

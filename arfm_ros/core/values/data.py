@@ -41,6 +41,7 @@ class ChunkInfo:
     inference_end_ns: int = 0
     encode_ns: int = 0  # durations
     sample_ns: int = 0
+    context_age_ns: int = 0  # from its oldest picture to the chunk's begin; 0: made for the chunk
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,7 @@ class PolicySpec:
     history: History = field(default_factory=History)
     # what the actions of a group are, as `robots.actions` reads it; none: positions of their axes
     actions: tuple[Mapping[str, Plain], ...] = ()
+    state_in_step: str = ""  # context tensor that is the state, normalised; "": it has more in it
 
     def __post_init__(self) -> None:
         states = {axis.name for axis in self.state}
@@ -156,6 +157,10 @@ class PolicySpec:
             raise SpecError(
                 f"flow_width {self.flow_width}, a masked sampler needs a value and a flag for "
                 f"each of {len(self.action)} actions: {2 * len(self.action)}"
+            )
+        if self.state_in_step and (self.language.state_bins or self.history.count > 1):
+            raise SpecError(
+                "state_in_step: a state in the text or with a history is in the prefix"
             )
         if self.past < 0:
             raise SpecError(f"past is {self.past} rows, needs 0 or more")
@@ -262,7 +267,7 @@ class PolicySpec:
     def to_json(self) -> str:
         """Write the spec as JSON; `from_json` reads it back equal."""
         fields = asdict(self)
-        for name in ("actions", "phrases"):
+        for name in ("actions", "phrases", "state_in_step"):
             if not fields[name]:
                 del fields[name]  # a version that knows no such thing reads it too
         if self.sampler.solver == SOLVERS[0]:

@@ -46,7 +46,7 @@ NESTED: Mapping[str, Mapping[str, Bounds]] = {
 NEEDED = ("name", "cameras", "state", "action", "horizon", "dt_ns", "state_norm", "action_norm")
 NEEDED_TOO = ("relative", "steps", "rtc", "language", "instructions")
 _TEXTS = ("kind", "prediction", "solver")
-OPTIONAL = ("flow_width", "past", "sampler", "history", "actions", "phrases")
+OPTIONAL = ("flow_width", "past", "sampler", "history", "actions", "phrases", "state_in_step")
 GROUPS, OPTIONS = 64, 32  # at most: groups that have actions, options of one of them
 Plain = str | float | bool
 
@@ -81,6 +81,7 @@ def read_fields(source: str, kinds: Mapping[str, type]) -> dict[str, Any]:
         found["actions"] = action_spaces(raw["actions"])
     phrases = rows(raw.get("phrases", []), "phrases", TASKS)
     found["phrases"] = tuple(text(one, "phrases") for one in phrases)
+    found["state_in_step"] = text(raw.get("state_in_step", ""), "state_in_step")
     _check_pixels(found["cameras"], found.get("history", History()).count)
     return found
 

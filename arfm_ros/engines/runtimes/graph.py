@@ -43,6 +43,7 @@ class Graphs:
     chunk: Graph | None = None  # all steps of a chunk in one
     chunk_rtc: Graph | None = None  # and of one that follows on by the trained prefix
     inputs: Inputs | None = None  # of policies whose text needs files of the bundle
+    apart: bool = False  # the prefix may run in one thread while the others run in another
 
     @property
     def whole(self) -> str:

@@ -7,6 +7,7 @@ given is computed from that, by a number that is always 0.
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,19 @@ def waiting_weights(path: Path) -> bytes | None:
     The weights stay in their file, whose folder the session has to be told.
     """
     try:
-        import onnx
+        onnx = import_module("onnx")
     except ImportError:  # a robot has no onnx: the graph runs as it is, in more memory
         return None
     model = onnx.load(path, load_external_data=False)
-    if not _make_wait(model.graph):
+    if not _make_wait(onnx, model.graph):
         return None
     serialised: bytes = model.SerializeToString()
     return serialised
 
 
-def _make_wait(graph: Any) -> int:
+def _make_wait(onnx: Any, graph: Any) -> int:
     """Change a graph; returns how many weights wait."""
-    half = _Halves(graph)
+    half = _Halves(onnx, graph)
     nodes = []
     for node in graph.node:
         if node.output[0] not in half.made:  # those are put before what takes them
@@ -44,12 +45,11 @@ def _make_wait(graph: Any) -> int:
 class _Halves:
     """The weights of a graph that are stored in half precision, and what converts them."""
 
-    def __init__(self, graph: Any) -> None:
-        from onnx import TensorProto, helper
-
-        self._graph, self._helper, self._int64 = graph, helper, TensorProto.INT64
+    def __init__(self, onnx: Any, graph: Any) -> None:
+        kinds, helper = onnx.TensorProto, onnx.helper
+        self._graph, self._helper, self._int64 = graph, helper, kinds.INT64
         self._stored = {tensor.name: tensor for tensor in graph.initializer}
-        half = (TensorProto.BFLOAT16, TensorProto.FLOAT16)
+        half = (kinds.BFLOAT16, kinds.FLOAT16)
         self._casts, self._turned = dict[str, Any](), dict[str, Any]()
         for node in graph.node:
             source = self._stored.get(node.input[0]) if node.input else None

@@ -211,7 +211,7 @@ def _open_all(bundle: Bundle, build: Build | None, provider: str, threads: int) 
         graphs.append(OnnxGraph(session, "cpu" if provider == "cpu" else "cuda", residents))
     prefix, step, guided = graphs
     assert prefix is not None and step is not None
-    return Graphs(prefix, step, guided)
+    return Graphs(prefix, step, guided, apart=True)
 
 
 def graph_threads(graph: str, threads: int) -> int:

@@ -70,7 +70,7 @@ def _open_all(core: Any, bundle: Bundle, build: Build | None, device: str, threa
         # the step's matrices are too small to share between threads
         options = _options(device, threads if name == "prefix" else 1)
         found[name] = OpenVinoGraph(_compiled(core, folder / f"{name}.onnx", device, options))
-    return Graphs(found["prefix"], found["step"], found.get("step_rtc"))
+    return Graphs(found["prefix"], found["step"], found.get("step_rtc"), apart=True)
 
 
 def _with_whole(core: Any, graphs: Graphs, bundle: Bundle) -> tuple[Graphs, tuple[str, ...]]:

@@ -16,7 +16,7 @@ Handle = TypeVar("Handle")
 
 
 class Residents(Generic[Handle]):
-    """Handles of the arrays that one device has; a thread at a time uses it."""
+    """Handles of the arrays that one device has; a thread may keep while another one finds."""
 
     def __init__(self) -> None:
         self._held: dict[int, Handle] = {}

@@ -64,11 +64,17 @@ def _inputs(spec: dict[str, Any]) -> str:
     return (
         "## Inputs and outputs\n\n"
         f"- cameras, RGB: {cameras}\n"
-        f"- state: {', '.join(axis['name'] for axis in spec['state'])}\n"
+        f"- state: {', '.join(axis['name'] for axis in spec['state'])}; {_taken(spec)}\n"
         f"- actions: {actions}; one every {spec['dt_ns'] / 1e6:g} ms, {_sampler(spec)}\n"
         f"{_history(spec)}{words if _reads(spec) else ''}"
         "- normalization: the checkpoint's\n"
     )
+
+
+def _taken(spec: dict[str, Any]) -> str:
+    if spec.get("state_in_step"):
+        return "the step takes it: with `fast_slow` it may be newer than the pictures"
+    return "the prefix takes it: it is as old as the pictures"
 
 
 def _runtime(policy: dict[str, Any], parity: dict[str, Any]) -> str:

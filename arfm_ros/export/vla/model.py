@@ -31,7 +31,7 @@ from arfm_ros.export.family import open_checkpoint
 from arfm_ros.export.graphs.onnx import OPSET
 from arfm_ros.export.reference import save_reference
 from arfm_ros.export.vla.interface import read_interface
-from arfm_ros.export.vla.network import Opened
+from arfm_ros.export.vla.network import STATE_IN_STEP, Opened
 from arfm_ros.export.vla.proving import prove
 from arfm_ros.export.vla.reference import make_reference, tensors
 from arfm_ros.export.vla.stored import store_weights
@@ -66,7 +66,8 @@ def export_vla(
     if rtc == "prefix":
         raise ConfigError("rtc mode 'prefix' needs a policy trained for it: guided or none")
     opened = open_checkpoint(library, Path(folder), read_interface(interface), name)
-    spec, kind = opened.spec, opened.spec.sampler.kind
+    apart = STATE_IN_STEP.get(opened.network.context, "")
+    spec, kind = replace(opened.spec, state_in_step=apart), opened.spec.sampler.kind
     follows = kind == "flow" and not spec.past  # on from the previous chunk
     if not follows and rtc == "guided":
         told = f"{kind} with a past" if spec.past else kind

@@ -22,6 +22,9 @@ class PiContext(NamedTuple):
     position: Tensor  # [1, S], normalised and padded
 
 
+STATE_IN_STEP: dict[type[Any], str] = {PiContext: "position"}  # context -> its field
+
+
 class SplitNetwork(Protocol):
     """A module in the two parts of a bundle, and the library's own sampler; batch 1, float32.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from arfm_ros.engines.bundle import PARITY, load_bundle
 from arfm_ros.engines.gate.freeze import guidance_report
+from arfm_ros.engines.gate.fresh import require_state_in_step
 from arfm_ros.engines.gate.proof import proof
 from arfm_ros.engines.gate.replay import Parity, load_reference, replay
 from arfm_ros.engines.load import load_policy
@@ -26,7 +27,9 @@ def prove(folder: Path, say: Callable[[str], None]) -> Parity:
 def _prove(folder: Path) -> Parity:
     reference = load_reference(folder)
     policy = load_policy(folder)
-    parity = replay(policy, reference)
+    parity, spec = replay(policy, reference), policy.spec
+    if spec.state_in_step:
+        require_state_in_step(policy, spec, policy.encode(spec.example(seed=0)))
     more = guidance_report(policy, reference) if reference.guided is not None else {}
     record = proof(load_bundle(folder), policy.runtime, parity) | more
     (folder / PARITY).write_text(json.dumps(record, indent=1) + "\n")

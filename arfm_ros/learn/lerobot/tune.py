@@ -28,7 +28,7 @@ from arfm_ros.learn.lerobot.policy import WHOLE, Adapter, TunedPolicy
 from arfm_ros.learn.lerobot.saved import read_progress, save
 from arfm_ros.learn.loop.device import autocast, choose_device, choose_precision
 from arfm_ros.learn.loop.group import ALONE
-from arfm_ros.learn.loop.schedule import warm_then_cosine
+from arfm_ros.learn.loop.train import warm_then_cosine
 from arfm_ros.learn.objectives.objective import Objective
 from arfm_ros.learn.objectives.plain_fm import PlainFm
 from arfm_ros.learn.signals.rl_signal import SignalConfig, make_signal

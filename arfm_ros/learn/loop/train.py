@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,6 @@ from arfm_ros.learn.loop.device import (
 )
 from arfm_ros.learn.loop.group import ALONE, Group
 from arfm_ros.learn.loop.replicas import Part, Replicas
-from arfm_ros.learn.loop.schedule import warm_then_cosine
 from arfm_ros.learn.model.network import FlowPolicy
 from arfm_ros.learn.objectives.flow_loss import FlowConfig, flow_loss
 from arfm_ros.learn.objectives.objective import Objective
@@ -32,6 +32,15 @@ from arfm_ros.learn.objectives.plain_fm import PlainFm
 from arfm_ros.learn.signals.rl_signal import SignalConfig
 
 OTHER_STREAM = 0x5BD1E995  # of random numbers than the noise and the times
+LOWEST = 0.01  # of the highest learning rate
+
+
+def warm_then_cosine(highest: float, progress: float, warm_up: float) -> float:
+    """Return the rate at `progress` 0..1: linear warm-up, then a cosine down to a hundredth."""
+    if progress < warm_up:
+        return highest * (LOWEST + progress / warm_up)
+    done = min(1.0, (progress - warm_up) / (1 - warm_up))
+    return highest * (LOWEST + (1 - LOWEST) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 @dataclass(frozen=True, slots=True)

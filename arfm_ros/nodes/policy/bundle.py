@@ -13,6 +13,7 @@ from arfm_ros.core.errors import ArfmError, BundleError, SpecError
 from arfm_ros.core.values.data import Policy
 from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines import EnginePolicy, load_bundle, load_policy
+from arfm_ros.engines.gate.fresh import require_state_in_step
 from arfm_ros.engines.gate.proof import require_pass
 from arfm_ros.engines.gate.trial import Engine, require_proof
 from arfm_ros.engines.server.remote import RemotePolicy, open_remote
@@ -178,5 +179,7 @@ def warm_up(policy: Policy, spec: PolicySpec) -> None:
     noise = np.zeros(spec.flow_shape, dtype=np.float32)
     context = policy.encode(spec.example(seed=0))
     chunk = policy.sample(context, noise, steps=1)
+    if spec.state_in_step:
+        require_state_in_step(policy, spec, context)
     if spec.rtc.mode != "none":
         policy.sample(context, noise, left_over(chunk, chunk.stamp_ns, delay=1), steps=1)

@@ -58,8 +58,12 @@ class Wiring:
         """List the inputs that have to come together."""
         slow, knob = self.min_camera_hz, "min_camera_hz"
         cameras = [Input(name, f"camera {name}", slow, knob) for name in self.cameras]
+        return cameras + self.state_inputs()
+
+    def state_inputs(self) -> list[Input]:
+        """List the inputs that are the robot's state."""
         slow, knob = self.min_state_hz, "min_state_hz"
-        return cameras + [Input(name, name, slow, knob) for name in self.states]
+        return [Input(name, name, slow, knob) for name in self.states]
 
 
 def camera_sizes(entries: tuple[str, ...]) -> dict[str, Size]:
@@ -86,8 +90,12 @@ class PolicyInputs:
         self._sync: Synchronizer[Sample] = Synchronizer(
             wiring.inputs(), wiring.tolerance_ns, wiring.max_age_ns
         )
+        self._states: Synchronizer[Sample] = Synchronizer(
+            wiring.state_inputs(), wiring.tolerance_ns, wiring.max_age_ns
+        )
         self._path = StatePath[bytes](wiring.states)
         self._watch = PictureWatch(wiring.stillness, wiring.sizes)
+        self._observing = threading.Lock()
         self._arrived = threading.Condition()
         self._fresh = False
         rows = {**wiring.cameras, **{s: topics.JOINT_STATES.at(s) for s in wiring.states}}
@@ -122,6 +130,11 @@ class PolicyInputs:
         with self._arrived:
             return self._sync.latest(now_ns)
 
+    def newest_states(self, now_ns: int) -> Synced[Sample] | Missing:
+        """Give the newest states that belong together, without pictures."""
+        with self._arrived:
+            return self._states.latest(now_ns)
+
     def taken_ns(self, synced: Synced[Sample]) -> int:
         """Time at which the oldest image of a set was taken."""
         return min((synced.stamps_ns[n] for n in self.wiring.cameras), default=synced.stamp_ns)
@@ -143,7 +156,7 @@ class PolicyInputs:
         return values
 
     def observe(self, synced: Synced[Sample], spec: PolicySpec, instruction: str) -> Observation:
-        """Decode a set, and the earlier ones that the policy also sees; one thread calls it.
+        """Decode a set, and the earlier ones that the policy also sees; a thread at a time.
 
         Raises `SpecError` for an image or a state that does not fit the spec, a state beyond its
         axes' limits, a picture of another size and a camera that is frozen.
@@ -154,8 +167,23 @@ class PolicyInputs:
         spec.check(observation)
         for one in seen:
             spec.check_limits(one.state, self.wiring.limit_tolerance)
-        self._look(synced, observation, spec)
+        with self._observing:
+            self._look(synced, observation, spec)
         return observation
+
+    def with_states(
+        self, seen: Observation, states: Synced[Sample], spec: PolicySpec
+    ) -> Observation:
+        """Put newer states in the place of an observation's own; its stamp is then theirs.
+
+        Raises `SpecError` as `observe` does for a state.
+        """
+        state = self.positions(states, spec.state_names).astype(np.float32)
+        stamps_ns = {**seen.stamps_ns, **states.stamps_ns}
+        found = replace(seen, state=state, stamp_ns=states.stamp_ns, stamps_ns=stamps_ns)
+        spec.check(found)
+        spec.check_limits(state, self.wiring.limit_tolerance)
+        return found
 
     def _look(self, synced: Synced[Sample], seen: Observation, spec: PolicySpec) -> None:
         """Raise `SpecError` for a camera that no longer shows what is there."""
@@ -233,6 +261,8 @@ class PolicyInputs:
                 return
             with self._arrived:
                 self._sync.add(name, stamp_ns, sample)
+                if not wakes:
+                    self._states.add(name, stamp_ns, sample)
                 self._path.add(name, stamp_ns, cdr)
                 if wakes:
                     self._fresh = True

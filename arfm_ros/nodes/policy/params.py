@@ -40,6 +40,9 @@ class PolicyParams:
     deadline_s: float = knob(0.0, "cut the steps short after this; 0: never", 0.0, 10.0, live=True)
     guide: bool = knob(True, "follow on from the previous chunk if the policy can", live=True)
     reuse: float = knob(0.0, "grey levels within which a context is reused", 0, 255, live=True)
+    fast_slow: bool = knob(
+        False, "contexts in a thread of their own, beside the chunks; next activate", live=True
+    )
     seed: int = knob(0, "seed of the noise; chunk k uses (seed, k)", 0, 2**31 - 1, live=True)
     max_failures: int = knob(10, "engine errors in a row before giving up", 1, 1000, live=True)
     patience_s: float = knob(

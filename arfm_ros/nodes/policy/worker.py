@@ -10,9 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from arfm_ros.core.chunks.cadence import Cadence
@@ -20,23 +20,20 @@ from arfm_ros.core.chunks.chunking import Chunking
 from arfm_ros.core.errors import Cancelled, EngineError, SpecError
 from arfm_ros.core.values.data import ActionChunk
 from arfm_ros.core.values.sync import Missing, Synced
-from arfm_ros.nodes.policy.inference import Inference, Wish
+from arfm_ros.nodes.policy.inference import Inference, Seen, Wish
 from arfm_ros.nodes.policy.inputs import PolicyInputs, Sample
 from arfm_ros.nodes.policy.trial import Trial
 from arfm_ros.nodes.policy.values import Loaded, Pacing, Ports, Report
+from arfm_ros.nodes.policy.wording import Wording
 from arfm_ros.nodes.ros.background import in_background, one_line
 from arfm_ros.nodes.ros.verdict import Verdict
-from arfm_ros.words.meaning import misunderstood
 
 WAIT_S = 0.1  # how often the thread looks up when no image comes
 STOP_S = 2.0
 
 
 class PolicyWorker:
-    """Encode and sample in one thread until `stop`; what goes wrong is in `report`.
-
-    One other thread gives it orders.
-    """
+    """Encode and sample until `stop`; what goes wrong is in `report`. One thread orders it."""
 
     def __init__(
         self,
@@ -47,7 +44,7 @@ class PolicyWorker:
         in_force: bool = True,
     ) -> None:
         self._inputs, self._ports, self.pacing = inputs, ports, pacing
-        self._misunderstood = lru_cache(1)(misunderstood)  # asked for each picture
+        self._wording = Wording()
         self.instruction, self.report = "", Report()
         self._trial, self._inference = Trial(loaded), Inference(inputs, ports)
         self._cadence, self._chunking = Cadence(), Chunking(loaded.spec.rtc)
@@ -98,15 +95,11 @@ class PolicyWorker:
             return ""
 
     def stop(self) -> bool:
-        """End the thread and tell whether it ended; nothing is published from now on.
-
-        An inference under way ends after its step, a server's answer is not waited for. A thread
-        that is stuck all the same is left alone: it does not keep the process from ending.
-        """
+        """End the thread, tell whether it ended or is stuck; nothing is published from now on."""
         self._stopping.set()
         self._inputs.wake()
         self.loaded.policy.hang_up()
-        return bool(wait((self._running,), timeout=STOP_S).done)
+        return not wait(self._threads(), timeout=STOP_S).not_done
 
     def ended(self) -> bool:
         """Tell whether the thread gave up; raise the error that killed it, if one did."""
@@ -116,7 +109,14 @@ class PolicyWorker:
 
     def alive(self) -> bool:
         """Tell whether the thread is still at work."""
-        return not self._running.done()
+        return not all(thread.done() for thread in self._threads())
+
+    def _threads(self) -> tuple[Future[None], ...]:
+        return (self._running,)
+
+    def latency_values(self) -> dict[str, float]:
+        """Give p50, p99 and max of every stage in ms."""
+        return self._inference.latency_values()
 
     def counts(self) -> dict[str, int]:
         """Give what is counted, for diagnostics."""
@@ -129,15 +129,14 @@ class PolicyWorker:
             "chunks_refused": report.refused,
         }
 
-    def latency_values(self) -> dict[str, float]:
-        """Give p50, p99 and max of every stage in ms."""
-        return self._inference.latency_values()
-
     def _loop(self) -> None:
         while not self._stopping.is_set():
-            self._inputs.wait(WAIT_S)
+            self._wait()
             if not self._stopping.is_set():
                 self._step()
+
+    def _wait(self) -> None:
+        self._inputs.wait(WAIT_S)
 
     def _step(self) -> None:
         self._obey()
@@ -146,8 +145,12 @@ class PolicyWorker:
         trouble = str(synced) if isinstance(synced, Missing) else self._needs_instruction()
         if trouble:
             self._tell(waiting_for=trouble)
-        elif isinstance(synced, Synced) and self._is_due(synced, begin_ns):
-            self._attempt(synced, begin_ns)
+        elif isinstance(synced, Synced):
+            self._consider(synced, begin_ns)
+
+    def _consider(self, synced: Synced[Sample], now_ns: int) -> None:
+        if self._is_due(synced, now_ns):
+            self._attempt(synced)
 
     def _obey(self) -> None:
         """Do what was ordered since the last time."""
@@ -161,14 +164,7 @@ class PolicyWorker:
         self.report = replace(self.report, **changes)  # type: ignore[arg-type]
 
     def _needs_instruction(self) -> str:
-        spec, text = self.loaded.spec, self.instruction
-        if spec.language.mode == "none":
-            return ""
-        if not text:
-            return "no instruction: publish one on 'instruction' or set default_instruction"
-        if spec.language.mode != "hashed_words" or self.pacing.obey_unknown:
-            return ""  # a language model reads any text
-        return self._misunderstood(text, spec.phrases)
+        return self._wording.trouble(self.loaded.spec, self.instruction, self.pacing.obey_unknown)
 
     def _is_due(self, synced: Synced[Sample], now_ns: int) -> bool:
         if self.pacing.guide and not self._chunking.ready(synced.stamp_ns):
@@ -188,53 +184,65 @@ class PolicyWorker:
     def _swap(self, loaded: Loaded) -> None:
         """Take over between two chunks: what the robot is doing goes on binding the next one."""
         if self._trial.begin(loaded):
-            self._follow()
+            self._chunking.follow(loaded.spec)
 
     def _swap_back(self, reason: str) -> bool:
         """Give the policy before the wheel again if the new one failed at its first chunks."""
         if not self._trial.fail():
             return False
         self._refusals.put(reason)
-        self._follow()
+        self._chunking.follow(self.loaded.spec)
         return True
 
-    def _follow(self) -> None:
-        """Let the chunk in force bind the next one, but use no context of another network."""
-        self._chunking.follow(self.loaded.spec)
-        self._inference.forget()
+    def _attempt(self, synced: Synced[Sample]) -> None:
+        """Make a chunk; where the policy before comes back, by that one: none is missed."""
+        order, asked = self._order, self.instruction  # another one may come meanwhile
+        look = partial(self._inference.look, self.loaded, self.pacing, synced, asked)
+        if self._try(look, synced, order, asked):
+            self._attempt(synced)
 
-    def _attempt(self, synced: Synced[Sample], begin_ns: int) -> None:
-        order, instruction = self._order, self.instruction  # another one may come meanwhile
-        wish = Wish(instruction, self.report.chunks, begin_ns, self._overtaken(order))
+    def _try(
+        self, look: Callable[[], Seen], synced: Synced[Sample], order: int, instruction: str
+    ) -> bool:
+        """Make a chunk of what `look` gives, send it; tell whether the policy before is back."""
+
+        def overtaken() -> bool:
+            return self._order != order or self._stopping.is_set()
+
+        back, wish = False, Wish(instruction, self.report.chunks, overtaken)
         try:
-            made = self._inference.run(self.loaded, self.pacing, synced, wish, self._binds)
+            made = self._inference.act(look(), self.pacing, wish, self._binds)
         except Cancelled:
             self._cancelled()
-        except SpecError as error:
-            self._note_input(error, synced, begin_ns)
-        except EngineError as error:
-            self._note_failure(str(error), synced, begin_ns)
         except Exception as error:  # noqa: BLE001  thread border: a bundle may do anything
-            self._note_failure(one_line(error), synced, begin_ns)
+            back = self._failed(error, synced)
         else:
             self._trial.passed()
             limit, found = self.pacing.ask_above, self._inference.spread
             if limit > 0.0 and self._ports.doubts(found, limit):
                 self._tell(waiting_for="an answer to a question of its own")
+            elif overtaken():  # at the last moment
+                self._cancelled()
             else:
                 self._send(*made, instruction)
         self._bound_ns = None
+        return back
+
+    def _failed(self, error: Exception, synced: Synced[Sample]) -> bool:
+        """Note what went wrong with a set; tell whether the policy before is driving again."""
+        if isinstance(error, SpecError):
+            return self._note_input(error, synced)
+        told = str(error) if isinstance(error, EngineError) else one_line(error)
+        return self._note_failure(told)
 
     def _cancelled(self) -> None:
         self._tell(cancelled=self.report.cancelled + 1)
 
-    def _prefix(self, stamp_ns: int, instruction: str) -> ActionChunk | None:
-        return self._chunking.prefix(stamp_ns, instruction, self.pacing.period_ns)
-
     def _binds(self, stamp_ns: int, instruction: str) -> ActionChunk | None:
         """Give what binds the chunk of an observation, and note whose refusal would undo it."""
         _empty(self._verdicts)
-        follows, previous = self._prefix(stamp_ns, instruction), self._chunking.previous
+        previous = self._chunking.previous
+        follows = self._chunking.prefix(stamp_ns, instruction, self.pacing.period_ns)
         if follows is not None and previous is not None:
             self._bound_ns = previous.stamp_ns
         return follows
@@ -256,20 +264,18 @@ class PolicyWorker:
             stages = self._inference.note(chunk, marks)
             self._ports.describe(chunk, stages, self._inference.recall(chunk))
 
-    def _note_input(self, error: SpecError, synced: Synced[Sample], begin_ns: int) -> None:
+    def _note_input(self, error: SpecError, synced: Synced[Sample]) -> bool:
         """Wait for other inputs; a policy on trial that alone cannot take these has failed."""
         before = self._trial.before
         if before is not None and self._inputs.fit(synced, before.spec, self.instruction):
-            self._swap_back(str(error))
-            self._attempt(synced, begin_ns)
-        else:
-            self._tell(waiting_for=str(error))
+            return self._swap_back(str(error))
+        self._tell(waiting_for=str(error))
+        return False
 
-    def _note_failure(self, error: str, synced: Synced[Sample], begin_ns: int) -> None:
+    def _note_failure(self, error: str) -> bool:
         """Go back to the policy before, or count what the engine did and give up at some point."""
         if self._swap_back(error):
-            self._attempt(synced, begin_ns)  # the same observation: no chunk is missed
-            return
+            return True
         failures, now_ns = self.report.failures + 1, time.monotonic_ns()
         if failures == 1:
             self._failing_since_ns = now_ns
@@ -278,9 +284,7 @@ class PolicyWorker:
         self._tell(engine_error=error, waiting_for="", failures=failures, gave_up=gave_up)
         if gave_up:
             self._stopping.set()
-
-    def _overtaken(self, order: int) -> Callable[[], bool]:
-        return lambda: self._order != order or self._stopping.is_set()
+        return False
 
 
 def _empty(orders: SimpleQueue[Callable[[], None]]) -> None:

@@ -109,6 +109,7 @@ def diagnostics_to_info(message: DiagnosticArray) -> tuple[ChunkInfo, dict[str, 
         raise SpecError(f"chunk info has no status '{CHUNK_STATUS}', it has {names}")
     pairs = {pair.key: pair.value for pair in status.values}
     try:
+        pairs.setdefault("context_age_ns", "0")  # not told by an older version
         known = {f.name: _parse(pairs[f.name], f.default) for f in dataclasses.fields(ChunkInfo)}
         stages = {k.removeprefix(STAGE): float(v) for k, v in pairs.items() if k.startswith(STAGE)}
     except (KeyError, ValueError) as error:

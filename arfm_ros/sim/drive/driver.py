@@ -21,6 +21,7 @@ from arfm_ros.core.safety.limits import F64
 from arfm_ros.core.values.data import F32, U8, ActionChunk, Observation, Policy
 from arfm_ros.core.values.spec import PolicySpec, Rtc
 from arfm_ros.sim.arms.contract import contract_of
+from arfm_ros.sim.drive.late import LateSight
 from arfm_ros.sim.drive.noise import ActionNoise
 from arfm_ros.sim.drive.senses import Alter, Senses
 from arfm_ros.sim.world import World
@@ -47,6 +48,7 @@ class DriverConfig:
     seams: bool = True  # accelerations are measured
     robot: str = ""  # "": the robot of config/robots whose axes the policy moves
     human: str = ""  # "scripted": one watches the policy and corrects it
+    context_ms: int = 0  # pictures are as old as contexts that take this long make them
     perturb: str = ""  # a change of the world, see sim/perturb.py
 
 
@@ -66,6 +68,7 @@ class PolicyDriver:
         self._policy, self._spec, self._world = policy, spec, world
         self.config = config or DriverConfig()
         self._senses = Senses(spec, world, (self.config.height, self.config.width))
+        self._sight = LateSight(self._senses, spec, self.config.context_ms)
         self._contract = contract_of(world)
         self.limits = self._contract.limits
         self.human: Callable[[], F64 | None] | None = None  # where a person wants the axes [A]
@@ -85,12 +88,14 @@ class PolicyDriver:
         self._pending: list[tuple[int, ActionChunk]] = []
         self._taken_ns, self.wish = -1, None
         self._senses.forget()
+        self._sight.forget()
         self.chunks = 0
 
     def act(self) -> Decision:
         """Return what the arbiter decides for this tick."""
         now = self._world.time_ns
         self._arrive(now)  # before an observation that it may bind
+        self._sight.look(now, self.instruction)
         if self.due:
             period_ns = self.config.period_ms * MS
             self.take(self._infer(self._chunking.prefix(now, self.instruction, period_ns)))
@@ -118,7 +123,7 @@ class PolicyDriver:
         fresh = now != self._taken_ns and now % (self.config.period_ms * MS) == 0
         # nothing moves before the first chunk has come, and one computed meanwhile knew nothing
         first_comes = bool(self._pending) and self._arbiter.player.path is None
-        return fresh and not first_comes and self._chunking.ready(now)
+        return fresh and not first_comes and self._sight.ready and self._chunking.ready(now)
 
     def _arrive(self, now_ns: int) -> None:
         """Hand over the chunks that have arrived."""
@@ -188,4 +193,4 @@ class PolicyDriver:
 
     def observe(self) -> Observation:
         """Return what the policy sees now, with the earlier observations of its history."""
-        return self._senses.observe(self.instruction)
+        return self._sight.observe(self._world.time_ns, self.instruction)

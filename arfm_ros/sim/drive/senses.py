@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.values.data import U8, Observation
+from arfm_ros.core.values.data import F32, U8, Observation
 from arfm_ros.core.values.history import Recent
 from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.robots.objects import object_of, object_state, seen_from
@@ -45,12 +45,17 @@ class Senses:
         world = self._world
         world.tool_pose()  # brings the poses that are drawn up to date
         images: Mapping[str, U8] = {c.name: self.picture(c.name) for c in self._spec.cameras}
+        return self._recent.join(Observation(images, self.state(), instruction, world.time_ns))
+
+    def state(self) -> F32:
+        """Return the state [S] alone, as it is now."""
+        world = self._world
         state = world.measured().astype(np.float32)
         if self._numbers:
             poses = {n: np.concatenate(world.object_pose(n))[None] for n in self._objects}
             numbers = object_state(self._numbers, state[None], world.robot.names, poses)[0]
             state = np.append(state, numbers)
-        return self._recent.join(Observation(images, state, instruction, world.time_ns))
+        return np.asarray(state, dtype=np.float32)
 
     def close(self) -> None:
         """Free the GL context of the cameras."""
