@@ -47,8 +47,8 @@ def test_chunks_come_at_the_steps_rate_with_a_fresh_state_and_contexts_at_the_pr
         lasted_s = (stamps[-1] - stamps[0]) * 1e-9
         between_s = float(np.median(np.diff(stamps))) * 1e-9
         assert stamps == sorted(set(stamps)) and encode_s > 0.1
-        assert between_s < 0.08 and between_s < encode_s / 2  # the period is 0.05 s
-        assert 2 <= len(contexts) <= lasted_s / encode_s * 1.5 + 3 and len(contexts) < 20
+        assert 0.04 < between_s < encode_s / 2  # the period is 0.05 s, on a machine that is idle
+        assert 2 <= len(contexts) <= min(lasted_s / encode_s * 1.5 + 3, len(found) / 2)
         for chunk, info, recall in found:
             assert chunk.stamp_ns in robot.state_stamps
             assert chunk.stamp_ns - taken_ns(recall) >= info.encode_ns
