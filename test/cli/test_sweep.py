@@ -135,7 +135,7 @@ def test_a_finished_sweep_runs_nothing_again(tmp_path: Path) -> None:
         ({"modes": ("guided",)}, "guided"),
         ({"steps": (Steps(3), Steps(0))}, "--steps 0 steps: needs at least 1"),
         ({"steps": (Steps(3, "rk45"),)}, "of one of euler, ab2, midpoint, heun"),
-        ({"modes": ("quick",)}, "none of bundle, none"),
+        ({"modes": ("quick",)}, "no mode 'quick', give one of bundle, none"),
         ({"seeds": range(0)}, "--episodes 0"),
         ({"config": DriverConfig(action_noise=-1.0)}, "--action-noise is -1"),
         ({"tasks": ("juggle",)}, "juggle"),
