@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from arfm_ros.engines.bundle import PARITY, load_bundle
-from arfm_ros.engines.gate.freeze import guidance_report
+from arfm_ros.engines.bundle import PARITY, WEIGHTS, load_bundle
+from arfm_ros.engines.gate.freeze import freeze_errors, guidance_report
 from arfm_ros.engines.gate.fresh import require_state_in_step
 from arfm_ros.engines.gate.proof import proof
-from arfm_ros.engines.gate.replay import Parity, load_reference, replay
+from arfm_ros.engines.gate.replay import Parity, Reference, load_reference, replay
 from arfm_ros.engines.load import load_policy
 from arfm_ros.export.vla.card import write_vla_card
 from arfm_ros.workers import worker_pool
+
+LARGE = 2**30  # bytes of weights
 
 
 def prove(folder: Path, say: Callable[[str], None]) -> Parity:
@@ -24,13 +27,26 @@ def prove(folder: Path, say: Callable[[str], None]) -> Parity:
     return parity
 
 
+def _following_on(folder: Path, policy: Any, reference: Reference) -> dict[str, Any]:
+    """Measure how well frozen actions stay, and of a small network what that costs.
+
+    A round of timing takes a large one minutes: `arfm bench` is for that.
+    """
+    if reference.guided is None:
+        return {}
+    if (folder / WEIGHTS).stat().st_size <= LARGE:
+        return guidance_report(policy, reference)
+    freeze = freeze_errors(policy, reference)
+    return {"freeze_error": {name: round(value, 4) for name, value in freeze.items()}}
+
+
 def _prove(folder: Path) -> Parity:
     reference = load_reference(folder)
     policy = load_policy(folder)
     parity, spec = replay(policy, reference), policy.spec
     if spec.state_in_step:
         require_state_in_step(policy, spec, policy.encode(spec.example(seed=0)))
-    more = guidance_report(policy, reference) if reference.guided is not None else {}
+    more = _following_on(folder, policy, reference)
     record = proof(load_bundle(folder), policy.runtime, parity) | more
     (folder / PARITY).write_text(json.dumps(record, indent=1) + "\n")
     write_vla_card(folder)
