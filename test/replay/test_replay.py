@@ -167,8 +167,9 @@ def test_what_the_node_computes_is_computed_again_bit_by_bit(bundle: Path, tmp_p
         def binds(stamp_ns: int, words: str, previous: ActionChunk | None = binding) -> object:
             return None if previous is None else left_over(previous, stamp_ns, 2)
 
-        wish = Wish("lift the cube", n, now, lambda: False)
-        before, _, _ = inference.run(loaded, pacing, synced, wish, binds)  # type: ignore[arg-type]
+        wish = Wish("lift the cube", n, lambda: False)
+        seen = inference.look(loaded, pacing, synced, wish.instruction)  # type: ignore[arg-type]
+        before, _, _ = inference.act(seen, pacing, wish, binds)  # type: ignore[arg-type]
         told = info_to_diagnostics(before.info, before.stamp_ns, {}, inference.recall(before))
         kind = "diagnostic_msgs/msg/DiagnosticArray"
         writer.write("/policy/chunk_info", kind, serialize_message(told), now)

@@ -70,7 +70,7 @@ def test_an_empty_trajectory_is_refused():
 
 
 def test_chunk_info_and_stage_latencies_come_back():
-    info = ChunkInfo(7, "ab" * 32, 3, 10, 2, True, STAMP, STAMP + 5, 11, 12)
+    info = ChunkInfo(7, "ab" * 32, 3, 10, 2, True, STAMP, STAMP + 5, 11, 12, 13)
     assert all(getattr(info, f.name) != f.default for f in dataclasses.fields(info))
     message = convert.info_to_diagnostics(info, STAMP, {"encode": 12.345})
     assert convert.time_to_ns(message.header.stamp) == STAMP
