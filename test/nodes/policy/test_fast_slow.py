@@ -48,7 +48,7 @@ def test_a_context_makes_several_chunks_each_with_a_fresh_state(
         assert 2 <= len(contexts) < len(found)  # some made several chunks; how many is its rate
         for chunk, info, recall in found:
             assert chunk.stamp_ns in robot.state_stamps
-            assert chunk.stamp_ns - taken_ns(recall) >= info.encode_ns
+            assert chunk.stamp_ns > taken_ns(recall)  # its state is newer than its pictures
             assert info.context_age_ns >= info.encode_ns
         robot.until(lambda: value(robot, "context_age.p50_ms") > 0)
         assert value(robot, "contexts") >= 2
