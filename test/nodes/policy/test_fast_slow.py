@@ -41,10 +41,9 @@ def test_a_context_makes_several_chunks_each_with_a_fresh_state(
         robot.instruct(TEXT)
         robot.hears_more_chunks(40)
         found = made(robot)
-        encode_s = np.median([info.encode_ns for _, info, _ in found]) * 1e-9
         stamps = [chunk.stamp_ns for chunk, _, _ in found]
         contexts = {taken_ns(recall) for _, _, recall in found}
-        assert stamps == sorted(set(stamps)) and encode_s > 0.1
+        assert stamps == sorted(set(stamps))
         assert 2 <= len(contexts) < len(found)  # some made several chunks; how many is its rate
         for chunk, info, recall in found:
             assert chunk.stamp_ns in robot.state_stamps
