@@ -77,6 +77,7 @@ def test_each_observation_and_step_changes_the_chunk() -> None:
             assert apart > 1e-6
 
 
+@pytest.mark.slow
 def test_parts_run_on_the_cpu_and_their_results_become_tables(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +136,7 @@ def test_without_a_gpu_parts_say_what_they_miss() -> None:
     assert "tensorrt" in tensorrt["why"]
 
 
+@pytest.mark.slow
 def test_a_part_that_breaks_or_hangs_costs_itself_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
