@@ -12,9 +12,8 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.export.lerobot.layouts import read_state
 from arfm_ros.export.lerobot.versions import newer_names
 from arfm_ros.export.vla.empty import lend
-from arfm_ros.export.vla.stored import compute_in_float32
+from arfm_ros.export.vla.stored import UNUSED, compute_in_float32
 
-UNUSED = "lm_head"  # would speak; a policy does not
 SHOWN = 4
 
 

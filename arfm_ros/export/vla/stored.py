@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from arfm_ros.core.errors import BundleError, ConfigError
+from arfm_ros.export.graphs.weights import READABLE
 
 KINDS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 UNUSED = "lm_head"  # would speak; a policy does not
-READABLE = 0o644
 ALIGNMENT = 64  # of the first number; the format allows no holes between tensors
 PIECE = 2**24  # numbers that are converted at a time
 

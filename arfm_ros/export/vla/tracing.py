@@ -14,11 +14,10 @@ from arfm_ros.engines.bundle import PREFIX, STEP, STEP_RTC
 from arfm_ros.export.graphs.gather import gather_first
 from arfm_ros.export.graphs.onnx import finish, take_names, to_program
 from arfm_ros.export.graphs.rtc import APART, GUIDED_INPUTS, guided_inputs, trace_guided_step
+from arfm_ros.export.graphs.weights import SMALL
 from arfm_ros.export.vla.network import SplitNetwork
 from arfm_ros.export.vla.reference import input_names
 from arfm_ros.export.vla.stored import Places
-
-SMALL = 1024  # bytes; what is smaller stays in its graph
 
 
 class _Step(nn.Module):
