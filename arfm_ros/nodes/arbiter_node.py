@@ -1,8 +1,9 @@
 """The only publisher of the robot's command topics: a 100 Hz tick of the arbiter.
 
 The tick has a thread of its own with absolute deadlines on the steady clock; callbacks run on the
-executor's thread and only hand values to the arbiter under a lock. The e-stop is looked for by the
-tick itself. The arbiter's own time is the steady clock; ROS time only compares stamps.
+executor's thread and only hand values to the arbiter under a lock. The e-stop and the joint states
+are looked for by the tick itself. The arbiter's own time is the steady clock; ROS time only
+compares stamps.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from trajectory_msgs.msg import JointTrajectory
 
@@ -45,6 +45,7 @@ from arfm_ros.nodes.ros.diagnostics import Diagnostics, Health
 from arfm_ros.nodes.ros.params import declare, watch
 from arfm_ros.nodes.ros.real_time import raise_process_priority, real_time
 from arfm_ros.nodes.ros.verdict import Verdict
+from arfm_ros.wire.joints import JointStateReader
 from arfm_ros.words.motions import Motions
 
 NS = 1_000_000_000
@@ -79,6 +80,7 @@ class ArbiterNode(Node):
             self, self._arbiter, self._lock, params.lexicon(), self._motions, self._answers
         )
         self._chunks, self._commanded_stamp_ns = 0, 0
+        self._heard = moment(self)  # when the tick's thread last looked at its inputs
         self._told = Told()
         self._moves = Motions(self._driven.robot)
         self._decision: Decision | None = None
@@ -119,10 +121,11 @@ class ArbiterNode(Node):
     def _listen(self) -> None:
         self._senders.listen(topics.ACTION_CHUNK, self._on_chunk)
         HumanInputs(self, self._arbiter, self._lock, self._senders, self._answers)
+        self._reads = {topic: JointStateReader() for topic in self._states.topics}
         self._sources = StateTopics(self, self._states.topics, self._on_joint_state)
-        # by the tick itself: on a busy machine the executor may come to it 0.1 s later
+        # by the tick itself: on a busy machine the executor may come to them 0.1 s later
         self._estop = topics.polled(self, topics.ESTOP, self._on_estop)
-        topics.subscription(self, topics.CURRENT_POSE, self._pose.on_pose)
+        self._poses = topics.polled(self, topics.CURRENT_POSE, self._pose.on_pose)
         topics.subscription(self, topics.ROBOT_DESCRIPTION, self._description.hear)
 
     def _retune(self, params: ArbiterParams) -> None:
@@ -152,11 +155,18 @@ class ArbiterNode(Node):
                     time.sleep(ahead_ns / NS)
                 late_ns = self._deadlines.late_ns(time.monotonic_ns())
                 self._latency.add("tick_late", late_ns)
-                self._estop.poll()
+                self._hear()
                 self._tick()
         except Exception as error:  # noqa: BLE001 - thread border: `_check` raises it again
             if self.context.ok() and not self._stopping:
                 self._failure = error
+
+    def _hear(self) -> None:
+        """Take what must be known at this tick."""
+        self._estop.poll()
+        self._poses.poll()
+        self._heard = moment(self)
+        self._sources.poll()
 
     def _tick(self) -> None:
         with self._lock:
@@ -179,6 +189,23 @@ class ArbiterNode(Node):
         with self._lock:
             self._arbiter.on_estop(message.data, time.monotonic_ns())
 
+    def _on_joint_state(self, topic: str, cdr: bytes) -> None:
+        now = self._heard
+        try:
+            told = self._reads[topic].read(cdr)
+            state = self._states.take(topic, told, now)
+        except SpecError as error:
+            self._told.refusal = str(error)
+            return
+        if state is None:
+            return
+        position, at_ns = state
+        with self._lock:
+            self._arbiter.on_state(position, at_ns, time.monotonic_ns())
+            self._operator.on_state(position, at_ns, now.steady_ns)
+        self._pose.on_state(told.stamp_ns, position)
+        self._told.refusal = ""
+
     # -- the executor's thread
 
     def _measured(self) -> F64:
@@ -189,22 +216,6 @@ class ArbiterNode(Node):
         if self._moves.robot is not self._driven.robot:
             self._moves = Motions(self._driven.robot)
         return self._moves
-
-    def _on_joint_state(self, topic: str, message: JointState) -> None:
-        now = moment(self)
-        try:
-            state = self._states.take(topic, message, now)
-        except SpecError as error:
-            self._told.refusal = str(error)
-            return
-        if state is None:
-            return
-        position, at_ns = state
-        with self._lock:
-            self._arbiter.on_state(position, at_ns, time.monotonic_ns())
-            self._operator.on_state(position, at_ns, now.steady_ns)
-        self._pose.on_state(message, position)
-        self._told.refusal = ""
 
     def _on_chunk(self, message: JointTrajectory, refusal: str) -> None:
         stamp_ns, now = time_to_ns(message.header.stamp), moment(self)

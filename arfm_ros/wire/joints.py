@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.wire.cdr import Cdr, Cursor
+from arfm_ros.wire.cdr import ENCAPSULATION, NS, Cdr, Cursor
 from arfm_ros.wire.errors import WireError
 
 F64 = NDArray[np.float64]
@@ -18,6 +19,7 @@ FLOAT64_ARRAY = "std_msgs/msg/Float64MultiArray"
 FLOAT64 = "std_msgs/msg/Float64"
 POSE_STAMPED = "geometry_msgs/msg/PoseStamped"
 NAMELESS = (FLOAT64_ARRAY, FLOAT64)  # values whose order nobody tells
+LAYOUTS_MAX = 4  # senders of one topic that are told apart
 JOINT_TYPES = (JOINT_STATE, JOINT_TRAJECTORY, *NAMELESS)
 
 
@@ -28,6 +30,87 @@ class Trajectory:
     names: tuple[str, ...]
     due_ns: NDArray[np.int64]
     positions: F64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JointPositions:
+    """Positions [J] of named joints, or none of them; `stamp_ns` is 0 where nobody stamped it."""
+
+    names: tuple[str, ...]
+    values: F64
+    stamp_ns: int
+
+
+class JointStateReader:
+    """Read JointStates of the same senders again and again: their names are read once.
+
+    Raises `WireError` as `read_joint_state` does.
+    """
+
+    def __init__(self) -> None:
+        self._known: list[_Layout] = []
+
+    def read(self, cdr: bytes) -> JointPositions:
+        """Return names, positions and stamp."""
+        for layout in self._known:
+            if layout.fits(cdr):
+                return layout.read(cdr)
+        layout = _layout(cdr)
+        self._known = [layout, *self._known][:LAYOUTS_MAX]
+        return layout.read(cdr)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Layout:
+    """What does not change from message to message: all bytes that tell of names and counts.
+
+    Not those between two fields: rclpy leaves them as memory had them.
+    """
+
+    names: tuple[str, ...]
+    fixed: tuple[tuple[int, bytes], ...]  # where, and what stands there
+    stamp: struct.Struct
+    at: int  # where the positions begin
+    kind: np.dtype[np.float64]
+    count: int
+
+    def fits(self, cdr: bytes) -> bool:
+        """Whether a message has these names, and as many positions."""
+        whole = len(cdr) >= self.at + 8 * self.count
+        return whole and all(cdr.startswith(part, at) for at, part in self.fixed)
+
+    def read(self, cdr: bytes) -> JointPositions:
+        """Return what a message that fits says."""
+        sec, nanosec = self.stamp.unpack_from(cdr, ENCAPSULATION)
+        values = np.frombuffer(cdr, self.kind, self.count, self.at).astype(np.float64)
+        return JointPositions(self.names, values, sec * NS + nanosec)
+
+
+def _layout(cdr: bytes) -> _Layout:
+    cursor, fixed = Cursor(cdr), [(0, cdr[:2])]
+
+    def told(begin: int) -> None:
+        at = ENCAPSULATION + begin + -begin % 4
+        fixed.append((at, cdr[at : ENCAPSULATION + cursor.at]))
+
+    cursor.stamp_ns()
+    begin = cursor.at
+    cursor.octets()  # frame_id
+    told(begin)
+    begin = cursor.at
+    count = cursor.u32()
+    told(begin)
+    for _ in range(count):
+        begin = cursor.at
+        cursor.text()
+        told(begin)
+    begin = cursor.at
+    cursor.u32()
+    told(begin)
+    names, at, positions = joint_state_layout(cdr)
+    order = "<" if cdr[1] == 1 else ">"
+    kind = np.dtype(f"{order}f8")
+    return _Layout(names, tuple(fixed), struct.Struct(f"{order}iI"), at, kind, len(positions))
 
 
 def check_counts(names: Sequence[str], positions: Sequence[float] | F64) -> None:

@@ -23,8 +23,8 @@ from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.write.writer import EpisodeWriter
 from arfm_ros.nodes.policy.inference import Inference, Wish
-from arfm_ros.nodes.policy.inputs import Sample
 from arfm_ros.nodes.policy.values import Loaded, Pacing, Ports
+from arfm_ros.nodes.policy.wiring import Sample
 from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.ros.convert import info_to_diagnostics
 from arfm_ros.replay.counterfactual import ask, plot

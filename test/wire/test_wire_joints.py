@@ -18,6 +18,7 @@ from arfm_ros.wire.errors import WireError
 from arfm_ros.wire.joints import (
     FLOAT64,
     FLOAT64_ARRAY,
+    JointStateReader,
     read_joint_state,
     read_pose,
     read_trajectory,
@@ -89,3 +90,39 @@ def test_bytes_cut_anywhere_are_refused_to_a_node_and_to_a_reader_alike() -> Non
         with pytest.raises(WireError) as caught:
             read_joint_state(cdr[:length])
         assert isinstance(caught.value, SpecError) and isinstance(caught.value, EpisodeError)
+
+
+@pytest.mark.parametrize("frame_id", ["", "a", "ab", "abc", "base_link"])
+def test_a_reader_that_knows_its_senders_says_what_ros_says(frame_id: str) -> None:
+    reader, rng = JointStateReader(), np.random.default_rng(1)
+    namings = [("a", "bc", "def"), ("bc", "a", "def"), ("a",), (), ("a", "bc", "def", "g"), ("x",)]
+    for n in range(60):
+        names = namings[rng.integers(len(namings))]
+        values = rng.normal(size=len(names) if rng.random() < 0.8 else 0)
+        message = JointState(name=list(names), position=values.tolist())
+        message.effort = rng.normal(size=int(rng.integers(0, 4))).tolist()
+        message.header.frame_id = frame_id
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(STAMP_NS + n, 10**9)
+        cdr = bytearray(serialize_message(message))
+        told = reader.read(bytes(cdr))
+        assert dict(zip(told.names, told.values.tolist())) == joint_map([message])
+        assert (told.names, told.stamp_ns) == (names, STAMP_NS + n)
+
+
+def test_what_lies_between_two_fields_is_no_other_sender() -> None:
+    _, cdr = messages.joint_state(STAMP_NS, ("a", "b"), (1.0, 2.0), frame_id="ab")
+    at = cdr.index(b"ab\0") + 3  # a byte of padding
+    reader = JointStateReader()
+    for n in range(8):
+        other = cdr[:at] + bytes([n]) + cdr[at + 1 :]
+        assert reader.read(other).values.tolist() == [1.0, 2.0]
+    assert len(reader._known) == 1
+
+
+def test_a_reader_refuses_what_is_cut_short_also_of_a_sender_that_it_knows() -> None:
+    _, cdr = messages.joint_state(STAMP_NS, ("a", "b"), (1.0, 2.0))
+    reader = JointStateReader()
+    reader.read(cdr)
+    for length in range(len(cdr) - 8):
+        with pytest.raises(WireError):
+            reader.read(cdr[:length])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
@@ -49,14 +48,14 @@ class PoseCheck:
         quaternion = np.array([turn.x, turn.y, turn.z, turn.w])
         self._pose = (time_to_ns(message.header.stamp), np.array([at.x, at.y, at.z]), quaternion)
 
-    def on_state(self, message: Any, position: F64) -> None:
-        """Compare with a joint state, positions [A], if a pose of its time is there."""
+    def on_state(self, state_ns: int, position: F64) -> None:
+        """Compare with positions [A] and their stamp, if a pose of that time is there."""
         now_ns = time.monotonic_ns()
         chain = self._chain
         if not self._tolerance or chain is None or self._pose is None or now_ns < self._due_ns:
             return
         stamp_ns, at, turn = self._pose
-        if abs(time_to_ns(message.header.stamp) - stamp_ns) > TOGETHER_NS:
+        if abs(state_ns - stamp_ns) > TOGETHER_NS:
             return
         self._due_ns = now_ns + 100_000_000
         tool = chain.forward(position[self._own])

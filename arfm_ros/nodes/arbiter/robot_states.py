@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -11,8 +10,8 @@ from arfm_ros.core.errors import SpecError
 from arfm_ros.core.safety.limits import F64
 from arfm_ros.nodes.arbiter.inputs import Moment
 from arfm_ros.nodes.ros.axis_reader import AxisReader
-from arfm_ros.nodes.ros.convert import time_to_ns
 from arfm_ros.robots.robot import Robot
+from arfm_ros.wire.joints import JointPositions
 
 NS = 1_000_000_000
 GRIPPER = "gripper"
@@ -46,23 +45,22 @@ class RobotStates:
         """Where joint states come from."""
         return self._reader.topics
 
-    def take(self, topic: str, message: Any, now: Moment) -> tuple[F64, int] | None:
+    def take(self, topic: str, told: JointPositions, now: Moment) -> tuple[F64, int] | None:
         """Return positions [A] and the steady time of the state; None where it tells of no arm.
 
         Raises `SpecError` naming what is missing or too old.
         """
-        values = self._reader.read(topic, message)
-        self._said[topic] = message.name
-        columns = [self._where[name] for name in values]
+        picks = self._reader.picks(topic, told)
+        self._said[topic] = told.names
+        columns = [self._where[name] for name in picks.names]
         carrying = bool(self._carries[columns].any())
-        stamp_ns = time_to_ns(message.header.stamp)
-        if carrying and not stamp_ns:
+        if carrying and not told.stamp_ns:
             raise SpecError("joint state has no stamp (0): set header.stamp in its driver")
-        self._positions[columns] = list(values.values())
-        self._stamps_ns[columns] = now.steady(stamp_ns)
+        self._positions[columns] = picks.of(told)
+        self._stamps_ns[columns] = now.steady(told.stamp_ns)
         self._seen_ns[columns], self._known[columns] = now.steady_ns, True
         self._fresh[columns] = True
-        if not carrying and values:
+        if not carrying and columns:
             return None
         self._check(now)
         if not self._fresh[self._carries].all():
@@ -86,8 +84,8 @@ class RobotStates:
             )
 
     def _check(self, now: Moment) -> None:
-        missing = [name for name, known in zip(self._names, self._known) if not known]
-        if missing:
+        if not self._known.all():
+            missing = [name for name, known in zip(self._names, self._known) if not known]
             raise SpecError(self._lacks(missing))
         ages_ns = np.where(self._carries, 0, now.steady_ns - self._seen_ns)
         worst = int(np.argmax(ages_ns))

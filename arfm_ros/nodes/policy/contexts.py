@@ -12,8 +12,9 @@ from queue import Empty, SimpleQueue
 from arfm_ros.core.chunks.cadence import Cadence
 from arfm_ros.core.values.sync import Missing, Synced
 from arfm_ros.nodes.policy.inference import Inference, Seen
-from arfm_ros.nodes.policy.inputs import PolicyInputs, Sample
+from arfm_ros.nodes.policy.inputs import PolicyInputs
 from arfm_ros.nodes.policy.values import Loaded, Pacing
+from arfm_ros.nodes.policy.wiring import Sample
 from arfm_ros.nodes.ros.background import in_background
 from arfm_ros.nodes.ros.real_time import make_way
 
@@ -137,6 +138,8 @@ class Contexts:
         if self._last is None or not self._last.same(job.loaded, job.instruction):
             self._cadence = Cadence()
         self._last = job
+        if self._inputs.awaits(synced, now_ns):
+            return False
         once = not job.loaded.spec.state_in_step
         taken_ns, interval_ns = self._inputs.taken_ns(synced), self._inputs.interval_ns()
         period_ns = job.pacing.period_ns if once else 0

@@ -14,8 +14,9 @@ from functools import partial
 from arfm_ros.core.values.sync import Missing, Synced
 from arfm_ros.nodes.policy.contexts import Contexts, Job
 from arfm_ros.nodes.policy.inference import Seen, joined
-from arfm_ros.nodes.policy.inputs import PolicyInputs, Sample
+from arfm_ros.nodes.policy.inputs import PolicyInputs
 from arfm_ros.nodes.policy.values import Loaded, Pacing, Ports
+from arfm_ros.nodes.policy.wiring import Sample
 from arfm_ros.nodes.policy.worker import WAIT_S, PolicyWorker
 
 NS = 1_000_000_000

@@ -17,8 +17,9 @@ from arfm_ros.core.values.latency import StageLatency
 from arfm_ros.core.values.recall import Recall, recalled
 from arfm_ros.core.values.sync import Synced
 from arfm_ros.nodes.policy.doubt import spread
-from arfm_ros.nodes.policy.inputs import PolicyInputs, Sample
+from arfm_ros.nodes.policy.inputs import PolicyInputs
 from arfm_ros.nodes.policy.values import Loaded, Pacing, Ports
+from arfm_ros.nodes.policy.wiring import Sample
 
 Binds = Callable[[int, str], ActionChunk | None]  # stamp, instruction -> what binds the chunk
 

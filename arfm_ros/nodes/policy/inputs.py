@@ -2,86 +2,44 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
-from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import JointState
 
-from arfm_ros.core.errors import ConfigError, SpecError
+from arfm_ros.core.chunks.pairing import Newest, wait_until_ns
+from arfm_ros.core.errors import SpecError
 from arfm_ros.core.safety.limits import F64
 from arfm_ros.core.values.data import F32, Observation
 from arfm_ros.core.values.history import History
 from arfm_ros.core.values.path import StatePath
-from arfm_ros.core.values.senses import PictureWatch, Size, Stillness
+from arfm_ros.core.values.senses import PictureWatch
 from arfm_ros.core.values.spec import PolicySpec
-from arfm_ros.core.values.sync import Input, Missing, Synced, Synchronizer
+from arfm_ros.core.values.sync import Missing, Synced, Synchronizer
+from arfm_ros.nodes.policy.wiring import Sample, Wiring
 from arfm_ros.nodes.ros import topics
-from arfm_ros.nodes.ros.axis_reader import AxisReader
 from arfm_ros.wire.cdr import header_stamp_ns as stamp_of
 from arfm_ros.wire.images import decode
+from arfm_ros.wire.joints import JointStateReader
 
 NS = 1_000_000_000
 
 
+KEPT_STATES = topics.Qos(reliable=False, depth=512)  # 1 kHz while a network computes
 COMPRESSED_TYPE = topics.COMPRESSED_IMAGE.type_name
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A serialized message and when it was received."""
-
-    cdr: bytes
-    received_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Wiring:
-    """Which topics feed the policy and what is asked of them."""
-
-    cameras: Mapping[str, topics.Topic]  # camera name -> topic
-    states: tuple[str, ...]  # names of JointState topics
-    reader: AxisReader  # what they say about the robot
-    tolerance_ns: int = 40_000_000
-    max_age_ns: int = 300_000_000
-    min_camera_hz: float = 0.0
-    min_state_hz: float = 0.0
-    limit_tolerance: float = 0.05  # share of an axis' range that a state may be beyond it
-    sizes: Mapping[str, Size] = field(default_factory=dict)  # camera name -> height, width
-    stillness: Stillness = Stillness()
-
-    def inputs(self) -> list[Input]:
-        """List the inputs that have to come together."""
-        slow, knob = self.min_camera_hz, "min_camera_hz"
-        cameras = [Input(name, f"camera {name}", slow, knob) for name in self.cameras]
-        return cameras + self.state_inputs()
-
-    def state_inputs(self) -> list[Input]:
-        """List the inputs that are the robot's state."""
-        slow, knob = self.min_state_hz, "min_state_hz"
-        return [Input(name, name, slow, knob) for name in self.states]
-
-
-def camera_sizes(entries: tuple[str, ...]) -> dict[str, Size]:
-    """Read `name=WIDTHxHEIGHT` entries. Raises `ConfigError` for anything else."""
-    found = {}
-    for entry in entries:
-        name, _, size = (part.strip() for part in entry.partition("="))
-        width, _, height = size.partition("x")
-        if not name or not (width.isdecimal() and height.isdecimal()) or name in found:
-            raise ConfigError(f"camera_sizes has '{entry}', needs entries like 'wrist=640x480'")
-        found[name] = (int(height), int(width))
-    return found
 
 
 class PolicyInputs:
     """Subscriptions whose callbacks only keep bytes; thread-safe.
 
-    A camera's message wakes whoever is in `wait`; states come often and wake nobody.
+    A camera's message wakes whoever is in `wait`. States come often: they are fetched when they
+    are wanted.
     """
 
     def __init__(self, node: Any, wiring: Wiring) -> None:
@@ -97,19 +55,29 @@ class PolicyInputs:
         self._watch = PictureWatch(wiring.stillness, wiring.sizes)
         self._observing = threading.Lock()
         self._arrived = threading.Condition()
-        self._fresh = False
-        rows = {**wiring.cameras, **{s: topics.JOINT_STATES.at(s) for s in wiring.states}}
-        self._subscriptions = [
-            topics.subscription(node, row, self._keep(name), raw=True)
-            for name, row in rows.items()
+        self._fresh, self._awaited_s = False, math.inf
+        self._cameras = [
+            topics.subscription(node, row, partial(self._on_picture, name), raw=True)
+            for name, row in wiring.cameras.items()
+        ]
+        self._ahead_ns = 0  # of the node's clock before the system's
+        self._readers = {name: JointStateReader() for name in wiring.states}
+        states = {n: replace(topics.JOINT_STATES.at(n), reader=KEPT_STATES) for n in wiring.states}
+        self._polled = [
+            topics.polled(node, row, partial(self._on_state, name), raw=True, timed=True)
+            for name, row in states.items()
         ]
         self._node = node
 
     def close(self) -> None:
         """Stop listening."""
-        for subscription in self._subscriptions:
+        for subscription in self._cameras:
             self._node.destroy_subscription(subscription)
-        self._subscriptions.clear()
+        self._cameras.clear()
+        with self._arrived:
+            for states in self._polled:
+                states.destroy()
+            self._polled.clear()
         self.wake()
 
     def wake(self) -> None:
@@ -119,20 +87,38 @@ class PolicyInputs:
             self._arrived.notify_all()
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for a camera image that came since the last call."""
+        """Wait for a camera image that came since the last call, or that is overdue."""
+        left_s, self._awaited_s = self._awaited_s - time.monotonic(), math.inf
         with self._arrived:
-            fresh = self._fresh or self._arrived.wait(timeout_s)
+            fresh = self._fresh or self._arrived.wait(min(timeout_s, max(left_s, 0.0)))
             self._fresh = False
         return fresh
+
+    def awaits(self, synced: Synced[Sample], now_ns: int) -> bool:
+        """Tell whether a picture about to come makes a newer set; `wait` then returns in time."""
+        with self._arrived:
+            pictures = {
+                name: Newest(
+                    synced.stamps_ns[name],
+                    round(NS / rate_hz) if (rate_hz := self._sync.rate_hz(name)) > 0.0 else 0,
+                    synced.values[name].received_ns - synced.stamps_ns[name],
+                )
+                for name in self.wiring.cameras
+            }
+        until_ns = wait_until_ns(pictures, now_ns)
+        self._awaited_s = time.monotonic() + (until_ns - now_ns) / NS if until_ns else math.inf
+        return until_ns > 0
 
     def newest(self, now_ns: int) -> Synced[Sample] | Missing:
         """Give the newest set of images and states that belong together."""
         with self._arrived:
+            self._fetch()
             return self._sync.latest(now_ns)
 
     def newest_states(self, now_ns: int) -> Synced[Sample] | Missing:
         """Give the newest states that belong together, without pictures."""
         with self._arrived:
+            self._fetch()
             return self._states.latest(now_ns)
 
     def taken_ns(self, synced: Synced[Sample]) -> int:
@@ -149,6 +135,7 @@ class PolicyInputs:
         """Give ages and rates for diagnostics."""
         values: dict[str, object] = {}
         with self._arrived:
+            self._fetch()
             for one in self.wiring.inputs():
                 age = self._sync.age_ns(one.name, now_ns)
                 values[f"{one.title}.age_ms"] = "never" if age is None else age / 1e6
@@ -234,7 +221,7 @@ class PolicyInputs:
         return self._read({n: synced.values[n].cdr for n in self.wiring.states}, names)
 
     def _read(self, states: Mapping[str, bytes], names: Sequence[str]) -> F64:
-        told = {name: deserialize_message(cdr, JointState) for name, cdr in states.items()}
+        told = {name: self._readers[name].read(cdr) for name, cdr in states.items()}
         return self.wiring.reader.positions(told, names)
 
     def _decode(self, synced: Synced[Sample], spec: PolicySpec, instruction: str) -> Observation:
@@ -250,25 +237,30 @@ class PolicyInputs:
             stamps_ns=synced.stamps_ns,
         )
 
-    def _keep(self, name: str) -> Callable[[bytes], None]:
-        wakes = name in self.wiring.cameras
+    def _on_picture(self, name: str, cdr: bytes) -> None:
+        sample = Sample(cdr, self._clock.now().nanoseconds)
+        with suppress(SpecError), self._arrived:  # no message of this type: as if it had not come
+            self._keep(name, sample)
+            self._fresh = True
+            self._arrived.notify()
 
-        def keep(cdr: bytes) -> None:
-            sample = Sample(cdr, self._clock.now().nanoseconds)
-            try:
-                stamp_ns = stamp_of(cdr)
-            except SpecError:  # no message of this type: as if it had not come
-                return
-            with self._arrived:
-                self._sync.add(name, stamp_ns, sample)
-                if not wakes:
-                    self._states.add(name, stamp_ns, sample)
-                self._path.add(name, stamp_ns, cdr)
-                if wakes:
-                    self._fresh = True
-                    self._arrived.notify()
+    def _fetch(self) -> None:
+        """Take the states that came since the last time; the caller holds the lock."""
+        self._ahead_ns = self._clock.now().nanoseconds - time.time_ns()
+        for states in self._polled:
+            states.poll()
 
-        return keep
+    def _on_state(self, name: str, cdr: bytes, received_ns: int) -> None:
+        sample = Sample(cdr, self._ahead_ns + (received_ns or time.time_ns()))
+        with suppress(SpecError):
+            self._states.add(name, self._keep(name, sample), sample)
+
+    def _keep(self, name: str, sample: Sample) -> int:
+        """Note a message and return its stamp."""
+        stamp_ns = stamp_of(sample.cdr)
+        self._sync.add(name, stamp_ns, sample)
+        self._path.add(name, stamp_ns, sample.cdr)
+        return stamp_ns
 
 
 def _joints(spec: PolicySpec) -> list[int]:

@@ -10,8 +10,8 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.senses import Stillness
 from arfm_ros.installed import share
 from arfm_ros.nodes.policy.doubt import GO_ON, STOP
-from arfm_ros.nodes.policy.inputs import Wiring, camera_sizes
 from arfm_ros.nodes.policy.values import Pacing
+from arfm_ros.nodes.policy.wiring import Wiring, camera_sizes
 from arfm_ros.nodes.ros.axis_reader import AxisReader
 from arfm_ros.nodes.ros.params import knob
 from arfm_ros.nodes.ros.robot_topics import camera_rows

@@ -21,9 +21,10 @@ from arfm_ros.core.errors import Cancelled, EngineError, SpecError
 from arfm_ros.core.values.data import ActionChunk
 from arfm_ros.core.values.sync import Missing, Synced
 from arfm_ros.nodes.policy.inference import Inference, Seen, Wish
-from arfm_ros.nodes.policy.inputs import PolicyInputs, Sample
+from arfm_ros.nodes.policy.inputs import PolicyInputs
 from arfm_ros.nodes.policy.trial import Trial
 from arfm_ros.nodes.policy.values import Loaded, Pacing, Ports, Report
+from arfm_ros.nodes.policy.wiring import Sample
 from arfm_ros.nodes.policy.wording import Wording
 from arfm_ros.nodes.ros.background import in_background, one_line
 from arfm_ros.nodes.ros.verdict import Verdict
@@ -168,6 +169,8 @@ class PolicyWorker:
 
     def _is_due(self, synced: Synced[Sample], now_ns: int) -> bool:
         if self.pacing.guide and not self._chunking.ready(synced.stamp_ns):
+            return False
+        if self._inputs.awaits(synced, now_ns):
             return False
         taken_ns, interval_ns = self._inputs.taken_ns(synced), self._inputs.interval_ns()
         return self._cadence.due(taken_ns, now_ns, self.pacing.period_ns, interval_ns)

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from arfm_ros.core.errors import SpecError
 from arfm_ros.core.safety.limits import F64
-from arfm_ros.nodes.ros.convert import joint_map
 from arfm_ros.robots.robot import Robot, RobotAxis
+from arfm_ros.wire.joints import JointPositions
+
+NAMINGS_MAX = 32  # orders of names that are kept in mind
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picks:
+    """Which values of a message are which axes [K], and what makes them the robot's unit."""
+
+    names: tuple[str, ...]  # of the axes
+    at: NDArray[np.intp]
+    scale: F64
+    offset: F64
+
+    def of(self, told: JointPositions) -> F64:
+        """Return the axes' values [K]."""
+        return self.scale * told.values[self.at] + self.offset
 
 
 class AxisReader:
@@ -22,22 +39,24 @@ class AxisReader:
             topic: [axis for g in robot.groups if topic in g.state_topics for axis in g.axes]
             for topic in self.topics
         }
+        self._picks: dict[tuple[str, tuple[str, ...]], Picks] = {}
 
-    def read(self, topic: str, message: Any) -> dict[str, float]:
-        """Return axis -> value of a message; an axis under its own name is in our unit already.
+    def picks(self, topic: str, told: JointPositions) -> Picks:
+        """Find a robot's axes in a message; one under its own name is in our unit already."""
+        key = topic, told.names if len(told.values) else ()
+        found = self._picks.get(key)
+        if found is None:
+            if len(self._picks) >= NAMINGS_MAX:
+                self._picks.clear()
+            found = self._picks[key] = self._find(*key)
+        return found
 
-        Raises `SpecError` for a message with fewer positions than names.
-        """
-        found = joint_map((message,))
-        values = {}
-        for axis in self._axes[topic]:
-            if axis.message_name in found:
-                values[axis.name] = axis.scale * found[axis.message_name] + axis.offset
-            elif axis.name in found:
-                values[axis.name] = found[axis.name]
-        return values
+    def read(self, topic: str, told: JointPositions) -> dict[str, float]:
+        """Return axis -> value of a message."""
+        picks = self.picks(topic, told)
+        return dict(zip(picks.names, picks.of(told).tolist()))
 
-    def positions(self, messages: Mapping[str, Any], names: Sequence[str]) -> F64:
+    def positions(self, messages: Mapping[str, JointPositions], names: Sequence[str]) -> F64:
         """Pick positions [len(names)] out of messages by topic.
 
         Raises `SpecError` naming what is missing; values may be NaN, `PolicySpec.check` judges.
@@ -47,7 +66,22 @@ class AxisReader:
             found |= self.read(topic, messages[topic])
         missing = [name for name in names if name not in found]
         if missing:
-            named = [name for message in messages.values() for name in message.name]
+            named = [name for message in messages.values() for name in message.names]
             told = ", ".join(named) or "nothing"
             raise SpecError(f"joint states lack {', '.join(missing)}; they name: {told}")
         return np.array([found[name] for name in names], dtype=np.float64)
+
+    def _find(self, topic: str, names: tuple[str, ...]) -> Picks:
+        at = {name: n for n, name in enumerate(names)}  # of two of a name the last counts
+        rows: list[tuple[str, int, float, float]] = []
+        for axis in self._axes[topic]:
+            if axis.message_name in at:
+                rows.append((axis.name, at[axis.message_name], axis.scale, axis.offset))
+            elif axis.name in at:
+                rows.append((axis.name, at[axis.name], 1.0, 0.0))
+        return Picks(
+            tuple(row[0] for row in rows),
+            np.array([row[1] for row in rows], dtype=np.intp),
+            np.array([row[2] for row in rows], dtype=np.float64),
+            np.array([row[3] for row in rows], dtype=np.float64),
+        )

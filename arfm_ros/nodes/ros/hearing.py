@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
@@ -60,12 +62,14 @@ class How:
 
     `raw`: as CDR bytes. `late`: only the first reader is made at once, the others when a publisher
     turns up that it cannot hear: they cost something for each message of a fast topic. With a
-    `group` that is `Unexecuted` nothing is handed over but by `Hearing.poll`.
+    `group` that is `Unexecuted` nothing is handed over but by `Hearing.poll`. `timed`: with the
+    time at which the message came.
     """
 
     raw: bool = False
     late: bool = False
     group: CallbackGroup | None = None
+    timed: bool = False
 
 
 class Hearing:
@@ -75,11 +79,11 @@ class Hearing:
         self,
         node: Any,
         topic: tuple[Any, str],
-        callback: Callable[[Any], None],
+        callback: Callable[..., None],
         profiles: Sequence[Any],
         how: How = How(),
     ) -> None:
-        self._node, self._callback, self._raw, self._group = node, callback, how.raw, how.group
+        self._node, self._callback, self._how = node, callback, how
         self._type, self._name = topic
         self._once = Once()
         self._readers: list[Any] = []
@@ -96,12 +100,14 @@ class Hearing:
         return int(self._node.count_publishers(self.topic_name))
 
     def poll(self) -> None:
-        """Hand over what has come, in the calling thread; no executor may handle the readers."""
+        """Hand over what has come, in the calling thread; no executor may handle the readers.
+
+        At most what a reader keeps: a publisher that is faster than this thread does not hold it.
+        """
         for reader in self._readers:
             with reader.handle:
-                while (
-                    taken := reader.handle.take_message(reader.msg_type, self._raw)
-                ) is not None:
+                take = partial(reader.handle.take_message, reader.msg_type, self._how.raw)
+                for taken in islice(iter(take, None), reader.qos_profile.depth):
                     self._receive(*taken)
 
     def destroy(self) -> None:
@@ -118,9 +124,9 @@ class Hearing:
                 self._name,
                 self._receive,
                 self._missing.pop(0),
-                callback_group=self._group,
+                callback_group=self._how.group,
                 event_callbacks=events,
-                raw=self._raw,
+                raw=self._how.raw,
             )
             self._readers.append(made)
 
@@ -128,8 +134,12 @@ class Hearing:
         self._add(len(self._missing))
 
     def _receive(self, message: Any, info: Any) -> None:
-        if self._once.is_new(info["source_timestamp"], info["publication_sequence_number"]):
-            self._callback(message)
+        only = len(self._readers) == 1  # which never brings a message twice
+        if only or self._once.is_new(
+            info["source_timestamp"], info["publication_sequence_number"]
+        ):
+            when = (info["received_timestamp"],) if self._how.timed else ()
+            self._callback(message, *when)
 
 
 def lost_publishers(node: Any) -> list[str]:

@@ -199,16 +199,19 @@ def subscription(
     return Hearing(node, (kind, topic.name), callback, profiles, How(raw, late))
 
 
-def polled(node: Any, topic: Topic, callback: Callable[[Any], None]) -> Any:
-    """Hear every publisher of a topic whose reader is latched, whenever `poll()` is called.
+def polled(
+    node: Any, topic: Topic, callback: Callable[..., None], raw: bool = False, timed: bool = False
+) -> Any:
+    """Hear every publisher of a topic whenever `poll()` is called, as much as its reader keeps.
 
-    For what must not wait until an executor comes to it.
+    For what must not wait until an executor comes to it, and for what comes more often than it is
+    wanted. With `timed` the callback is also told when a message came, ns of the system clock.
     """
     from arfm_ros.nodes.ros.hearing import Hearing, How, Unexecuted
 
     profiles = [one.profile() for one in topic.reader.down()]
-    kind = interface(topic.type_name)
-    return Hearing(node, (kind, topic.name), callback, profiles, How(group=Unexecuted()))
+    kind, how = interface(topic.type_name), How(raw, group=Unexecuted(), timed=timed)
+    return Hearing(node, (kind, topic.name), callback, profiles, how)
 
 
 def service(node: Any, row: Service, callback: Callable[[Any, Any], Any]) -> Any:

@@ -18,6 +18,7 @@ from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.ros.convert import time_to_ns
 from arfm_ros.robots.robot import Robot
 from arfm_ros.teleop.device import F64, TeleopState
+from arfm_ros.wire.joints import JointStateReader
 
 HUMAN = "human"
 GRIPPER_AGE_S = 1.0
@@ -39,7 +40,11 @@ class RobotView:
         self._problem = "no joint state yet"
         self._readers = [
             topics.subscription(
-                node, topics.JOINT_STATES.at(name), partial(self._on_state, name), topics.NEWEST
+                node,
+                topics.JOINT_STATES.at(name),
+                partial(self._on_state, name, JointStateReader()),
+                topics.NEWEST,
+                raw=True,
             )
             for name in self._states.topics
         ]
@@ -88,9 +93,9 @@ class RobotView:
 
         topics.subscription(self._node, topics.TASK_STATE, on_task)
 
-    def _on_state(self, topic: str, message: Any) -> None:
+    def _on_state(self, topic: str, reader: JointStateReader, cdr: bytes) -> None:
         try:
-            found = self._states.take(topic, message, moment(self._node))
+            found = self._states.take(topic, reader.read(cdr), moment(self._node))
         except SpecError as error:
             self._problem = str(error)
             return

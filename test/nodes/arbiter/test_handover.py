@@ -19,8 +19,8 @@ from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.core.values.sync import Synced
 from arfm_ros.engines import load_bundle
 from arfm_ros.nodes.policy.bundle import Successor
-from arfm_ros.nodes.policy.inputs import Sample
 from arfm_ros.nodes.policy.values import Loaded, Pacing, Ports
+from arfm_ros.nodes.policy.wiring import Sample
 from arfm_ros.nodes.policy.worker import PolicyWorker
 from arfm_ros.nodes.ros.verdict import Verdict
 

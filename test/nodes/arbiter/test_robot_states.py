@@ -4,12 +4,14 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from rclpy.serialization import serialize_message  # noqa: E402
 from sensor_msgs.msg import JointState  # noqa: E402
 
 from arfm_ros.core.errors import SpecError  # noqa: E402
 from arfm_ros.nodes.arbiter.inputs import Moment  # noqa: E402
 from arfm_ros.nodes.arbiter.robot_states import RobotStates  # noqa: E402
 from arfm_ros.robots.files.load import load_robot  # noqa: E402
+from arfm_ros.wire.joints import JointStateReader  # noqa: E402
 
 MS = 1_000_000
 T0 = 1_000_000 * MS
@@ -18,7 +20,7 @@ T0 = 1_000_000 * MS
 def state(names, values, at_ns=T0, effort=()):
     message = JointState(name=list(names), position=list(values), effort=list(effort))
     message.header.stamp.sec, message.header.stamp.nanosec = divmod(at_ns, 1_000_000_000)
-    return message
+    return JointStateReader().read(serialize_message(message))
 
 
 def moment(at_ns=T0):

@@ -16,6 +16,7 @@ from arfm_ros.core.values.data import ActionChunk, ChunkInfo
 from arfm_ros.nodes.ros import convert
 from arfm_ros.nodes.ros.axis_reader import AxisReader  # noqa: E402
 from arfm_ros.robots.files.load import load_robot  # noqa: E402
+from arfm_ros.wire.joints import JointStateReader
 
 STAMP = 1_790_000_000_123_456_789
 NAMES = (*(f"fr3_joint{i}" for i in range(1, 8)), "gripper")
@@ -84,13 +85,17 @@ def test_chunk_info_without_a_field_is_refused_by_its_name():
         convert.diagnostics_to_info(message)
 
 
+def read(message):
+    return JointStateReader().read(serialize_message(message))
+
+
 def test_joints_are_picked_by_name_whatever_their_order():
     order = np.random.default_rng(0).permutation(8)
     arm = JointState(
         name=[NAMES[i] for i in order if i < 7], position=[i / 10 for i in order if i < 7]
     )
     gripper = JointState(name=["gripper"], position=[0.5])
-    found = {"joint_states": arm, "gripper/joint_states": gripper}
+    found = {"joint_states": read(arm), "gripper/joint_states": read(gripper)}
     got = AxisReader(load_robot("fr3")).positions(found, NAMES)
     assert np.allclose(got, [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.5])
 
@@ -99,14 +104,14 @@ def test_missing_joints_are_named_beside_those_that_came():
     with pytest.raises(SpecError, match="lack fr3_joint2; they name: fr3_joint1"):
         reader = AxisReader(load_robot("fr3"))
         one = JointState(name=["fr3_joint1"], position=[0.0])
-        reader.positions({"joint_states": one}, NAMES[:2])
+        reader.positions({"joint_states": read(one)}, NAMES[:2])
 
 
 def test_a_joint_state_without_positions_is_refused():
     with pytest.raises(SpecError, match="joint states lack gripper; they name: gripper"):
         reader = AxisReader(load_robot("fr3"))
         empty = JointState(name=["gripper"])
-        reader.positions({"gripper/joint_states": empty}, ["gripper"])
+        reader.positions({"gripper/joint_states": read(empty)}, ["gripper"])
 
 
 def test_time_zero_means_no_stamp():
