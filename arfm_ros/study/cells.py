@@ -62,7 +62,7 @@ def run_cells(
     study = find_study(missing[0].study)
     stages = [study.start, *(stage for chain in study.variants.values() for stage in chain)]
     tasks = [task for one in stages for task in (*one.tasks, *one.normalised)]
-    lab.record(tuple(dict.fromkeys(tasks)), workers)
+    lab.record(tuple(dict.fromkeys(tasks)), study.start.qualities, workers)
     say("training the start")
     lab.train(start_of(study.start))
     for cell in missing:
@@ -97,8 +97,8 @@ def run_cell(job: tuple[Cell, Lab, str]) -> str:
         checkpoint = lab.train(training)
         for noise in study.noise:
             for task in stage.measured:
-                good = measure(checkpoint, study, task, noise, lab)
-                result = {"after": stage.tasks, "task": task, "noise": noise, "success": good}
+                found = measure(checkpoint, study, task, noise, lab)
+                result = {"after": stage.tasks, "task": task, "noise": noise, **found}
                 results.append(result)
     write_json(
         cell.file(lab),
@@ -116,13 +116,22 @@ def run_cell(job: tuple[Cell, Lab, str]) -> str:
     return f"{cell.name}: {100 * rate:.1f} %"
 
 
-def measure(checkpoint: Checkpoint, study: Study, task: str, noise: float, lab: Lab) -> list[int]:
-    """Run the episodes of a task; 1 for each success, in the order of their seeds."""
+def measure(
+    checkpoint: Checkpoint, study: Study, task: str, noise: float, lab: Lab
+) -> dict[str, list[Any]]:
+    """Run the episodes of a task, in the order of their seeds.
+
+    Returns `success`, 1 or 0, and `seconds` until it or, of a failure, until the limit.
+    """
     seeds = range(study.first_seed, study.first_seed + lab.sizes.episodes)
     config = DriverConfig(action_noise=noise, guide=False, seams=False)
     jobs = [(task, seed) for seed in seeds]
-    results = run_batch(TorchPolicy(checkpoint), jobs, config, lab.sizes.limit_s)
-    return [int(result.success) for result in results]
+    limit_s = study.limit_s or lab.sizes.limit_s
+    results = run_batch(TorchPolicy(checkpoint), jobs, config, limit_s)
+    return {
+        "success": [int(result.success) for result in results],
+        "seconds": [r.seconds if r.success else limit_s for r in results],
+    }
 
 
 def read_cells(cells: Sequence[Cell], lab: Lab) -> list[dict[str, Any]]:
@@ -131,7 +140,8 @@ def read_cells(cells: Sequence[Cell], lab: Lab) -> list[dict[str, Any]]:
     found = [json.loads(file.read_text()) for file in files if file.exists()]
     common = min(map(_episodes, found), default=0)
     for result in (result for cell in found for result in cell["results"]):
-        result["success"] = result["success"][:common]
+        for name in ("success", "seconds"):
+            result[name] = result.get(name, [])[:common]
     return found
 
 

@@ -11,7 +11,7 @@ from arfm_ros.learn.objectives.arfm import PAPER
 
 TASKS = ("reach", "lift", "push", "place")
 QUALITIES = ("good", "poor")  # of the demonstrations, equal shares: `sim/quality.py`
-POOL = 40  # demonstrations of a task and a quality
+POOL = 40  # demonstrations of a task and a quality, where there are two
 REPLAYED = 20  # demonstrations kept of a task that a stage only replays
 REPORTED, VALIDATION = 1_000_000, 2_000_000  # first seeds of the measured episodes
 PLAIN = "fm"
@@ -43,6 +43,7 @@ class Stage:
     measured: tuple[str, ...] = ()
     normalised: tuple[str, ...] = ()  # tasks a start is normalised for, where it learns fewer
     replayed: tuple[str, ...] = ()
+    qualities: tuple[str, ...] = QUALITIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,9 @@ class Study:
     noise: tuple[float, ...] = (0.0,)  # on executed actions, see `sim/noise.py`
     pixels: bool = False  # the policy sees camera images, not the objects' poses
     first_seed: int = REPORTED
+    against: tuple[str, ...] = (PLAIN, "RWR")  # rows that every other one is compared with
+    timed: bool = False  # how long an episode takes counts too, a failure as long as the limit
+    limit_s: float = 0.0  # of a measured episode; 0: as the sizes have it
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,15 @@ ROWS = (
     Row("return-conditioned", "return"),
     Row("ARFM", "arfm"),
 )
+FILTER = "filtered BC"
+TIME, ADVANTAGE = {"source": "time_to_success"}, {"source": "advantage"}
+SIGNAL_ROWS = (  # every demonstration succeeds: filtered BC is plain flow matching
+    Row(FILTER, "filtered_bc"),
+    Row("ARFM, time", "arfm", {}, TIME),
+    Row("ARFM, advantage", "arfm", {}, ADVANTAGE),
+    Row("filtered by advantage", "filtered_signal", {}, ADVANTAGE),
+    Row("advantage-conditioned", "advantage", {}, ADVANTAGE),
+)
 _ALL = Stage(TASKS, measured=TASKS)
 _ONE_SOFTMAX = {"normaliser": "batch"}
 _LAMBDAS = (5e-4, 5e-3, 0.04, 0.2, 2.0, 20.0)
@@ -96,10 +109,22 @@ _SWEEP = (
     *(Row(f"ARFM by task lambda {lam}", "arfm", {"lam": lam}) for lam in (0.2, 2.0)),
     *(Row(f"RWR beta {beta}", "rwr", {"beta": beta}) for beta in (1.0, 3.0, 10.0)),
 )
+
+
+def _no_filter(quality: str, title: str) -> Study:
+    """Make a study of demonstrations that all succeed: success alone tells nothing."""
+    stage = Stage(("lift", "place"), measured=("lift", "place"), qualities=(quality,))
+    chain, options = {"": (stage,)}, {"against": (FILTER,), "timed": True, "limit_s": 20.0}
+    return Study(quality, title, stage, chain, SIGNAL_ROWS, **options)  # type: ignore[arg-type]
+
+
 STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
         Study("mixed", "Mixed-quality data", _ALL, {"": (_ALL,)}, ROWS),
+        _no_filter("paces", "All succeed, half of them slowly"),
+        _no_filter("segments", "All succeed, each with bad stretches"),
+        _no_filter("stitch", "All succeed, each slow in one of two parts"),
         Study("pixels", "Mixed-quality data, from pixels", _ALL, {"": (_ALL,)}, ROWS, pixels=True),
         Study("noise", "Action noise", _ALL, {"": (_ALL,)}, ROWS, noise=(0.1, 0.2, 0.3)),
         Study(

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ SIZES = "sizes.json"
 SIGNAL = SignalConfig(Reward(success=1.0, takeover=0.0))
 
 
+def _told(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Leave out the usual qualities: what is on disk has no word of them."""
+    return {name: value for name, value in pairs if (name, value) != ("qualities", QUALITIES)}
+
+
 @dataclass(frozen=True, slots=True)
 class Training:
     """One training run; two studies that need the same one share it."""
@@ -46,7 +52,7 @@ class Training:
     @property
     def key(self) -> str:
         """Name of its folder: the tasks, the row, the seed, and a hash of all before it."""
-        whole = json.dumps(asdict(self), sort_keys=True).encode()
+        whole = json.dumps(asdict(self, dict_factory=_told), sort_keys=True).encode()
         words = (*self.stage.tasks, self.row.objective, str(self.seed))
         return "_".join((*words, hashlib.sha256(whole).hexdigest()[:8]))
 
@@ -87,14 +93,15 @@ class Lab:
             raise ConfigError(f"{self.root} holds a study of other sizes: {'; '.join(other)}")
         path.write_text(json.dumps(wanted, indent=1) + "\n")
 
-    def record(self, tasks: tuple[str, ...], workers: int) -> None:
+    def record(self, tasks: tuple[str, ...], qualities: tuple[str, ...], workers: int) -> None:
         """Record the demonstrations that are missing."""
-        for name in QUALITIES:
+        each = _pool(qualities)
+        for name in qualities:
             out = self.root / "demos" / name
-            batch = Batch(tasks, POOL, 0, out, f"demo_{{task}}_{name}")
+            batch = Batch(tasks, each, 0, out, f"demo_{{task}}_{name}")
             options = DemoOptions(quality=quality(name))
             words = " ".join(f"--task {task}" for task in tasks)
-            command = f"./arfm demos {words} --episodes {POOL} --quality {name}"
+            command = f"./arfm demos {words} --episodes {each} --quality {name}"
             if not self.pixels:
                 options, command = replace(options, cameras=()), f"{command} --no-images"
             note_command(out, command)
@@ -103,22 +110,26 @@ class Lab:
 
     def episodes(self, stage: Stage, seed: int) -> tuple[Path, ...]:
         """Choose the demonstrations of a stage; fewer than all are drawn by the seed."""
-        own = self._draw(stage.tasks, stage.demonstrations, seed)
-        return own + self._draw(stage.replayed, REPLAYED, seed)
+        draw = partial(self._draw, qualities=stage.qualities, seed=seed)
+        own = draw(stage.tasks, stage.demonstrations)
+        return own + draw(stage.replayed, REPLAYED)
 
-    def _draw(self, tasks: tuple[str, ...], count: int, seed: int) -> tuple[Path, ...]:
-        each = count // len(QUALITIES) or POOL
-        chosen = np.random.default_rng([seed, 3]).permutation(POOL)[:each]
-        numbers = sorted(chosen) if count else range(POOL)
+    def _draw(
+        self, tasks: tuple[str, ...], count: int, qualities: tuple[str, ...], seed: int
+    ) -> tuple[Path, ...]:
+        pool = _pool(qualities)
+        each = count // len(qualities) or pool
+        chosen = np.random.default_rng([seed, 3]).permutation(pool)[:each]
+        numbers = sorted(chosen) if count else range(pool)
         return tuple(
             self.root / "demos" / name / f"demo_{task}_{name}_{number:06d}"
             for task in tasks
-            for name in QUALITIES
+            for name in qualities
             for number in numbers
         )
 
     def _statistics(self, stage: Stage) -> tuple[Path, ...]:
-        return self.episodes(Stage(stage.normalised), 0)
+        return self.episodes(Stage(stage.normalised, qualities=stage.qualities), 0)
 
     def cache(self, training: Training) -> Path:
         """Return the folder of the frames of a training, read now if they were not before."""
@@ -180,6 +191,10 @@ class Lab:
         names = ("alpha", "clipped", "ess", "sigma_r", "sigma_l", "loss")
         found = {name: [row[name] for row in rows if name in row] for name in names}
         return {name: float(np.mean(values)) for name, values in found.items() if values}
+
+
+def _pool(qualities: tuple[str, ...]) -> int:
+    return POOL * len(QUALITIES) // len(qualities)
 
 
 def start_of(stage: Stage) -> Training:

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.study.bootstrap import Estimate, difference, hierarchical
-from arfm_ros.study.experiments import PLAIN, START, Study
+from arfm_ros.study.bootstrap import Estimate, difference, hierarchical, relative
+from arfm_ros.study.experiments import START, Study
 
-AGAINST = (PLAIN, "RWR")  # rows that every other one is compared with
 Cells = Sequence[Mapping[str, Any]]
 F64 = NDArray[np.float64]
 
@@ -29,6 +28,8 @@ def report(study: Study, cells: Cells, folder: Path) -> str:
             )
             table, bars[label] = _table(study, cells, variant, noise)
             lines += [*([f"{label}:", ""] if label else []), *table, ""]
+            if study.timed:
+                lines += [*_time_table(study, cells, variant, noise), ""]
     if study.name == "continual":
         table, lost = _forgetting_table(study, cells)
         lines += [*table, ""]
@@ -40,15 +41,15 @@ def report(study: Study, cells: Cells, folder: Path) -> str:
     return text
 
 
-def successes(cells: Cells, row: str, variant: str, noise: float) -> dict[int, F64]:
+def reached(
+    cells: Cells, row: str, variant: str, noise: float, what: str = "success"
+) -> dict[int, F64]:
     """Collect what a row reached after its last stage: training seed -> [tasks, episodes]."""
     found = {}
     for cell in cells:
         if (cell["row"]["name"], cell["variant"]) == (row, variant):
             last = cell["results"][-1]["after"]
-            rows = [
-                r["success"] for r in cell["results"] if (r["after"], r["noise"]) == (last, noise)
-            ]
+            rows = [r[what] for r in cell["results"] if (r["after"], r["noise"]) == (last, noise)]
             found[cell["seed"]] = np.array(rows, np.float64)
     return found
 
@@ -58,12 +59,12 @@ def _table(
 ) -> tuple[list[str], dict[str, Estimate]]:
     tasks = next(iter(study.variants.values()))[-1].measured
     rows = [row.name for row in study.rows]
-    others = {name: successes(cells, name, variant, noise) for name in AGAINST if name in rows}
+    others = {name: reached(cells, name, variant, noise) for name in study.against if name in rows}
     head = ("row", "seeds", *tasks, "mean", *(f"minus {other}" for other in others))
     lines = [_line(head), _line(["---"] * len(head))]
     means: dict[str, Estimate] = {}
     for name in (START.name, *rows):
-        own = successes(cells, name, "" if name == START.name else variant, noise)
+        own = reached(cells, name, "" if name == START.name else variant, noise)
         if not own or next(iter(own.values())).shape[0] != len(tasks):
             continue
         values = np.stack(list(own.values()))
@@ -77,6 +78,24 @@ def _table(
     if not means:
         raise ConfigError(f"no cell of study '{study.name}' is done: run it without --report")
     return lines, means
+
+
+def _time_table(study: Study, cells: Cells, variant: str, noise: float) -> list[str]:
+    """Show seconds until success, a failure as long as the limit, and by how much they differ."""
+    rows = [row.name for row in study.rows]
+    got = {name: reached(cells, name, variant, noise, "seconds") for name in rows}
+    others = [name for name in study.against if got.get(name)]
+    head = ("row", "seconds", *(f"beside {other}" for other in others))
+    lines = [_line(head), _line(["---"] * len(head))]
+    for name in (name for name in rows if got[name]):
+        mean = hierarchical(np.stack(list(got[name].values())))
+        beside = []
+        for other in others:
+            both = sorted(got[name].keys() & got[other].keys())
+            pair = [np.stack([got[row][seed] for seed in both]) for row in (name, other)]
+            beside.append("" if name == other else f"{_percent(relative(*pair), '+')} %")
+        lines.append(_line((name, f"{mean.mean:.2f} [{mean.low:.2f}, {mean.high:.2f}]", *beside)))
+    return lines
 
 
 def _against(own: Mapping[int, F64], other: Mapping[int, F64]) -> str:
@@ -109,7 +128,7 @@ def forgetting(cells: Cells, row: str) -> dict[int, F64]:
 def _forgetting_table(study: Study, cells: Cells) -> tuple[list[str], dict[str, Estimate]]:
     lost = {row.name: forgetting(cells, row.name) for row in study.rows}
     lost = {name: values for name, values in lost.items() if values}
-    others = [name for name in AGAINST if name in lost]
+    others = [name for name in study.against if name in lost]
     head = ("row", "seeds", "NBT", *(f"minus {other}" for other in others))
     lines = [_line(head), _line(["---"] * len(head))]
     means = {name: hierarchical(np.stack(list(own.values()))) for name, own in lost.items()}

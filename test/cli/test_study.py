@@ -14,6 +14,7 @@ from arfm_ros.study import lab as labs
 from arfm_ros.study.bootstrap import difference, hierarchical
 from arfm_ros.study.cells import Cell, cells_of, chain_of, read_cells, run_cell
 from arfm_ros.study.experiments import (
+    FILTER,
     POOL,
     QUALITIES,
     REPLAYED,
@@ -26,7 +27,7 @@ from arfm_ros.study.experiments import (
     find_study,
 )
 from arfm_ros.study.lab import Lab
-from arfm_ros.study.report import forgetting, report, successes
+from arfm_ros.study.report import forgetting, reached, report
 
 SIZES = Sizes(start_steps=3, steps=2, episodes=2, batch=8, draws=1, limit_s=0.3)
 REACH = Stage(("reach",), 0, ("reach",))
@@ -150,6 +151,28 @@ def test_pairs_make_the_difference_of_equals_exact() -> None:
     assert (same.mean, same.low, same.high) == (0.0, 0.0, 0.0)
 
 
+def test_less_time_is_told_beside_the_filter_with_pairs(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    base = rng.uniform(4.0, 12.0, (3, 2, 40))
+    cells = [
+        {
+            "row": {"name": name},
+            "variant": "",
+            "seed": seed,
+            "results": [
+                {"after": ["lift", "place"], "task": task, "noise": 0.0, "success": [1] * 40}
+                | {"seconds": (share * base[seed, n]).tolist()}
+                for n, task in enumerate(("lift", "place"))
+            ],
+        }
+        for name, share in ((FILTER, 1.0), ("ARFM, time", 0.75))
+        for seed in range(3)
+    ]
+    text = report(STUDIES["paces"], cells, tmp_path)
+    assert "-25.0 [-25.0, -25.0] %" in text
+    assert f"| {FILTER} | {base.mean():.2f} [" in text
+
+
 def _continual(row: str, *rates: tuple[str, str, int]) -> dict:
     results = [
         {"after": after.split(), "task": task, "noise": 0.0, "success": [good]}
@@ -170,7 +193,7 @@ def test_what_a_task_lost_later_is_its_negative_backward_transfer(tmp_path: Path
     # lift: (0 + 1) / 2, push: 1 / 1, place: no later stage
     assert "| fm | 1 | 75.0 [75.0, 75.0] |" in report(STUDIES["continual"], cells, tmp_path)
     assert forgetting(cells, "fm")[0].tolist() == [[0.5], [1.0]]
-    assert successes(cells, "fm", "", 0.0)[0].tolist() == [[0.0], [0.0], [1.0]]
+    assert reached(cells, "fm", "", 0.0)[0].tolist() == [[0.0], [0.0], [1.0]]
 
 
 def test_a_sequence_of_which_only_the_start_is_measured_has_a_report(tmp_path: Path) -> None:
@@ -182,7 +205,9 @@ def test_a_sequence_of_which_only_the_start_is_measured_has_a_report(tmp_path: P
 def test_an_unknown_study_or_row_is_answered_with_the_known_ones(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ConfigError, match="mixed, pixels, noise, few, continual, sweep"):
+    with pytest.raises(
+        ConfigError, match="mixed, paces, segments, stitch, pixels, noise, few, continual, sweep"
+    ):
         find_study("all")
     assert main(["study", "mixed", "--out", str(tmp_path), "--row", "DPO"]) == 1
     assert "--row DPO mixed: needs one of fm, filtered BC" in capsys.readouterr().err
