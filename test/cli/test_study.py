@@ -42,7 +42,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
         patch.setitem(STUDIES, "tiny", TINY)
         patch.setattr(labs, "POOL", 1)
         made.open()
-        made.record(("reach",), 1)
+        made.record(("reach",), QUALITIES, 1)
         for cell in cells_of(TINY, 1):
             run_cell((cell, made, "./arfm study tiny"))
     return made
