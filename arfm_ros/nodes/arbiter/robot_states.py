@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from arfm_ros.core.errors import SpecError
 from arfm_ros.core.safety.limits import F64
 from arfm_ros.nodes.arbiter.inputs import Moment
-from arfm_ros.nodes.ros.axis_reader import AxisReader
+from arfm_ros.nodes.ros.axis_reader import NAMINGS_MAX, AxisReader, Picks
 from arfm_ros.robots.robot import Robot
 from arfm_ros.wire.joints import JointPositions
 
 NS = 1_000_000_000
 GRIPPER = "gripper"
 PART_GAP_NS = 100_000_000  # for which some joints may be told and others not
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """Axes that one kind of message tells of; `whole`: all that an arm's state is made of."""
+
+    picks: Picks
+    columns: NDArray[np.intp]
+    names: frozenset[str]
+    carrying: bool
+    whole: bool
 
 
 class RobotStates:
@@ -36,7 +49,9 @@ class RobotStates:
         self._positions: F64 = np.full(len(grips), np.nan)
         self._stamps_ns = np.zeros(len(grips), np.int64)
         self._seen_ns = np.zeros(len(grips), np.int64)
-        self._known = np.zeros(len(grips), np.bool_)
+        self._unknown = set(robot.names)
+        self._others = np.flatnonzero(~self._carries)
+        self._parts: dict[tuple[str, ...], _Part] = {}
         self._fresh = np.zeros(len(grips), np.bool_)  # told since the last state
         self._said: dict[str, Sequence[str]] = {}  # what each topic named last
 
@@ -50,24 +65,25 @@ class RobotStates:
 
         Raises `SpecError` naming what is missing or too old.
         """
-        picks = self._reader.picks(topic, told)
+        part = self._part(self._reader.picks(topic, told))
         self._said[topic] = told.names
-        columns = [self._where[name] for name in picks.names]
-        carrying = bool(self._carries[columns].any())
-        if carrying and not told.stamp_ns:
+        if part.carrying and not told.stamp_ns:
             raise SpecError("joint state has no stamp (0): set header.stamp in its driver")
-        self._positions[columns] = picks.of(told)
-        self._stamps_ns[columns] = now.steady(told.stamp_ns)
-        self._seen_ns[columns], self._known[columns] = now.steady_ns, True
-        self._fresh[columns] = True
-        if not carrying and columns:
+        self._positions[part.columns] = part.picks.of(told)
+        self._stamps_ns[part.columns] = stamp_ns = now.steady(told.stamp_ns)
+        self._seen_ns[part.columns] = now.steady_ns
+        self._fresh[part.columns] = True
+        self._unknown -= part.names
+        if not part.carrying and part.names:
             return None
         self._check(now)
-        if not self._fresh[self._carries].all():
-            self._wait(now)
-            return None
+        if not part.whole:
+            if not self._fresh[self._carries].all():
+                self._wait(now)
+                return None
+            stamp_ns = int(self._stamps_ns[self._carries].min())
         self._fresh[:] = False
-        return self._positions.copy(), int(self._stamps_ns[self._carries].min())
+        return self._positions.copy(), stamp_ns
 
     def oldest(self) -> str:
         """Name the joint of an arm whose state is the oldest."""
@@ -84,16 +100,28 @@ class RobotStates:
             )
 
     def _check(self, now: Moment) -> None:
-        if not self._known.all():
-            missing = [name for name, known in zip(self._names, self._known) if not known]
-            raise SpecError(self._lacks(missing))
-        ages_ns = np.where(self._carries, 0, now.steady_ns - self._seen_ns)
-        worst = int(np.argmax(ages_ns))
-        if ages_ns[worst] > self._age_max_ns:
+        if self._unknown:
+            raise SpecError(self._lacks([name for name in self._names if name in self._unknown]))
+        ages_ns = now.steady_ns - self._seen_ns[self._others]
+        if len(ages_ns) and ages_ns.max() > self._age_max_ns:
+            name = self._names[self._others[ages_ns.argmax()]]
             raise SpecError(
-                f"{self._names[worst]} state on {', '.join(self._topics[self._names[worst]])} is "
-                f"{ages_ns[worst] / NS:.1f} s old (parameter gripper_age_max)"
+                f"{name} state on {', '.join(self._topics[name])} is "
+                f"{ages_ns.max() / NS:.1f} s old (parameter gripper_age_max)"
             )
+
+    def _part(self, picks: Picks) -> _Part:
+        """Look up which axes of the robot a message tells of."""
+        found = self._parts.get(picks.names)
+        if found is None or found.picks is not picks:
+            if len(self._parts) >= NAMINGS_MAX:
+                self._parts.clear()
+            columns = np.array([self._where[name] for name in picks.names], dtype=np.intp)
+            carries = int(self._carries[columns].sum())
+            whole = carries == int(self._carries.sum())
+            found = _Part(picks, columns, frozenset(picks.names), carries > 0, whole)
+            self._parts[picks.names] = found
+        return found
 
     def _lacks(self, missing: list[str]) -> str:
         topics = dict.fromkeys(t for name in missing for t in self._topics[name])

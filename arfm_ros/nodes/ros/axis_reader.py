@@ -24,10 +24,12 @@ class Picks:
     at: NDArray[np.intp]
     scale: F64
     offset: F64
+    plain: bool  # in the robot's unit already
 
     def of(self, told: JointPositions) -> F64:
         """Return the axes' values [K]."""
-        return self.scale * told.values[self.at] + self.offset
+        values = told.values[self.at]
+        return values if self.plain else self.scale * values + self.offset
 
 
 class AxisReader:
@@ -84,4 +86,5 @@ class AxisReader:
             np.array([row[1] for row in rows], dtype=np.intp),
             np.array([row[2] for row in rows], dtype=np.float64),
             np.array([row[3] for row in rows], dtype=np.float64),
+            all(row[2:] == (1.0, 0.0) for row in rows),
         )

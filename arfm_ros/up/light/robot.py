@@ -28,7 +28,7 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.nodes.ros import topics
 from arfm_ros.nodes.ros.executor import Spinner
-from arfm_ros.nodes.ros.real_time import raise_process_priority
+from arfm_ros.nodes.ros.real_time import raise_process_priority, real_time
 from arfm_ros.robots.fr3 import facts as fr3
 from arfm_ros.wire.images import decode
 
@@ -39,6 +39,7 @@ FOLLOWS_S = 0.02  # time constant of the arm
 GRIPPER_JOINT = "gripper_joint"  # as CRISP's Franka hand adapter has it
 STAMP = struct.Struct("<iI")  # behind the four bytes of the encapsulation
 NS = 1_000_000_000
+PRIORITY, SWITCH_INTERVAL_S = 30, 0.0005
 
 
 class Prepared:
@@ -80,7 +81,11 @@ class LightRobot:
         self.stop = threading.Event()
 
     def run(self) -> None:
-        """Publish until `stop`, each kind on deadlines of its own."""
+        """Publish until `stop`, each kind on deadlines of its own.
+
+        In real time where that is granted: a robot's own computer has no part in this load.
+        """
+        real_time(PRIORITY)
         begin_ns = time.monotonic_ns()
         rates = {self._tell_joints: JOINTS_HZ, self._tell_gripper: GRIPPER_HZ}
         rates[self._show] = CAMERAS_HZ
@@ -158,6 +163,7 @@ def main() -> int:
     """Publish until the standard input is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise_process_priority()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     rclpy.init()
     robot = LightRobot(Path(sys.argv[1]))
     spinner = Spinner()
