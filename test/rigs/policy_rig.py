@@ -150,6 +150,8 @@ class Robot:
         rclpy.init(context=self.context, domain_id=domain)
         self.node = Node("robot", context=self.context)
         self.silent: set[str] = set()
+        self.apart_s = 0.0  # between the pictures of two cameras
+        self.gripper_every, self._told = 1, 0  # of that many states one tells of the gripper
         self.position = STATE.copy()
         self.picture = dict(PICTURE)
         self.shown: dict[int, dict[str, NDArray[np.uint8]]] = {}  # stamp -> pictures
@@ -243,6 +245,9 @@ class Robot:
         for name, publisher in self._images.items():
             if name in self.silent:
                 continue
+            if self.apart_s:
+                time.sleep(self.apart_s)
+                stamp = self.node.get_clock().now().to_msg()
             height, width = self.picture[name].shape[:2]
             data = array("B", self.picture[name].tobytes())
             image = Image(height=height, width=width, encoding="rgb8", step=3 * width, data=data)
@@ -251,12 +256,14 @@ class Robot:
             publisher.publish(image)
 
     def _report_state(self) -> None:
+        self._told += 1
         now_ns = self.node.get_clock().now().nanoseconds
         self.state_stamps[now_ns] = self.position.copy()
         arm = JointState(name=list(NAMES[:7]), position=self.position[:7].tolist())
         gripper = JointState(name=[NAMES[7]], position=self.position[7:].tolist())
         for publisher, message in ((self._joints, arm), (self._gripper, gripper)):
-            if publisher is self._gripper and "gripper" in self.silent:
+            often = self._told % self.gripper_every == 0
+            if publisher is self._gripper and ("gripper" in self.silent or not often):
                 continue
             message.header.stamp = ns_to_time(now_ns)
             publisher.publish(message)

@@ -2,7 +2,8 @@
 
 Several inputs (cameras, joint states) arrive at different rates and delays. A set takes one sample
 of each, all within `tolerance_ns` of each other; its stamp is the oldest stamp used, because that
-is what a policy's reaction time counts from.
+is what a policy's reaction time counts from. Inputs that are `loose` only have to be there: a slow
+driver of a gripper neither keeps a set from existing nor makes it older.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Input:
     label: str = ""  # such as "camera wrist"; default: the name
     min_hz: float = 0.0
     knob: str = "min_hz"  # the parameter that sets it, for messages
+    loose: bool = False  # changes slowly: what is nearest in time will do, as old as may be
 
     @property
     def title(self) -> str:
@@ -36,7 +38,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Synced(Generic[T]):
-    """One sample of every input; `stamp_ns` is the oldest of `stamps_ns`."""
+    """One sample of every input; `stamp_ns` is the oldest of `stamps_ns` that is not loose."""
 
     stamp_ns: int
     values: Mapping[str, T]
@@ -115,7 +117,8 @@ class Synchronizer(Generic[T]):
             if older:
                 chosen[name] = min(older, key=lambda s: abs(s - stamp_ns))
                 values[name] = track.values[chosen[name]]
-        return Synced(min(chosen.values()), values, chosen)
+        bound = [s for name, s in chosen.items() if not self._inputs[name].loose]
+        return Synced(min(bound or chosen.values()), values, chosen)
 
     def rate_hz(self, name: str) -> float:
         """Rate of an input by its last stamps; 0 until two came."""
@@ -156,7 +159,8 @@ class Synchronizer(Generic[T]):
         return None
 
     def _newest_set(self, now_ns: int) -> Synced[T] | None:
-        tracks = {name: _usable(track.stamps, now_ns) for name, track in self._tracks.items()}
+        usable = {name: _usable(track.stamps, now_ns) for name, track in self._tracks.items()}
+        tracks = {n: s for n, s in usable.items() if not self._inputs[n].loose} or usable
         oldest = now_ns - self._max_age_ns
         pivots = sorted({s for stamps in tracks.values() for s in stamps if s >= oldest})
         for pivot in reversed(pivots):
@@ -167,12 +171,18 @@ class Synchronizer(Generic[T]):
                     break
                 chosen[name] = stamps[at]
             else:
+                loose = usable.keys() - tracks.keys()
+                chosen |= {name: _nearest(usable[name], pivot) for name in loose}
                 values = {n: self._tracks[n].values[s] for n, s in chosen.items()}
                 return Synced(pivot, values, chosen)
         return None
 
     def _spread(self, now_ns: int) -> str:
-        newest = {n: _usable(t.stamps, now_ns)[-1] for n, t in self._tracks.items()}
+        newest = {
+            name: _usable(track.stamps, now_ns)[-1]
+            for name, track in self._tracks.items()
+            if not self._inputs[name].loose
+        }
         first = min(newest, key=lambda n: newest[n])
         last = max(newest, key=lambda n: newest[n])
         return (
@@ -187,6 +197,10 @@ def _insert(stamps: list[int], stamp: int) -> None:
         stamps.append(stamp)
     elif stamps[bisect_left(stamps, stamp)] != stamp:
         insort(stamps, stamp)
+
+
+def _nearest(stamps: list[int], stamp: int) -> int:
+    return min(stamps, key=lambda one: abs(one - stamp))
 
 
 def _usable(stamps: list[int], now_ns: int) -> list[int]:

@@ -138,7 +138,7 @@ class Contexts:
         if self._last is None or not self._last.same(job.loaded, job.instruction):
             self._cadence = Cadence()
         self._last = job
-        if self._inputs.awaits(synced, now_ns):
+        if self._inputs.awaits(now_ns):
             return False
         once = not job.loaded.spec.state_in_step
         taken_ns, interval_ns = self._inputs.taken_ns(synced), self._inputs.interval_ns()

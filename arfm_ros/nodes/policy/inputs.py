@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -55,7 +54,9 @@ class PolicyInputs:
         self._watch = PictureWatch(wiring.stillness, wiring.sizes)
         self._observing = threading.Lock()
         self._arrived = threading.Condition()
-        self._fresh, self._awaited_s = False, math.inf
+        self._fresh = self._woken = False
+        self._taken_ns: dict[str, int] = {}  # stamp of each camera's newest picture
+        self._lags_ns: dict[str, int] = {}  # and how late it came
         self._cameras = [
             topics.subscription(node, row, partial(self._on_picture, name), raw=True)
             for name, row in wiring.cameras.items()
@@ -83,31 +84,48 @@ class PolicyInputs:
     def wake(self) -> None:
         """Let `wait` return."""
         with self._arrived:
-            self._fresh = True
+            self._fresh = self._woken = True
             self._arrived.notify_all()
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for a camera image that came since the last call, or that is overdue."""
-        left_s, self._awaited_s = self._awaited_s - time.monotonic(), math.inf
+        """Wait for a camera image that came since the last call.
+
+        Where another one is about to make a newer set, wait for it too.
+        """
+        end_s = time.monotonic() + timeout_s
         with self._arrived:
-            fresh = self._fresh or self._arrived.wait(min(timeout_s, max(left_s, 0.0)))
-            self._fresh = False
+            while (left_s := self._left_s(end_s)) > 0.0:
+                self._arrived.wait(left_s)
+            fresh, self._fresh, self._woken = self._fresh, False, False
         return fresh
 
-    def awaits(self, synced: Synced[Sample], now_ns: int) -> bool:
-        """Tell whether a picture about to come makes a newer set; `wait` then returns in time."""
+    def awaits(self, now_ns: int) -> bool:
+        """Tell whether a picture about to come makes a newer set; `wait` then waits for it."""
         with self._arrived:
-            pictures = {
-                name: Newest(
-                    synced.stamps_ns[name],
-                    round(NS / rate_hz) if (rate_hz := self._sync.rate_hz(name)) > 0.0 else 0,
-                    synced.values[name].received_ns - synced.stamps_ns[name],
-                )
-                for name in self.wiring.cameras
-            }
-        until_ns = wait_until_ns(pictures, now_ns)
-        self._awaited_s = time.monotonic() + (until_ns - now_ns) / NS if until_ns else math.inf
-        return until_ns > 0
+            awaited = self._until_ns(now_ns) > 0
+            self._fresh = self._fresh or awaited  # so that a late one is not waited for in vain
+        return awaited
+
+    def _left_s(self, end_s: float) -> float:
+        """How long to wait for more; the caller holds the lock."""
+        left_s = end_s - time.monotonic()
+        if not self._fresh:
+            return left_s
+        if self._woken:
+            return 0.0
+        now_ns = self._clock.now().nanoseconds
+        until_ns = self._until_ns(now_ns)
+        return min(left_s, (until_ns - now_ns) / NS) if until_ns else 0.0
+
+    def _until_ns(self, now_ns: int) -> int:
+        if len(self._taken_ns) < len(self.wiring.cameras):
+            return 0
+        pictures = {}
+        for name, stamp_ns in self._taken_ns.items():
+            rate_hz = self._sync.rate_hz(name)
+            interval_ns = round(NS / rate_hz) if rate_hz > 0.0 else 0
+            pictures[name] = Newest(stamp_ns, interval_ns, self._lags_ns[name])
+        return wait_until_ns(pictures, now_ns)
 
     def newest(self, now_ns: int) -> Synced[Sample] | Missing:
         """Give the newest set of images and states that belong together."""
@@ -240,7 +258,8 @@ class PolicyInputs:
     def _on_picture(self, name: str, cdr: bytes) -> None:
         sample = Sample(cdr, self._clock.now().nanoseconds)
         with suppress(SpecError), self._arrived:  # no message of this type: as if it had not come
-            self._keep(name, sample)
+            self._taken_ns[name] = stamp_ns = self._keep(name, sample)
+            self._lags_ns[name] = sample.received_ns - stamp_ns
             self._fresh = True
             self._arrived.notify()
 

@@ -42,9 +42,12 @@ class Wiring:
         return cameras + self.state_inputs()
 
     def state_inputs(self) -> list[Input]:
-        """List the inputs that are the robot's state."""
-        slow, knob = self.min_state_hz, "min_state_hz"
-        return [Input(name, name, slow, knob) for name in self.states]
+        """List the inputs that are the robot's state; a gripper's may be of another time."""
+        slow, knob, loose = self.min_state_hz, "min_state_hz", self.reader.grippers
+        return [
+            Input(name, name, 0.0 if name in loose else slow, knob, name in loose)
+            for name in self.states
+        ]
 
 
 def camera_sizes(entries: tuple[str, ...]) -> dict[str, Size]:

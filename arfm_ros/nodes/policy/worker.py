@@ -170,7 +170,7 @@ class PolicyWorker:
     def _is_due(self, synced: Synced[Sample], now_ns: int) -> bool:
         if self.pacing.guide and not self._chunking.ready(synced.stamp_ns):
             return False
-        if self._inputs.awaits(synced, now_ns):
+        if self._inputs.awaits(now_ns):
             return False
         taken_ns, interval_ns = self._inputs.taken_ns(synced), self._inputs.interval_ns()
         return self._cadence.due(taken_ns, now_ns, self.pacing.period_ns, interval_ns)

@@ -41,6 +41,11 @@ class AxisReader:
             topic: [axis for g in robot.groups if topic in g.state_topics for axis in g.axes]
             for topic in self.topics
         }
+        self.grippers = frozenset(  # topics that tell of nothing else
+            topic
+            for topic in self.topics
+            if all(g.kind == "gripper" for g in robot.groups if topic in g.state_topics)
+        )
         self._picks: dict[tuple[str, tuple[str, ...]], Picks] = {}
 
     def picks(self, topic: str, told: JointPositions) -> Picks:

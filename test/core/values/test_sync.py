@@ -181,3 +181,17 @@ def test_what_is_to_be_remembered_outlives_the_age_that_is_of_use():
     for sync in (short, long):
         feed(sync, "scene", range(0, 2000))
     assert (len(short._tracks["scene"].values), len(long._tracks["scene"].values)) == (51, 1051)
+
+
+def test_a_slow_gripper_neither_keeps_a_set_from_existing_nor_makes_it_older():
+    sync = make([Input("scene"), Input("joints"), Input("gripper", loose=True)])
+    feed(sync, "scene", (0, 33, 66))
+    feed(sync, "joints", range(0, 70, 5))
+    assert "gripper: nothing received yet" in reasons(sync.latest(at(70)))
+    feed(sync, "gripper", (-150,))
+    found = sync.latest(at(70))
+    assert isinstance(found, Synced)
+    assert found.stamp_ns == at(65)  # of the joints
+    assert found.values == {"scene": "scene@66", "joints": "joints@65", "gripper": "gripper@-150"}
+    assert sync.before(found, at(30)).stamp_ns == at(30)
+    assert "gripper: nothing for 0.31 s" in reasons(sync.latest(at(160)))
