@@ -92,7 +92,11 @@ class Spinner(SingleThreadedExecutor):
         if self._is_shutdown:
             return
         with held(self._entities(), self._waitables()) as (parts, waitables):
-            ready = self._wait_set([[handle for _, handle in part] for part in parts], waitables)
+            handles = [[handle for _, handle in part] for part in parts]
+            try:
+                ready = self._wait_set(handles, waitables)
+            except InvalidHandle:  # an event whose reader was destroyed since it was listed
+                return
             ready.wait(timeout_ns)
             if self._is_shutdown:
                 return

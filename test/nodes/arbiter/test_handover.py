@@ -46,6 +46,9 @@ class Inputs:
     def wait(self, timeout_s: float) -> bool:
         return True
 
+    def awaits(self, now_ns: int) -> bool:
+        return False
+
     def newest(self, now_ns: int) -> Synced[Sample]:
         self.stamp_ns = max(now_ns, self.stamp_ns + 1)
         return Synced(self.stamp_ns, {"scene": Sample(b"", 0)}, {"scene": self.stamp_ns})

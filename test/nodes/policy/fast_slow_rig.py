@@ -14,6 +14,7 @@ from arfm_ros.core.values.fresh import with_state
 from arfm_ros.core.values.recall import KEY, Recall, recall_of
 from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.nodes.ros.convert import time_to_ns
+from arfm_ros.nodes.ros.topics import GRIPPER_STATES, JOINT_STATES
 
 TEXT, OTHER = "lift the cube", "place the cube"
 ROUNDS = 250  # of the prefix: some hundred ms
@@ -63,8 +64,9 @@ def check_again(bundle: Path, robot: Robot, fresh: bool) -> int:
     for chunk, info, recall in made(robot):
         if info.bundle_sha256 != sha256 or info.guided:
             continue
-        name = next(one for one in recall.stamps_ns[0] if one not in PICTURE)
-        state = robot.state_stamps[recall.stamps_ns[0][name]]
+        stamps_ns = recall.stamps_ns[0]  # the gripper's may be of another time than the arm's
+        arm, gripper = (stamps_ns[row.name] for row in (JOINT_STATES, GRIPPER_STATES))
+        state = np.append(robot.state_stamps[arm][:7], robot.state_stamps[gripper][7:])
         seen = Observation(PICTURE, STATE if fresh else state, recall.instruction, chunk.stamp_ns)
         context = policy.encode(seen)
         if fresh:

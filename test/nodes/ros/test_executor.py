@@ -178,3 +178,31 @@ def test_an_error_of_a_callback_ends_the_spinning(node):
     made.create_timer(0.01, bad)
     with pytest.raises(ValueError, match="bad callback"):
         spinner.spin_until(Future())
+
+
+def test_readers_that_another_thread_destroys_do_not_end_the_executor(node):
+    made, spinner = node
+    events = SubscriptionEventCallbacks(incompatible_qos=lambda event: None)
+    ended: list[BaseException] = []
+
+    def spin() -> None:
+        try:
+            while not over.is_set():
+                spinner.spin_once(0.01)
+        except BaseException as error:  # noqa: BLE001 - the test tells of it
+            ended.append(error)
+
+    over = threading.Event()
+    spinning = threading.Thread(target=spin)
+    spinning.start()
+    for _ in range(300):
+        readers = [
+            made.create_subscription(String, f"w{n}", lambda _: None, 1, event_callbacks=events)
+            for n in range(3)
+        ]
+        spinner._events_due_ns = 0  # events are looked at each time
+        for one in readers:
+            made.destroy_subscription(one)
+    over.set()
+    spinning.join(timeout=10.0)
+    assert not ended and not spinning.is_alive()
