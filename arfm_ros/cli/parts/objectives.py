@@ -18,6 +18,7 @@ KNOBS: dict[str, tuple[str, str, str]] = {
     "--lambda": ("arfm", "lam", "worth of signal in variance (2; the paper's is 5e-4)"),
     "--alpha-min": ("arfm", "alpha_min", "lower bound of the scale"),
     "--alpha-max": ("arfm", "alpha_max", "upper bound of the scale"),
+    "--ess-min": ("arfm", "ess_min", "least effective sample size, a share of the batch"),
     "--moments": ("arfm", "moments", "batch for success or failure, or gaussian as in the paper"),
     "--normaliser": ("arfm", "normaliser", "task: a softmax for each, or batch as in the paper"),
     "--beta": ("rwr", "beta", "inverse temperature"),

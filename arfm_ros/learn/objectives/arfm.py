@@ -36,7 +36,12 @@ MOMENTS = ("gaussian", "batch")
 NORMALISERS = ("batch", "task")
 CANDIDATES = 64  # values of alpha that `batch` compares
 # what the paper gives; at the losses' spread of 0.15 its alpha is 0.01, plain flow matching
-PAPER: dict[str, float | str] = {"lam": 5e-4, "moments": "gaussian", "normaliser": "batch"}
+PAPER: dict[str, float | str] = {
+    "lam": 5e-4,
+    "moments": "gaussian",
+    "normaliser": "batch",
+    "ess_min": 0.0,
+}
 
 
 F64 = NDArray[np.float64]
@@ -48,7 +53,8 @@ class Arfm:
 
     Returns that say success or failure are no Gaussian, whose J stops at an alpha that keeps many
     failures: the moments are the batch's, and lambda 2 lets the signal count. Tasks that fail
-    unequally often have constants of their own: a softmax for each.
+    unequally often have constants of their own: a softmax for each. A signal with a long tail,
+    such as an advantage, would give a few observations all the weight: a share of the batch counts.
     """
 
     name: str = "arfm"
@@ -58,6 +64,7 @@ class Arfm:
     iterations: int = 60  # 20 in the paper; 60 reach the last digit and cost microseconds
     moments: str = "batch"  # of the batch itself, or "gaussian" as in the paper
     normaliser: str = "task"  # each task of a batch has a softmax; "batch": one, as in the paper
+    ess_min: float = 0.1  # least effective sample size, as a share of the batch
     needs_signal: ClassVar[bool] = True
     conditioned: ClassVar[bool] = False
     needs_reference: ClassVar[bool] = False
@@ -73,6 +80,8 @@ class Arfm:
             raise ConfigError(f"{self.iterations} iterations, need at least {ITERATIONS_MIN}")
         if self.moments not in MOMENTS:
             raise ConfigError(f"moments '{self.moments}', needs one of {', '.join(MOMENTS)}")
+        if not 0.0 <= self.ess_min < 1.0:
+            raise ConfigError(f"ess_min {self.ess_min}: a share of the batch, 0 or more, below 1")
         if self.normaliser not in NORMALISERS:
             raise ConfigError(
                 f"normaliser '{self.normaliser}', needs one of {', '.join(NORMALISERS)}"
@@ -140,7 +149,8 @@ class Arfm:
             if signal is None:
                 raise ConfigError("moments of the batch need the R* of the batch")
             candidates = np.geomspace(max(self.alpha_min, 1e-3), self.alpha_max, CANDIDATES)
-            best = best_alpha(signal, sigma_l, self.lam, candidates, task)
+            rule = sigma_l, self.lam, self.ess_min
+            best = best_alpha(signal, rule, candidates, task)
             return best, best == candidates[0] or best == candidates[-1]
         best = solve_alpha(sigma_r, sigma_l, self.lam, self.iterations)
         clipped = min(max(best, self.alpha_min), self.alpha_max)
@@ -169,16 +179,20 @@ def solve_alpha(sigma_r: float, sigma_l: float, lam: float, iterations: int = 60
 
 
 def best_alpha(
-    signal: Tensor, sigma_l: float, lam: float, candidates: F64, task: Tensor | None = None
+    signal: Tensor, rule: tuple[float, float, float], candidates: F64, task: Tensor | None = None
 ) -> float:
     """Choose the candidate [C] that minimises J with the moments of a batch of R* [B].
 
-    J need not be convex, so all candidates are compared.
+    `rule` is sigma_L, lambda, and the least effective sample size as a share of the batch. J need
+    not be convex, so all candidates are compared.
     """
+    sigma_l, lam, ess_min = rule
     returns = signal.detach().cpu().double()
     weights = softmax_weights(returns, torch.from_numpy(candidates)[:, None], task)
-    variance = len(returns) * weights.square().sum(1) - 1
-    return float(candidates[int(torch.argmin(sigma_l**2 * variance - lam * weights @ returns))])
+    squares = weights.square().sum(1)
+    cost = sigma_l**2 * (len(returns) * squares - 1) - lam * weights @ returns
+    cost[squares * ess_min * len(returns) > 1] = torch.inf
+    return float(candidates[int(torch.argmin(cost))])
 
 
 def softmax_weights(signal: Tensor, alpha: float | Tensor, task: Tensor | None = None) -> Tensor:

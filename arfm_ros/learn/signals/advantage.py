@@ -43,7 +43,7 @@ class Advantage:
 
     def tell(self, frames: Frames, features: F32) -> Told:
         """Compute it; NaN in an episode without a label."""
-        returns = TimeToSuccess(self.tau_s, self.limit_s).tell(frames, features).values
+        returns = TimeToSuccess(self.tau_s, self.limit_s, "rest").tell(frames, features).values
         if not np.isfinite(returns).any():
             raise EpisodeError("no episode has a label: an advantage needs success or failure")
         fit = Fit(steps=self.steps, seed=self.seed)

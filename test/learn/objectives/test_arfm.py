@@ -282,7 +282,7 @@ def test_moments_of_the_batch_keep_failures_out_where_signal_is_worth_their_vari
 def test_moments_of_the_batch_minimise_what_the_weights_cost_and_gain() -> None:
     losses, signal = batch(0, 256)
     fine = np.geomspace(0.01, 5.0, 5000)
-    alpha = best_alpha(signal, 0.1, 0.02, fine)
+    alpha = best_alpha(signal, (0.1, 0.02, 0.0), fine)
     costs = []
     for one in (alpha / 1.01, alpha, alpha * 1.01):
         weights = softmax_weights(signal, one)
@@ -294,3 +294,15 @@ def test_moments_of_the_batch_minimise_what_the_weights_cost_and_gain() -> None:
 def test_unknown_moments_are_refused() -> None:
     with pytest.raises(ConfigError, match="gaussian, batch"):
         paper(moments="median")
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
+def test_a_signal_with_a_long_tail_leaves_a_share_of_the_batch_its_weight(scale: float) -> None:
+    rng = np.random.default_rng(0)
+    tail = torch.from_numpy(rng.standard_t(2, 256) * scale).float()
+    losses = torch.from_numpy(rng.uniform(0.05, 0.3, 256)).float()
+    free, info = Arfm(ess_min=0.0, alpha_min=1e-3, alpha_max=50.0).weights(losses, tail)
+    held, kept = Arfm(ess_min=0.1, alpha_min=1e-3, alpha_max=50.0).weights(losses, tail)
+    assert info["ess"] < 0.1 * 256 <= kept["ess"]
+    assert kept["alpha"] < info["alpha"]
+    assert held.sum() == pytest.approx(1.0, abs=1e-5) and free.max() > held.max()

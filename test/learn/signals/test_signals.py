@@ -65,7 +65,12 @@ def test_time_is_that_of_the_stamps_and_counts_down_to_the_success() -> None:
     frames = made_up([11, 6, 6], [1, 1, 0])
     assert seconds(frames)[10] == pytest.approx(1.0)
     assert seconds_left(frames)[11] == pytest.approx(0.5)
-    told = make_source("time_to_success", tau_s=2.0, limit_s=10.0).tell(frames, NONE)
+    knobs = {"tau_s": 2.0, "limit_s": 10.0}
+    whole = make_source("time_to_success", **knobs).tell(frames, NONE)
+    assert whole.values[:11] == pytest.approx(np.exp(-0.5))  # an episode has one time
+    assert whole.values[11:17] == pytest.approx(np.exp(-0.25))
+    assert whole.values[17:] == pytest.approx(np.exp(-5.0))
+    told = make_source("time_to_success", of="rest", **knobs).tell(frames, NONE)
     assert told.values[0] == pytest.approx(np.exp(-0.5))
     assert told.values[10] == told.values[16] == pytest.approx(1.0)
     assert told.values[-1] == pytest.approx(np.exp(-5.0))  # a failure, as late as the limit
