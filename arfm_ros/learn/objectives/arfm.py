@@ -54,7 +54,7 @@ class Arfm:
     Returns that say success or failure are no Gaussian, whose J stops at an alpha that keeps many
     failures: the moments are the batch's, and lambda 2 lets the signal count. Tasks that fail
     unequally often have constants of their own: a softmax for each. A signal with a long tail,
-    such as an advantage, would give a few observations all the weight: a share of the batch counts.
+    such as an advantage, would give few observations all the weight: a share of the batch counts.
     """
 
     name: str = "arfm"
