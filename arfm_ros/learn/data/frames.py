@@ -5,38 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import struct
 import zipfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from arfm_ros.core.errors import EpisodeError
 from arfm_ros.core.values.data import F32, U8
 from arfm_ros.core.values.text import tokenize
 from arfm_ros.episodes.folders import is_learned, read_files
 from arfm_ros.episodes.read.topics import OWN, Topics
-from arfm_ros.episodes.reader import EpisodeReader
-from arfm_ros.episodes.task_state import read_task_state
-from arfm_ros.episodes.windows import EpisodeArrays, Wanted, read_windows
-from arfm_ros.learn.data.drove import Drove, who_drove
-from arfm_ros.learn.data.interventions import OTHER, Interventions, Kinds, Tally, judged, kinds_of
+from arfm_ros.learn.data.interventions import Interventions, Tally
+from arfm_ros.learn.data.reading import NOTHING, EpisodeRead, read_all
 from arfm_ros.learn.data.spaces import Spaces, written
 from arfm_ros.learn.data.targets import chunks_of, keyframes
-from arfm_ros.learn.data.usable import held_back, usable_steps
-from arfm_ros.learn.signals.rewards import TERMS, end_of, human_steps, returns_to_go
+from arfm_ros.learn.data.usable import held_back
+from arfm_ros.learn.signals.rewards import TERMS, human_steps
 from arfm_ros.robots.embodiment import Embodiment, default, gripper_columns
 
 VERSION = 2
 COLUMNS = ("state", "chunk", "keyframe", "episode", "returns", "human", "kinds", "stamp_ns")
-NOTHING: NDArray[np.int8] = np.zeros(0, np.int8)
-PARALLEL = 4  # episodes read at a time: bounds the memory, not the number of cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,53 +150,6 @@ def _what_is_read(config: FramesConfig) -> dict[str, Any]:
     return read if robot != default() else read | {"names": robot.action_names}
 
 
-@dataclass(frozen=True, slots=True)
-class _Episode:
-    arrays: EpisodeArrays
-    returns: F32  # [T, len(TERMS)]
-    keep: NDArray[np.int64]  # observations that are learned from
-    kinds: Kinds  # [T]; [0] where all are alike
-    drove: Drove | None = None
-
-
-def _read_all(folders: Sequence[Path], config: FramesConfig) -> Iterator[_Episode | str]:
-    starts = range(0, len(folders), PARALLEL)
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        for start in track(starts, "reading episodes"):
-            part = folders[start : start + PARALLEL]
-            yield from pool.map(lambda folder: _read(folder, config), part)
-
-
-def _read(folder: Path, config: FramesConfig) -> _Episode | str:
-    """Read one episode, or say why it is left out."""
-    try:
-        reader = EpisodeReader(folder)
-        if reader.damage:
-            return f"{folder.name}: {reader.damage[0]}"
-        return _chosen(reader, read_windows(reader, _wanted(config)), config)
-    except (EpisodeError, struct.error, ValueError, IndexError) as error:  # a damaged message
-        return f"{folder.name}: {error}"
-
-
-def _chosen(reader: EpisodeReader, arrays: EpisodeArrays, config: FramesConfig) -> _Episode:
-    """Choose the observations that are learned from."""
-    task, keep = read_task_state(reader), usable_steps(arrays, config)
-    returns = returns_to_go(arrays, task, config.robot)
-    if config.interventions is None:
-        return _Episode(arrays, returns, keep, NOTHING)
-    drove = who_drove(reader, arrays.command_stamp_ns)
-    success_ns = int(arrays.stamp_ns[end_of(arrays, task)]) if arrays.success else None
-    kinds = kinds_of(arrays, drove, success_ns, config)
-    return _Episode(arrays, judged(returns, kinds), keep[kinds[keep] != OTHER], kinds, drove)
-
-
-def _wanted(config: FramesConfig) -> Wanted:
-    cameras = {name: (height, width) for name, height, width in config.cameras}
-    robot = config.robot
-    names = (robot.state_names, robot.action_names)
-    return Wanted(cameras, *names, config.dt_ns, config.objects, config.topics)
-
-
 def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     (index := cache / "frames.json").unlink(missing_ok=True)
@@ -213,7 +158,7 @@ def _build(folders: Sequence[Path], cache: Path, config: FramesConfig, key: str)
     texts, names = list[tuple[str, str]](), list[str]()
     files = {name: open(cache / f"{name}.u8", "wb") for name, _, _ in config.cameras}  # noqa: SIM115
     try:
-        for episode in _read_all(folders, config):
+        for episode in read_all(folders, config):
             if isinstance(episode, str):
                 skipped.append(episode)
                 continue
@@ -251,7 +196,7 @@ def _replace(path: Path, text: str) -> None:
     draft.replace(path)
 
 
-def _append(rows: dict[str, list[Any]], episode: _Episode, config: FramesConfig) -> None:
+def _append(rows: dict[str, list[Any]], episode: EpisodeRead, config: FramesConfig) -> None:
     arrays, keep = episode.arrays, episode.keep
     state = arrays.state[keep]
     chunks = chunks_of(arrays, keep, config.horizon, config.dt_ns)

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from policy_rig import ROOT, Robot, start_node
-from test_swap import ask_for, check_motion_went_on, hashes
+from test_swap import ask_for, hashes
 
 from arfm_ros.engines import load_bundle
 from arfm_ros.engines.bundle import bundle_sha256
+from arfm_ros.nodes.ros.convert import trajectory_to_chunk
 
 SWAPS, WARM, SWAP_S = 100, 20, 200.0
 MIB = 2**20
@@ -57,7 +58,7 @@ def test_memory_is_flat_over_a_hundred_swaps(ros_domain: int, tmp_path: Path) ->
             ask_for(robot, bundles[which])
             robot.until(lambda which=which: hashes(robot)[-1] == wanted[which], SWAP_S)
             seen.append(resident(process.pid) / MIB)
-        check_motion_went_on(robot)
+        assert all(np.isfinite(trajectory_to_chunk(one).actions).all() for one in robot.chunks)
     finally:
         process.kill()
         process.communicate()
