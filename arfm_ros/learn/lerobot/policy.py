@@ -93,6 +93,16 @@ class TunedPolicy:
         state = named_as(self.policy, state)
         check_weights(self.policy, state, path)
         lend(self.policy, state)  # until `settle`
+        self._leave_out(state)
+
+    def _leave_out(self, state: Mapping[str, Tensor]) -> None:
+        """Take away what would speak, where no file has it: neither trained nor saved."""
+        named = [*self.policy.named_parameters(remove_duplicate=False)]
+        there = {id(value) for name, value in named if name in state}
+        for name, value in named:
+            if UNUSED in name and id(value) not in there:
+                where, _, leaf = name.rpartition(".")
+                self.policy.get_submodule(where).register_parameter(leaf, None)
 
     def settle(self, device: torch.device, group: Group, precision: str) -> Sharding | None:
         """Take the weights out of their file, in float32: all of them, or a part by FSDP2."""

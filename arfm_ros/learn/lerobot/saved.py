@@ -74,9 +74,7 @@ def _point(place: Path) -> None:
     os.replace(new, place.with_name(LAST))
 
 
-def read_progress(
-    out: Path, policy: TunedPolicy, optimiser: Any, facts: Mapping[str, Any]
-) -> int:
+def read_progress(out: Path, policy: TunedPolicy, optimiser: Any, facts: Mapping[str, Any]) -> int:
     """Go on where the newest checkpoint is; returns its step.
 
     Raises `ConfigError` where there is none, or the run was another, naming what differs.

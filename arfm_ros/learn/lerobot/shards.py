@@ -97,7 +97,10 @@ def whole(tensor: Tensor, keep: bool) -> Tensor:
     """Put a tensor together on the processor; all processes ask, those that `keep` get it."""
     value = tensor.detach()
     value = value.full_tensor() if is_cut(value) else value  # type: ignore[attr-defined]
-    return value.cpu() if keep else torch.empty(0)
+    if not keep:
+        return torch.empty(0)
+    padded = value.untyped_storage().nbytes() > value.nbytes  # parts of unequal size were joined
+    return value.cpu().clone() if padded else value.cpu()
 
 
 def cut_as(value: Tensor, like: Tensor) -> Tensor:

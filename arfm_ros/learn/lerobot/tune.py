@@ -25,6 +25,7 @@ from arfm_ros.learn.lerobot.saved import CHECKPOINTS, LAST, digest, read_progres
 from arfm_ros.learn.lerobot.tuner import TuneConfig, Tuner
 from arfm_ros.learn.loop.device import choose_device
 from arfm_ros.learn.loop.group import ALONE, Group
+from arfm_ros.learn.loop.log import RunLog
 from arfm_ros.learn.loop.stop import stop_on_signal
 from arfm_ros.learn.signals.rl_signal import make_signal
 
@@ -68,8 +69,13 @@ def tune(
     if job.resume:
         tuner.step_count = read_progress(job.out, policy, tuner.optimiser, facts)
         speak(f"going on after step {tuner.step_count}")
+    log = RunLog(job.out, speak, tuner.step_count) if group.leads else None
     with stop_on_signal() as stop:
-        _Run(tuner, job.out, held, facts, speak).steps(stop)
+        try:
+            _Run(tuner, job.out, held, facts, speak, log).steps(stop)
+        finally:
+            if log is not None:
+                log.close()
     group.wait()
     return job.out / CHECKPOINTS / LAST / "pretrained_model"
 
@@ -83,38 +89,34 @@ class _Run:
     held: NDArray[np.int64]
     facts: dict[str, Any]
     say: Callable[[str], None]
+    log: RunLog | None  # of the process that leads
     spoke_s: float = 0.0
 
     def steps(self, stop: threading.Event) -> None:
         tuner, config = self.tuner, self.tuner.config
         self.say("training; SIGTERM or Ctrl-C saves and stops")
-        stopped, saved = 0.0, tuner.step_count
+        stopped = 0.0
         while tuner.step_count < config.steps and not stopped:
             began = time.monotonic()
             info = tuner.step()
             info["step_s"] = time.monotonic() - began
             (stopped,) = tuner.group.largest(float(stop.is_set()))
+            if self.log is not None:
+                self.log.write({"step": tuner.step_count} | info)
             self._speak(info)
             due = tuner.step_count % config.save_every == 0 or tuner.step_count == config.steps
-            if due and not stopped:
+            if due and not stopped:  # a signal leaves half a minute under torchrun
                 self.say(f"validating  val_loss {tuner.validate(self.held):.4f}")
             if due or stopped:
-                self._save()
-                saved = tuner.step_count
-        if saved < tuner.step_count:
-            self._save()
+                save(self.out, tuner, self.facts)
+                self.say(f"saved step {tuner.step_count}")
         self.say(f"{'stopped' if stopped else 'done'} after {tuner.step_count} steps")
-
-    def _save(self) -> None:
-        tuner = self.tuner
-        save(self.out, tuner, self.facts)
-        self.say(f"saved step {tuner.step_count}")
 
     def _speak(self, info: dict[str, float]) -> None:
         now, done = time.monotonic(), self.tuner.step_count
         if now - self.spoke_s > LOG_EVERY_S or done == self.tuner.config.steps:
             self.spoke_s = now
-            self.say(f"step {done:6d}  " + "  ".join(f"{k} {v:.6g}" for k, v in info.items()))
+            self.say(f"step {done:6d}  " + "  ".join(f"{k} {v:.4g}" for k, v in info.items()))
 
 
 def _say_nothing(text: str) -> None:

@@ -1,10 +1,10 @@
 """Steps of a fine-tuning: the losses of a whole batch decide, however it is cut.
 
 A batch is cut into a share for each process and into pieces that fit into memory. Losses are
-gathered over all of them between forward and backward, so that an objective weighs one batch. Where
-there are pieces, losses are computed first without gradients, then each piece again with its share
-of the weights. Noise and times are a function of the seed, the step and a sample's place in the
-batch.
+gathered over all of them between forward and backward, so that an objective weighs one batch.
+Where there are pieces, losses are computed first without gradients, then each piece again with its
+share of the weights. Noise and times are a function of the seed, the step and a sample's place in
+the batch.
 """
 
 from __future__ import annotations

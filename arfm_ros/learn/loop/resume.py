@@ -26,7 +26,8 @@ def check_same_run(
 ) -> None:
     """Compare the provenance of a checkpoint with that of the run that wants to continue it.
 
-    Raises `ConfigError` that names what differs, and `another` way to begin; what `saved` does not tell is not compared.
+    Raises `ConfigError` that names what differs, and `another` way to begin; what `saved` does
+    not tell is not compared.
     """
     before, after = _facts(saved), _facts(now)
     differing = [
