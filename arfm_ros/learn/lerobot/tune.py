@@ -24,9 +24,8 @@ from arfm_ros.learn.lerobot.policy import TunedPolicy
 from arfm_ros.learn.lerobot.saved import CHECKPOINTS, LAST, digest, read_progress, save
 from arfm_ros.learn.lerobot.tuner import TuneConfig, Tuner
 from arfm_ros.learn.loop.device import choose_device
-from arfm_ros.learn.loop.group import ALONE, Group
+from arfm_ros.learn.loop.group import ALONE, Group, stop_on_signal
 from arfm_ros.learn.loop.log import RunLog
-from arfm_ros.learn.loop.stop import stop_on_signal
 from arfm_ros.learn.signals.rl_signal import make_signal
 
 LOG_EVERY_S = 10.0

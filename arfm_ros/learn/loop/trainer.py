@@ -12,9 +12,9 @@ from typing import Any
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.data.dataset import Sampler
 from arfm_ros.learn.loop.checkpoint import Checkpoint, save_checkpoint
+from arfm_ros.learn.loop.group import stop_on_signal
 from arfm_ros.learn.loop.log import RunLog, line
 from arfm_ros.learn.loop.progress import Bar
-from arfm_ros.learn.loop.stop import stop_on_signal
 from arfm_ros.learn.loop.train import Trainer
 from arfm_ros.learn.loop.validate import pick_rows, validate
 from arfm_ros.learn.model.network import FlowPolicy

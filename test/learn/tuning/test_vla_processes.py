@@ -78,7 +78,7 @@ def test_bf16_travels_rounded_and_comes_out_as_in_one_process(smolvla: Given) ->
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda one: one.name)
 def test_a_run_that_ends_early_goes_on_to_the_same_end(
     smolvla: Given, processes: int, how: signal.Signals
 ) -> None:

@@ -39,7 +39,7 @@ import torch
 from lerobot_rig import shrink
 torch.set_num_threads(1)
 kind, folder = sys.argv[1], Path(sys.argv[2])
-if kind != "smolvla":
+if kind in ("pi0", "pi05"):
     read = json.loads((folder / "tokenizer" / "tokenizer.json").read_text())
     shrink(kind, folder, len(read["model"]["vocab"]), pytest.MonkeyPatch())
 from arfm_ros.cli.__main__ import main
@@ -115,7 +115,7 @@ class Given:
 
 
 def environment() -> dict[str, str]:
-    places = [str(Path(lerobot_rig.__file__).parent), str(Path(__file__).parents[2])]
+    places = [str(Path(lerobot_rig.__file__).parent), str(Path(__file__).parents[3])]
     path = os.pathsep.join([*places, os.environ.get("PYTHONPATH", "")])
     return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
 
