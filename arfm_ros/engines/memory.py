@@ -35,6 +35,13 @@ def available() -> float | None:
     return min(told) if told else None
 
 
+def resident() -> float:
+    """Return how many bytes of this process are in memory, pages of files with them."""
+    with suppress(OSError, ValueError, IndexError):
+        return 4096.0 * int(Path("/proc/self/statm").read_text().split()[1])
+    return 0.0
+
+
 def _machine() -> float | None:
     with suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text().splitlines():

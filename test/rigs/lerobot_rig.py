@@ -91,8 +91,18 @@ def _features(size: int) -> dict[str, Any]:
 
 
 def _pi_config(kind: str, folder: Path, patch: pytest.MonkeyPatch) -> Any:
-    """Shrink what the library fixes by name, and give it a tokenizer that it would download."""
-    vocabulary = write_tokenizer(folder / "tokenizer")
+    shrink(kind, folder, write_tokenizer(folder / "tokenizer"), patch)
+    config_class = getattr(_module(kind, "configuration"), CLASSES[kind][0])
+    return config_class(
+        image_resolution=(28, 28), num_inference_steps=4, dtype="float32", **SIZES, **_features(28)
+    )
+
+
+def shrink(kind: str, folder: Path, vocabulary: int, patch: pytest.MonkeyPatch) -> None:
+    """Shrink what the library fixes by name, and give it a tokenizer that it would download.
+
+    The tokenizer, of `vocabulary` words, is below the `folder` of `save_checkpoint`.
+    """
     modeling, processor = _module(kind, "modeling"), _module(kind, "processor")
 
     def sizes(variant: str) -> Any:
@@ -118,10 +128,6 @@ def _pi_config(kind: str, folder: Path, patch: pytest.MonkeyPatch) -> Any:
         return step(tokenizer_name=str(folder / "tokenizer"), **settings)
 
     patch.setattr(processor, "TokenizerProcessorStep", local)
-    config_class = getattr(_module(kind, "configuration"), CLASSES[kind][0])
-    return config_class(
-        image_resolution=(28, 28), num_inference_steps=4, dtype="float32", **SIZES, **_features(28)
-    )
 
 
 def _shrunk(network: Any, small: Callable[[Any], None]) -> Callable[[Any], Any]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from arfm_ros.cli.parts.objectives import objective_knobs, signal_config
 from arfm_ros.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from arfm_ros.learn.loop.group import Group
 
 LIBRARY = "lerobot:"
 RATE = 2.5e-5  # of the learning rate where none is given
@@ -41,18 +45,36 @@ def add_tuning(parser: argparse.ArgumentParser) -> None:
         help="samples of a batch in memory at once; weights are those of the whole batch",
     )
     group.add_argument(
+        "--save-every", type=int, default=1000, help="steps between checkpoints (1000)"
+    )
+    group.add_argument(
         "--checkpointing", action="store_true", help="compute activations again, not keep them"
     )
 
 
 def run_tuning(args: argparse.Namespace) -> int:
     """Fine-tune; leave OUT/checkpoints/last/pretrained_model, which LeRobot and export read."""
-    from arfm_ros.datasets.training import as_episodes
-    from arfm_ros.export.vla.interface import read_interface
-    from arfm_ros.learn.lerobot.policy import Adapter
-    from arfm_ros.learn.lerobot.tune import Job, TuneConfig, tune
-    from arfm_ros.learn.objectives.objective import make_objective
+    from arfm_ros.learn.loop.group import join_group
 
+    _check(args)
+    group = join_group()
+    try:
+        last = _tune(args, group)
+    except ConfigError:
+        if group.local_rank == 0:
+            raise
+        return 1  # the first process of this machine says why
+    finally:
+        group.leave()
+    if group.leads:
+        print(
+            f"{last}; next: arfm export lerobot:{last} --interface {args.interface} --out BUNDLE"
+        )
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise `ConfigError` for options that do not go together."""
     if not args.policy.startswith(LIBRARY):
         raise ConfigError(f"--policy {args.policy}: give lerobot:FOLDER")
     if args.interface is None:
@@ -62,6 +84,16 @@ def run_tuning(args: argparse.Namespace) -> int:
         what = f"--{foreign[0].replace('_', '-')}" if foreign else "--minutes"
         need = "is for policies of this project" if foreign else "give --steps"
         raise ConfigError(f"{what} with --policy: {need}")
+
+
+def _tune(args: argparse.Namespace, group: Group) -> Path:
+    from arfm_ros.datasets.training import as_episodes
+    from arfm_ros.export.vla.interface import read_interface
+    from arfm_ros.learn.lerobot.policy import Adapter
+    from arfm_ros.learn.lerobot.tune import Job, tune
+    from arfm_ros.learn.lerobot.tuner import TuneConfig
+    from arfm_ros.learn.objectives.objective import make_objective
+
     args.out.mkdir(parents=True, exist_ok=True)
     config = TuneConfig(
         steps=args.steps,
@@ -70,16 +102,18 @@ def run_tuning(args: argparse.Namespace) -> int:
         seed=args.seed,
         learning_rate=RATE if args.learning_rate == OWN_RATE else args.learning_rate,
         part=args.tune,
-        adapter=Adapter(args.rank, 2.0 * args.rank),
+        adapter=Adapter(args.rank, 2.0 * args.rank, args.seed),
         checkpointing=args.checkpointing,
+        save_every=args.save_every,
         device=args.device,
         precision=args.precision,
         objective=make_objective(args.objective or "fm", **objective_knobs(args)),
         signal=signal_config(args),
     )
-    data = as_episodes(args.data, args.out / "episodes")
     robot = read_interface(args.interface)
     source = Path(args.policy.removeprefix(LIBRARY))
-    last = tune(Job(source, data, args.out, robot, args.resume), config)
-    print(f"{last}; next: arfm export lerobot:{last} --interface {args.interface} --out BUNDLE")
-    return 0
+    if group.leads:  # converts what is no folder of episodes; the others find it done
+        as_episodes(args.data, args.out / "episodes")
+    group.wait()
+    data = as_episodes(args.data, args.out / "episodes")
+    return tune(Job(source, data, args.out, robot, args.resume), config, group=group)

@@ -1,179 +1,35 @@
-"""Fine-tune a policy of LeRobot on recorded episodes with any objective and signal.
-
-Losses of a batch are weighed as one batch, however it is cut: where it is cut into pieces that fit
-into memory, the losses are computed first without gradients, then each piece again with its share
-of the weights. Noise and times are a function of the seed and the step, so both are of the same.
-"""
+"""Fine-tune a policy of LeRobot on recorded episodes with any objective and signal."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.export.vla.interface import Interface
 from arfm_ros.learn.data.dataset import split_episodes
-from arfm_ros.learn.data.frames import Frames, load_frames
+from arfm_ros.learn.data.fitting import load_together
+from arfm_ros.learn.data.frames import Frames
 from arfm_ros.learn.lerobot.batches import Batches, frames_config
-from arfm_ros.learn.lerobot.budget import require_memory
-from arfm_ros.learn.lerobot.policy import WHOLE, Adapter, TunedPolicy
-from arfm_ros.learn.lerobot.saved import read_progress, save
-from arfm_ros.learn.loop.device import autocast, choose_device, choose_precision
-from arfm_ros.learn.loop.group import ALONE
-from arfm_ros.learn.loop.train import warm_then_cosine
-from arfm_ros.learn.objectives.objective import Objective
-from arfm_ros.learn.objectives.plain_fm import PlainFm
-from arfm_ros.learn.signals.rl_signal import SignalConfig, make_signal
+from arfm_ros.learn.lerobot.budget import free_memory, require_step, require_weights, told
+from arfm_ros.learn.lerobot.policy import TunedPolicy
+from arfm_ros.learn.lerobot.saved import CHECKPOINTS, LAST, digest, read_progress, save
+from arfm_ros.learn.lerobot.tuner import TuneConfig, Tuner
+from arfm_ros.learn.loop.device import choose_device
+from arfm_ros.learn.loop.group import ALONE, Group, stop_on_signal
+from arfm_ros.learn.loop.log import RunLog
+from arfm_ros.learn.signals.rl_signal import make_signal
 
-VALIDATED, SEED_STEP = 64, 1_000_003
 LOG_EVERY_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class TuneConfig:
-    """What a fine-tuning does."""
-
-    steps: int
-    batch: int = 32
-    piece: int = 0  # samples of a batch that are in memory at once; 0: all
-    seed: int = 0
-    learning_rate: float = 2.5e-5  # LeRobot's for pi0
-    warm_up: float = 0.03  # of the whole run
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    part: str = WHOLE  # what learns
-    adapter: Adapter = Adapter()
-    checkpointing: bool = False  # activations are computed again instead of kept
-    device: str = "auto"
-    precision: str = "auto"
-    held_out: float = 0.05
-    save_every: int = 1000  # steps
-    objective: Objective = field(default_factory=PlainFm)
-    signal: SignalConfig = SignalConfig()
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1 or self.piece < 0 or self.save_every < 1:
-            raise ConfigError(
-                f"--steps {self.steps}, --batch {self.batch}, --piece {self.piece}: need 1 or "
-                "more (--piece 0: the whole batch)"
-            )
-        if self.objective.conditioned or self.objective.needs_reference:
-            raise ConfigError(
-                f"objective {self.objective.name} needs an input or a reference that LeRobot's "
-                "policies do not have: fm, filtered_bc, filtered, rwr, arfm"
-            )
-
-
-class Tuner:
-    """Holds the state of a fine-tuning; `step` advances it."""
-
-    def __init__(self, policy: TunedPolicy, batches: Batches, config: TuneConfig) -> None:
-        self.policy, self.batches, self.config = policy, batches, config
-        self.device = choose_device(config.device, ALONE)
-        self.precision = choose_precision(config.precision, self.device)
-        self.autocast = autocast(self.precision, self.device)
-        policy.policy.to(self.device).train()
-        if config.checkpointing:
-            _checkpoint_activations(policy.policy)
-        self.step_count = 0
-        self.optimiser = torch.optim.AdamW(
-            policy.learned, config.learning_rate, (0.9, 0.95), weight_decay=config.weight_decay
-        )
-
-    def step(self) -> dict[str, float]:
-        """Take one step of the optimiser."""
-        config, number = self.config, self.step_count
-        rate = warm_then_cosine(config.learning_rate, number / config.steps, config.warm_up)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        rows = self.batches.drawn(number, config.batch)
-        pieces = self._pieces(rows)
-        self.optimiser.zero_grad(set_to_none=True)
-        info = self._gradients(rows, pieces)
-        torch.nn.utils.clip_grad_norm_(self.policy.learned, config.clip)
-        self.optimiser.step()
-        self.step_count += 1
-        return info | {"lr": rate}
-
-    def _pieces(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        size = self.config.piece or len(rows)
-        return [rows[begin : begin + size] for begin in range(0, len(rows), size)]
-
-    def _gradients(
-        self, rows: NDArray[np.int64], pieces: list[NDArray[np.int64]]
-    ) -> dict[str, float]:
-        signal, task = self.batches.told(rows)
-        if len(pieces) == 1:
-            losses = self._losses(rows, 0)
-            loss, info = self._weighed(losses, signal, task)
-            loss.backward()
-            return info | {"loss": float(losses.detach().mean())}
-        with torch.no_grad():
-            losses = torch.cat([self._losses(piece, i) for i, piece in enumerate(pieces)])
-        weights, info = self._weights(losses, signal, task)
-        begin = 0
-        for i, piece in enumerate(pieces):
-            share = weights[begin : begin + len(piece)]
-            (share * self._losses(piece, i)).sum().backward()
-            begin += len(piece)
-        return info | {"loss": float(losses.mean())}
-
-    def _weighed(
-        self, losses: Tensor, signal: Tensor, task: Tensor
-    ) -> tuple[Tensor, dict[str, float]]:
-        weights, info = self._weights(losses.detach(), signal, task)
-        return (weights * losses).sum(), info
-
-    def _weights(
-        self, losses: Tensor, signal: Tensor, task: Tensor
-    ) -> tuple[Tensor, dict[str, float]]:
-        """Weigh the samples of a whole batch [B]; they sum to 1."""
-        objective = self.config.objective
-        if not objective.needs_signal:
-            return torch.full_like(losses, 1 / len(losses)), {}
-        weights, info = objective.weights(losses.double().cpu(), signal, task)
-        return weights.to(losses), info
-
-    def _losses(self, rows: NDArray[np.int64], piece: int) -> Tensor:
-        """Compute the losses [B] of rows; `piece` numbers them within the step."""
-        prepared = self.policy.before(self.batches.raw(rows))
-        there = {
-            name: value.to(self.device) if isinstance(value, Tensor) else value
-            for name, value in prepared.items()
-        }
-        seed = self.config.seed * SEED_STEP + self.step_count * 997 + piece
-        with self.autocast():
-            return self.policy.losses(there, seed).float()
-
-    @torch.no_grad()
-    def validate(self, rows: NDArray[np.int64]) -> float:
-        """Compute the plain mean loss of held-out rows, of the same noise at every call."""
-        if not len(rows):
-            return float("nan")
-        picked = rows[np.linspace(0, len(rows) - 1, min(VALIDATED, len(rows)), dtype=np.int64)]
-        count, self.step_count = self.step_count, 0
-        self.policy.policy.eval()
-        try:
-            found = [self._losses(piece, i) for i, piece in enumerate(self._pieces(picked))]
-        finally:
-            self.step_count = count
-            self.policy.policy.train()
-        return float(torch.cat(found).mean())
-
-
-def _checkpoint_activations(policy: Any) -> None:
-    enable = getattr(policy.model, "gradient_checkpointing_enable", None)
-    if enable is None:
-        raise ConfigError("--checkpointing: this policy of LeRobot does not offer it")
-    enable()
+FREE = ("save_every", "piece", "checkpointing")  # of what a resumed run may have others
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,56 +43,132 @@ class Job:
     resume: bool = False
 
 
-def tune(job: Job, config: TuneConfig, say: Callable[[str], None] = print) -> Path:
+def tune(
+    job: Job, config: TuneConfig, say: Callable[[str], None] = print, group: Group = ALONE
+) -> Path:
     """Fine-tune a checkpoint on episodes; returns the folder of the last one.
 
     Checkpoints are OUT/checkpoints/STEP/pretrained_model, the newest is `last`, as LeRobot has
-    them. Raises `ConfigError` for what does not fit.
+    them. SIGTERM and Ctrl-C save and stop. Of several processes all take the same steps; the first
+    reads episodes, writes and speaks. Raises `ConfigError` for what does not fit.
     """
-    if (job.out / "checkpoints").exists() and not job.resume:
+    speak = say if group.leads else _say_nothing
+    if (job.out / CHECKPOINTS / LAST).exists() and not job.resume:
         raise ConfigError(f"{job.out} holds a run: add --resume or choose another --out")
+    if job.resume and not (job.out / CHECKPOINTS / LAST).exists():
+        speak(f"{job.out} holds no checkpoint yet: beginning")
+        job = replace(job, resume=False)
+    group.wait()  # until all have looked
     policy = TunedPolicy(job.source, job.robot, config.part, config.adapter)
-    require_memory(policy, config)
-    batches, held = gather(policy, job, config, say)
-    tuner = Tuner(policy, batches, config)
-    told = _options(config)
+    require_weights(policy, choose_device(config.device, group), group)
+    batches, held = gather(policy, job, config, speak, group)
+    tuner = Tuner(policy, batches, config, group)
+    _introduce(tuner, speak)
+    facts = _facts(tuner, job)
     if job.resume:
-        tuner.step_count = read_progress(job.out, policy, tuner.optimiser, told)
+        tuner.step_count = read_progress(job.out, policy, tuner.optimiser, facts)
+        speak(f"going on after step {tuner.step_count}")
+    log = RunLog(job.out, speak, tuner.step_count) if group.leads else None
+    with stop_on_signal() as stop:
+        try:
+            _Run(tuner, job.out, held, facts, speak, log).steps(stop)
+        finally:
+            if log is not None:
+                log.close()
+    group.wait()
+    return job.out / CHECKPOINTS / LAST / "pretrained_model"
+
+
+@dataclass(slots=True)
+class _Run:
+    """Steps until they are done or something stops them."""
+
+    tuner: Tuner
+    out: Path
+    held: NDArray[np.int64]
+    facts: dict[str, Any]
+    say: Callable[[str], None]
+    log: RunLog | None  # of the process that leads
+    spoke_s: float = 0.0
+
+    def steps(self, stop: threading.Event) -> None:
+        tuner, config = self.tuner, self.tuner.config
+        self.say("training; SIGTERM or Ctrl-C saves and stops")
+        stopped = 0.0
+        while tuner.step_count < config.steps and not stopped:
+            began = time.monotonic()
+            info = tuner.step()
+            info["step_s"] = time.monotonic() - began
+            (stopped,) = tuner.group.largest(float(stop.is_set()))
+            if self.log is not None:
+                self.log.write({"step": tuner.step_count} | info)
+            self._speak(info)
+            due = tuner.step_count % config.save_every == 0 or tuner.step_count == config.steps
+            if due and not stopped:  # a signal leaves half a minute under torchrun
+                self.say(f"validating  val_loss {tuner.validate(self.held):.4f}")
+            if due or stopped:
+                save(self.out, tuner, self.facts)
+                self.say(f"saved step {tuner.step_count}")
+        self.say(f"{'stopped' if stopped else 'done'} after {tuner.step_count} steps")
+
+    def _speak(self, info: dict[str, float]) -> None:
+        now, done = time.monotonic(), self.tuner.step_count
+        if now - self.spoke_s > LOG_EVERY_S or done == self.tuner.config.steps:
+            self.spoke_s = now
+            self.say(f"step {done:6d}  " + "  ".join(f"{k} {v:.4g}" for k, v in info.items()))
+
+
+def _say_nothing(text: str) -> None:
+    """Keep quiet: another process says it."""
+
+
+def _introduce(tuner: Tuner, say: Callable[[str], None]) -> None:
+    """Say what learns, how it is cut, and what memory it needs."""
+    policy, group, cut = tuner.policy, tuner.group, tuner.sharding
     say(
         f"{policy.made_by}: {_count(policy.learned)} of {_count(policy.policy.parameters())} "
-        f"weights learn ({config.part}), {len(batches.rows)} observations, {tuner.device}, "
+        f"weights learn ({policy.part}), {len(tuner.batches.rows)} observations, {tuner.device}, "
         f"{tuner.precision}"
     )
-    spoke = time.monotonic()
-    while tuner.step_count < config.steps:
-        info = tuner.step()
-        done = tuner.step_count
-        if time.monotonic() - spoke > LOG_EVERY_S or done == config.steps:
-            spoke = time.monotonic()
-            say(f"step {done:6d}  " + "  ".join(f"{k} {v:.4g}" for k, v in info.items()))
-        if done % config.save_every == 0 or done == config.steps:
-            value = tuner.validate(held)
-            save(job.out, policy, tuner.optimiser, done, told)
-            say(f"saved step {done}  val_loss {value:.4f}")
-    return job.out / "checkpoints" / "last" / "pretrained_model"
+    if cut is not None and cut.blocks:
+        say(f"weights of {cut.blocks} transformer blocks are cut over {group.size} processes")
+    elif cut is not None:
+        say(
+            f"no transformer blocks are known of {policy.made_by}: weights are cut over "
+            f"{group.size} processes as one, and are whole in memory during a step"
+        )
+    need = require_step(policy, tuner.held_by_a_step(), tuner.device, group)
+    say(told(need, free_memory(tuner.device, group), group))
 
 
 def _count(parameters: Iterable[Tensor]) -> str:
     return f"{sum(one.numel() for one in parameters) / 1e6:.2f} M"
 
 
-def _options(config: TuneConfig) -> dict[str, Any]:
-    told = asdict(config) | {"objective": config.objective.name}
-    for free in ("save_every", "device", "piece", "checkpointing", "precision"):
-        told.pop(free)
-    return told
+def _facts(tuner: Tuner, job: Job) -> dict[str, Any]:
+    """Collect what makes a run the run it is."""
+    options = asdict(tuner.config) | {"objective": asdict(tuner.config.objective)}
+    options["objective"]["name"] = tuner.config.objective.name
+    for free in FREE:
+        options.pop(free)
+    options |= {"policy": digest(tuner.policy.folder), "interface": asdict(job.robot)}
+    return {
+        "precision": tuner.precision,
+        "data_sha256": tuner.batches.frames.key,
+        "options": options,
+    }
 
 
 def gather(
-    policy: TunedPolicy, job: Job, config: TuneConfig, say: Callable[[str], None] = print
+    policy: TunedPolicy,
+    job: Job,
+    config: TuneConfig,
+    say: Callable[[str], None] = print,
+    group: Group = ALONE,
 ) -> tuple[Batches, NDArray[np.int64]]:
     """Read the episodes; returns what is learned from, and the rows that are held out."""
-    frames = load_frames(job.data, job.out / "cache", frames_config(job.robot, policy.horizon))
+    wanted = frames_config(job.robot, policy.horizon)
+    frames = load_together(job.data, job.out / "cache", wanted, group)
     rows, held = split_episodes(frames, config.held_out, config.seed)
     signal = _signal(frames, config, say)
     rows = config.objective.rows(frames, rows, signal)

@@ -1,8 +1,12 @@
-"""The processes of a training: one, or those that torchrun started."""
+"""The processes of a training: one, or those that torchrun started; and how they are stopped."""
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -66,3 +70,22 @@ def join_group() -> Group:
     else:
         dist.init_process_group("gloo", timeout=PATIENCE)
     return Group(dist.get_rank(), dist.get_world_size(), local_rank)
+
+
+@contextmanager
+def stop_on_signal() -> Generator[threading.Event, None, None]:
+    """Make SIGTERM and SIGINT set an event; give them back to who had them before.
+
+    A run looks between two steps, saves and stops.
+    """
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may
+        return
+    names = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(name, lambda *_: stop.set()) for name in names]
+    try:
+        yield stop
+    finally:
+        for name, handler in zip(names, before):
+            signal.signal(name, handler)

@@ -21,10 +21,13 @@ FREE = {
 }
 
 
-def check_same_run(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def check_same_run(
+    saved: Mapping[str, Any], now: Mapping[str, Any], another: str = "--init and a new --out"
+) -> None:
     """Compare the provenance of a checkpoint with that of the run that wants to continue it.
 
-    Raises `ConfigError` that names what differs; what `saved` does not tell is not compared.
+    Raises `ConfigError` that names what differs, and `another` way to begin; what `saved` does
+    not tell is not compared.
     """
     before, after = _facts(saved), _facts(now)
     differing = [
@@ -35,7 +38,7 @@ def check_same_run(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     if differing:
         raise ConfigError(
             f"--resume continues the same run, but: {'; '.join(differing)}. Give what the run "
-            "has, or start another with --init and a new --out"
+            f"has, or start another with {another}"
         )
 
 

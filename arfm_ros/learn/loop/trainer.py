@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.data.dataset import Sampler
 from arfm_ros.learn.loop.checkpoint import Checkpoint, save_checkpoint
+from arfm_ros.learn.loop.group import stop_on_signal
 from arfm_ros.learn.loop.log import RunLog, line
 from arfm_ros.learn.loop.progress import Bar
 from arfm_ros.learn.loop.train import Trainer
@@ -37,7 +36,7 @@ def train(trainer: Trainer, run: Run) -> Checkpoint:
     Of several processes all take the same steps, and the first one writes. Raises `ConfigError`
     if the last checkpoint cannot be written.
     """
-    with _stop_on_signal() as stop:
+    with stop_on_signal() as stop:
         run.say("training; SIGTERM or Ctrl-C saves and stops")
         writer = _Writer(trainer, run) if trainer.group.leads else None
         try:
@@ -60,22 +59,6 @@ def _steps(trainer: Trainer, writer: _Writer | None, stop: threading.Event) -> b
         if writer is not None:
             writer.took(info)
     return bool(stopped)
-
-
-@contextmanager
-def _stop_on_signal() -> Generator[threading.Event, None, None]:
-    """Make SIGTERM and SIGINT set an event; give them back to who had them before."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread may
-        return
-    names = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(name, lambda *_: stop.set()) for name in names]
-    try:
-        yield stop
-    finally:
-        for name, handler in zip(names, before):
-            signal.signal(name, handler)
 
 
 class _Writer:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,51 +17,23 @@ import pytest
 pytest.importorskip("lerobot", reason="LeRobot is in .venv-vla: ./arfm test --vla")
 
 import torch  # noqa: E402
-from learn_rig import write_episodes  # noqa: E402
-from lerobot_rig import CLASSES, save_checkpoint, write_interface  # noqa: E402
+from lerobot_rig import CLASSES  # noqa: E402
+from tuning_rig import KINDS, Given, make_given  # noqa: E402
 
 from arfm_ros.cli.__main__ import main  # noqa: E402
 from arfm_ros.engines.bundle import load_bundle  # noqa: E402
-from arfm_ros.export.vla.interface import read_interface  # noqa: E402
-from arfm_ros.learn.lerobot.policy import Adapter, TunedPolicy  # noqa: E402
-from arfm_ros.learn.lerobot.tune import Job, TuneConfig, Tuner, gather  # noqa: E402
+from arfm_ros.learn.lerobot.policy import Adapter  # noqa: E402
+from arfm_ros.learn.lerobot.saved import read_progress, save  # noqa: E402
+from arfm_ros.learn.lerobot.tuner import Piece, Tuner  # noqa: E402
 from arfm_ros.learn.objectives.arfm import Arfm  # noqa: E402
 
 pytestmark = pytest.mark.vla
 torch.set_num_threads(1)
-NEWER = pytest.mark.skipif(
-    find_spec("lerobot.policies.pi_gemma") is None,
-    reason="pi0 and pi0.5 need LeRobot 0.5, which needs Python 3.12",
-)
-KINDS = [pytest.param("pi0", marks=NEWER), "smolvla"]
-
-
-@dataclass(frozen=True)
-class Given:
-    """A checkpoint, its interface file and episodes."""
-
-    kind: str
-    checkpoint: Path
-    interface: Path
-    episodes: Path
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def given(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Given]:
-    folder = tmp_path_factory.mktemp(request.param)
-    with pytest.MonkeyPatch.context() as patch:
-        checkpoint = save_checkpoint(request.param, folder, patch)
-        interface = write_interface(folder / "robot.yaml")
-        yield Given(request.param, checkpoint, interface, write_episodes(folder / "episodes"))
-
-
-def tuner(given: Given, out: Path, **options: Any) -> Tuner:
-    config = TuneConfig(**{"steps": 4, "batch": 8, "device": "cpu", **options})
-    robot = read_interface(given.interface)
-    policy = TunedPolicy(given.checkpoint, robot, config.part, config.adapter)
-    job = Job(given.checkpoint, (given.episodes,), out, robot)
-    batches, _ = gather(policy, job, config)
-    return Tuner(policy, batches, config)
+    yield from make_given(request.param, tmp_path_factory.mktemp(request.param))
 
 
 def weights(tuner: Tuner) -> dict[str, torch.Tensor]:
@@ -79,12 +49,12 @@ def train(given: Given, out: Path, *more: str) -> int:
 def test_arfm_weighs_the_library_s_own_losses(given: Given, tmp_path: Path) -> None:
     """Written out here: w = softmax(alpha R*) of the losses that LeRobot's class gives."""
     objective = Arfm(moments="gaussian", normaliser="batch", lam=0.5)
-    one = tuner(given, tmp_path, objective=objective)
+    one = given.tuner(tmp_path, objective=objective)
     rows = one.batches.drawn(0, 8)
     signal, task = one.batches.told(rows)
     assert float(signal.std()) > 0.1  # one episode failed
-    losses = one._losses(rows, 0)  # noqa: SLF001
-    again = one._losses(rows, 0)  # noqa: SLF001
+    losses = one._losses(Piece(rows, 0, 8))  # noqa: SLF001
+    again = one._losses(Piece(rows, 0, 8))  # noqa: SLF001
     assert torch.equal(losses, again) and losses.shape == (8,)
     found, info = one._weights(losses.detach(), signal, task)  # noqa: SLF001
     logits = info["alpha"] * signal.numpy()
@@ -93,23 +63,22 @@ def test_arfm_weighs_the_library_s_own_losses(given: Given, tmp_path: Path) -> N
 
 
 def test_a_batch_in_pieces_gives_the_gradient_of_the_whole(given: Given, tmp_path: Path) -> None:
-    whole = tuner(given, tmp_path, objective=Arfm())
-    cut = tuner(given, tmp_path, objective=Arfm(), piece=4)
+    whole = given.tuner(tmp_path, objective=Arfm(), precision="fp32")
+    cut = given.tuner(tmp_path, objective=Arfm(), piece=3, precision="fp32")
     rows = whole.batches.drawn(0, 8)
-    halves = [rows[:4], rows[4:]]
-    for one in (whole, cut):
-        one.optimiser.zero_grad()
-    losses = torch.cat([whole._losses(piece, i) for i, piece in enumerate(halves)])  # noqa: SLF001
-    share, _ = whole._weights(losses.detach(), *whole.batches.told(rows))  # noqa: SLF001
-    (share * losses).sum().backward()
-    cut._gradients(rows, halves)  # noqa: SLF001
+    told, again = (one._gradients(rows) for one in (whole, cut))  # noqa: SLF001
+    assert told.keys() == again.keys() and told["ess"] < 7.9
+    np.testing.assert_allclose(list(told.values()), list(again.values()), rtol=1e-5)
+    seen = 0
     for a, b in zip(whole.policy.learned, cut.policy.learned):
         if a.grad is not None:
             torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6)
+            seen += bool(a.grad.any())
+    assert seen > 20
 
 
 def test_only_what_is_asked_for_learns(given: Given, tmp_path: Path) -> None:
-    one = tuner(given, tmp_path, part="expert", learning_rate=1e-3, steps=2)
+    one = given.tuner(tmp_path, part="expert", learning_rate=1e-3, steps=2)
     before = weights(one)
     one.step(), one.step()
     changed = {n for n, w in weights(one).items() if not torch.equal(w, before[n])}
@@ -138,17 +107,15 @@ def test_lerobot_reads_it_and_it_is_exported(given: Given, tmp_path: Path, part:
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(given: Given, tmp_path: Path) -> None:
-    one = tuner(given, tmp_path, steps=4, learning_rate=1e-3)
+    one = given.tuner(tmp_path, steps=4, learning_rate=1e-3)
     for _ in range(4):
         one.step()
-    from arfm_ros.learn.lerobot.saved import read_progress, save
-
-    two = tuner(given, tmp_path, steps=4, learning_rate=1e-3)
+    two = given.tuner(tmp_path, steps=4, learning_rate=1e-3)
     two.step(), two.step()
-    save(tmp_path / "run", two.policy, two.optimiser, 2, {"seed": 0})
-    three = tuner(given, tmp_path, steps=4, learning_rate=1e-3)
-    run = tmp_path / "run"
-    three.step_count = read_progress(run, three.policy, three.optimiser, {"seed": 0})
+    save(tmp_path / "run", two, {"options": {"seed": 0}})
+    three = given.tuner(tmp_path, steps=4, learning_rate=1e-3)
+    run, facts = tmp_path / "run", {"options": {"seed": 0}}
+    three.step_count = read_progress(run, three.policy, three.optimiser, facts)
     three.step(), three.step()
     a, b = weights(one), weights(three)
     assert all(torch.equal(a[name], b[name]) for name in a)
