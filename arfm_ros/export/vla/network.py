@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -20,6 +20,19 @@ class PiContext(NamedTuple):
     values: Tensor  # [layers, 1, heads, L, d]
     attend: Tensor  # [1, L], 1 or 0
     position: Tensor  # [1, S], normalised and padded
+
+
+@runtime_checkable
+class ByView(Protocol):
+    """A network whose pictures are encoded one by one, and joined after that."""
+
+    def view(self, image: Tensor) -> Tensor:
+        """Map a camera's picture [1, H, W, 3] to its tokens [1, N, D]."""
+        ...
+
+    def joined(self, *inputs: Tensor) -> Any:
+        """Do what the whole prefix does, from each camera's tokens in place of its picture."""
+        ...
 
 
 STATE_IN_STEP: dict[type[Any], str] = {PiContext: "position"}  # context -> its field
