@@ -36,6 +36,7 @@ from arfm_ros.learn.signals.rl_signal import make_signal
 from arfm_ros.learn.signals.source import F32, parse_source
 from arfm_ros.robots.embodiment import Embodiment, default, read_urdf
 
+DELAY = "velocity_net.delay."  # weights of the input that tells of late chunks
 STARTED_FROM = "started_from"  # in the provenance
 DT_NS = 50_000_000
 
@@ -65,6 +66,8 @@ def prepare(
     shape = begin.config if begin else _sized(plan.model, config)
     if plan.train.objective.conditioned:
         shape = replace(shape, conditioned=True, guidance=plan.train.objective.guidance)
+    if plan.train.flow.delay_input:
+        shape = replace(shape, delay_input=True)
     cache = plan.cache or plan.out / "cache"
     frames = load_together(plan.data, cache, config, group)
     rows, held = split_episodes(frames, plan.train.held_out, plan.train.seed)
@@ -72,7 +75,7 @@ def prepare(
     given = begin.spec if begin else fit_statistics(plan.statistics, cache, config, group, outlier)
     kept, spec = fit_rows(frames, config, rows, given, outlier)
     words = {**spec.instructions, **dict(zip(frames.tasks, frames.instructions))}
-    spec = replace(spec, instructions=words, rtc=_rtc(plan.train.flow.delay_max))
+    spec = replace(spec, instructions=words, rtc=_rtc(plan.train.flow.delay_max, shape))
     if begin is None or begin.spec.phrases:  # an older bundle does not say what it was taught
         spec = replace(spec, phrases=_phrases(spec, frames))
     warm = _read(plan.warm_start) if plan.warm_start and not begin else None
@@ -136,9 +139,11 @@ def _phrases(spec: PolicySpec, frames: Frames) -> tuple[str, ...]:
     return tuple(sorted(found)) if len(found) <= TASKS else ()
 
 
-def _rtc(delay_max: int) -> Rtc:
+def _rtc(delay_max: int, shape: ModelConfig) -> Rtc:
     """What the network learns about late chunks."""
-    return Rtc("prefix", 0, delay_max) if delay_max else Rtc()
+    if not delay_max:
+        return Rtc()
+    return Rtc("prefix", 0, delay_max, latency_input=shape.delay_input)
 
 
 def _say_nothing(text: str) -> None:
@@ -146,13 +151,14 @@ def _say_nothing(text: str) -> None:
 
 
 def _network(shape: ModelConfig, begin: Checkpoint | None, new_velocity: bool) -> FlowPolicy:
-    """Make the network; of averaged weights an input for returns, which they lack, is new."""
+    """Make the network; inputs that averaged weights lack, of returns and delays, are new."""
     model = FlowPolicy(shape)
     if begin is None:
         return model
-    new = ("returns.", "velocity_net.") if new_velocity else ("returns.",)
-    given = {k: v for k, v in begin.average.items() if not k.startswith(new[1:])}
+    anew = ("velocity_net.",) if new_velocity else ()
+    given = {k: v for k, v in begin.average.items() if not k.startswith(anew)}
     lacking = model.load_state_dict(given, strict=False)
+    new = ("returns.", DELAY, *anew)
     wrong = [name for name in lacking.missing_keys if not name.startswith(new)]
     if wrong or lacking.unexpected_keys:
         raise ConfigError(
