@@ -16,7 +16,10 @@ from arfm_ros.core.values.data import U8
 from arfm_ros.engines.runtimes.graph import Array, Graph
 
 PICTURE, FEATURES = "picture", "features"  # what the graph takes and gives
-TAKES, GIVES = "image_", f"{FEATURES}_"  # before a camera's name: what the graph takes the place of
+TAKES, GIVES = (
+    "image_",
+    f"{FEATURES}_",
+)  # before a camera's name: what the graph takes the place of
 
 
 class Views:

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from policy_rig import write_bundle, write_policy
-from views_rig import bundle_by_view
+from policy_rig import bundle_by_view, write_bundle, write_policy
 
 from arfm_ros.core.errors import BundleError, EngineError
 from arfm_ros.engines import EnginePolicy, load_bundle, load_policy

@@ -20,7 +20,6 @@ from arfm_ros.export.lerobot.steps import NORMALIZER, RELATIVE, TOKENIZER, Order
 from arfm_ros.export.lerobot.versions import masks_4d
 from arfm_ros.export.vla.network import PiContext
 
-
 TOKENS = 3  # dimensions of a picture's tokens; the picture has one more
 
 

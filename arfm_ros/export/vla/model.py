@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from arfm_ros.core.errors import BundleError, ConfigError
-from arfm_ros.core.values.spec import PolicySpec, Rtc
+from arfm_ros.core.values.spec import Rtc
 from arfm_ros.engines.bundle import (
     POLICY,
     PREFIX,

@@ -64,10 +64,7 @@ def prepare(
     plan = _as_told(_inheriting(plan, begin))
     config = _read_as(plan, begin)
     shape = begin.config if begin else _sized(plan.model, config)
-    if plan.train.objective.conditioned:
-        shape = replace(shape, conditioned=True, guidance=plan.train.objective.guidance)
-    if plan.train.flow.delay_input:
-        shape = replace(shape, delay_input=True)
+    shape = _with_inputs(shape, plan.train)
     cache = plan.cache or plan.out / "cache"
     frames = load_together(plan.data, cache, config, group)
     rows, held = split_episodes(frames, plan.train.held_out, plan.train.seed)
@@ -97,6 +94,13 @@ def prepare(
     introduce(frames, model, say)
     name_outliers(len(rows) - len(kept), len(rows), outlier, say)
     return trainer, Run(plan.out, rows_of(sampler, held), facts, say)
+
+
+def _with_inputs(shape: ModelConfig, train: TrainConfig) -> ModelConfig:
+    """Add the inputs of the velocity that the training asks for."""
+    if train.objective.conditioned:
+        shape = replace(shape, conditioned=True, guidance=train.objective.guidance)
+    return replace(shape, delay_input=True) if train.flow.delay_input else shape
 
 
 def _resuming(plan: Plan, say: Callable[[str], None]) -> Plan:

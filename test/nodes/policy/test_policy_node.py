@@ -21,13 +21,13 @@ from policy_rig import (
     PICTURE,
     STATE,
     Robot,
+    bundle_by_view,
     pairs,
     poison,
     start_node,
     write_bundle,
     write_policy,
 )
-from views_rig import bundle_by_view
 
 from arfm_ros.core.values.data import ChunkInfo, Observation
 from arfm_ros.engines import load_bundle, load_policy
