@@ -91,8 +91,9 @@ def write_bundle(
 ) -> Parity:
     """Write the bundle of a network to `out`: beside it first, moved there when it passed.
 
-    Whatever the weights are stored in, graphs compute in float32. `say` is told what it is at, for each part of a large network takes minutes. Raises
-    `BundleError` if the graphs differ from the library's own sampler.
+    Whatever the weights are stored in, graphs compute in float32. `say` is told what it is at, for
+    each part of a large network takes minutes. Raises `BundleError` if the graphs differ from the
+    library's own sampler.
     """
     if out.exists() and any(out.iterdir()) and not (out / POLICY).exists():
         raise BundleError(f"{out} holds something that is no bundle: choose another --out")
