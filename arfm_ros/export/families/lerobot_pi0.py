@@ -19,8 +19,7 @@ from arfm_ros.export.lerobot.inputs import to_pixels
 from arfm_ros.export.lerobot.steps import NORMALIZER, RELATIVE, TOKENIZER, Order
 from arfm_ros.export.lerobot.versions import masks_4d
 from arfm_ros.export.vla.network import PiContext
-
-TOKENS = 3  # dimensions of a picture's tokens; the picture has one more
+from arfm_ros.export.vla.pruning import TokenShare, embed_with
 
 
 class LeRobotPi0(nn.Module):
@@ -38,7 +37,8 @@ class LeRobotPi0(nn.Module):
         for part in (both.paligemma.model.language_model, both.gemma_expert.model):
             # in plain operators: the fused one's derivative cannot be exported
             part.config._attn_implementation = "eager"  # noqa: SLF001
-        take_tokens(both)
+        self.tokens = TokenShare()
+        embed_with(both, self.tokens)
 
     def forward(self, *inputs: Tensor) -> Any:
         """Map an image per camera, state [1, S], tokens, mask [1, L] to a context."""
@@ -115,16 +115,6 @@ class LeRobotPi0(nn.Module):
         room = self.core.config.max_state_dim - state.shape[1]
         more = (F.pad(state, (0, room)),)
         return sample(self.core, images, (tokens, mask, *more), noise, steps)
-
-
-def take_tokens(both: Any) -> None:
-    """Let the library's `embed_image` take a picture's tokens [1, N, D] too, as they are."""
-    encode = both.embed_image
-
-    def embed(image: Tensor) -> Any:
-        return image if image.ndim == TOKENS else encode(image)
-
-    both.embed_image = embed
 
 
 def pairs(attend: Tensor, order: Tensor) -> Tensor:

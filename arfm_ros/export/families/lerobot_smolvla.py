@@ -23,6 +23,7 @@ from arfm_ros.export.lerobot.checkpoint import LeRobotFlow
 from arfm_ros.export.lerobot.inputs import to_pixels
 from arfm_ros.export.lerobot.steps import NORMALIZER, TOKENIZER, Order
 from arfm_ros.export.lerobot.versions import SmolVlaCache
+from arfm_ros.export.vla.pruning import TokenShare, embed_with
 
 
 class SmolVlaContext(NamedTuple):
@@ -46,6 +47,8 @@ class LeRobotSmolVla(nn.Module):
         self.time = TimeEmbedding(both.expert_hidden_size, config.min_period, config.max_period)
         places = patch_places(both.get_vlm_model().vision_model, size)
         self.register_buffer("places", places, persistent=False)
+        self.tokens = TokenShare()
+        embed_with(both, self.tokens)
 
     def forward(self, *inputs: Tensor) -> Any:
         """Map an image per camera, state [1, S], tokens, mask [1, L] to a context."""
@@ -62,8 +65,7 @@ class LeRobotSmolVla(nn.Module):
         patches = vision.embeddings.patch_embedding(to_pixels(image)).flatten(2).transpose(1, 2)
         hidden = patches + vision.embeddings.position_embedding(self.places)
         encoded = vision.encoder(inputs_embeds=hidden).last_hidden_state
-        features: Tensor = model.connector(vision.post_layernorm(encoded))
-        return features
+        return self.tokens(model.connector(vision.post_layernorm(encoded)))
 
     def joined(self, *inputs: Tensor) -> Any:
         """Map a picture's tokens per camera, state [1, S], tokens, mask [1, L] to a context."""

@@ -33,7 +33,9 @@ from arfm_ros.export.graphs.onnx import OPSET
 from arfm_ros.export.reference import save_reference
 from arfm_ros.export.vla.interface import read_interface
 from arfm_ros.export.vla.network import STATE_IN_STEP, ByView, Opened
+from arfm_ros.export.vla.price import price
 from arfm_ros.export.vla.proving import prove
+from arfm_ros.export.vla.pruning import check_share
 from arfm_ros.export.vla.reference import make_reference, tensors
 from arfm_ros.export.vla.stored import store_weights
 from arfm_ros.export.vla.tracing import Tracer
@@ -47,6 +49,7 @@ class VlaRunning:
 
     rtc: str | None = None  # "guided" (None: the default of a flow) or "none"
     weights: str = "fp32"  # what matrices are stored in: fp32, bf16 or fp16
+    keep_tokens: float = 1.0  # share of a picture's tokens that goes into the prefix
     views: bool = False  # a graph of one picture, run for each camera, apart from the prefix
 
 
@@ -78,9 +81,19 @@ def export_vla(
         raise ConfigError(f"rtc mode 'guided' needs a flow, '{name}' is {told}: none")
     if follows and rtc != "none":
         spec = replace(spec, rtc=Rtc("guided", 0, 3 * spec.horizon // 4))
-    if running.views and not isinstance(opened.network, ByView):
-        raise ConfigError(f"--views: {opened.made_by} has no pictures apart; {HAVE_VIEWS} have")
+    _by_view(opened, running)
     return write_bundle(replace(opened, spec=spec), out, running, say)
+
+
+def _by_view(opened: Opened, running: VlaRunning) -> None:
+    """Set what concerns each picture. Raises `ConfigError` where the network has none apart."""
+    share = check_share(running.keep_tokens)
+    if isinstance(opened.network, ByView):
+        opened.network.tokens.share = share
+    elif running.views or share < 1.0:
+        raise ConfigError(
+            f"--views, --keep-tokens: {opened.made_by} has no pictures apart; {HAVE_VIEWS} have"
+        )
 
 
 def write_bundle(
@@ -143,7 +156,8 @@ def _fill(folder: Path, opened: Opened, running: VlaRunning, say: Timed) -> Pari
     if before is not None:
         share = _relative(_rounding_probe(opened, inputs), before)
         say(f"storing the weights in {weights} changed a chunk by {share:.1e} of its size")
-    return prove(folder, say)
+    lost = price(opened, inputs, reference, say) if running.keep_tokens < 1.0 else {}
+    return prove(folder, say, lost)
 
 
 def _export_graphs(tracer: Tracer, inputs: Inputs, views: bool, say: Timed) -> None:

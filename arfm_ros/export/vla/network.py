@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from arfm_ros.core.values.data import F32, Observation
 from arfm_ros.core.values.spec import PolicySpec
+from arfm_ros.export.vla.pruning import TokenShare
 from arfm_ros.export.vla.stored import compute_in_float32
 
 
@@ -25,6 +26,8 @@ class PiContext(NamedTuple):
 @runtime_checkable
 class ByView(Protocol):
     """A network whose pictures are encoded one by one, and joined after that."""
+
+    tokens: TokenShare  # how many of a picture's tokens are joined, in the library's sampler too
 
     def view(self, image: Tensor) -> Tensor:
         """Map a camera's picture [1, H, W, 3] to its tokens [1, N, D]."""
