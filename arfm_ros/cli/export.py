@@ -44,6 +44,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what a checkpoint's matrices are stored in (default: fp32); half of it halves file "
         "and memory, and all is computed in float32 still",
     )
+    _add_pictures(parser)
+    parser.add_argument("--name", help="name of the policy (default: the folder's)")
+    parser.add_argument(
+        "--rtc",
+        choices=("none", "guided", "prefix"),
+        help="how chunks follow on from the previous one (default: as trained, else guided)",
+    )
+    _add_engine(parser)
+    _add_steps(parser)
+    add_access(parser)
+
+
+def _add_pictures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--views",
         action="store_true",
@@ -58,15 +71,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the same: how many of a picture's tokens go into the prefix, those that repeat "
         "others left out; says what that changes (default: 1, all)",
     )
-    parser.add_argument("--name", help="name of the policy (default: the folder's)")
-    parser.add_argument(
-        "--rtc",
-        choices=("none", "guided", "prefix"),
-        help="how chunks follow on from the previous one (default: as trained, else guided)",
-    )
-    _add_engine(parser)
-    _add_steps(parser)
-    add_access(parser)
 
 
 def _add_engine(parser: argparse.ArgumentParser) -> None:
