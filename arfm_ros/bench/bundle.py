@@ -75,8 +75,10 @@ def bench_bundle(folder: Path, choice: Choice, say: Callable[[str], None]) -> di
     say(f"measuring {', '.join(one.name for one in contenders)} for {choice.seconds:g} s")
     observation = _observation(bundle)
     compete(contenders, observation, choice.seconds, roofline.refresh)
-    runs = chunk_runs(bundle.spec, contenders[0].policy.runtime.whole)
-    rows = [row for one in contenders for row in _rows(one, costs, runs, roofline)]
+    views = len(bundle.spec.cameras) if "view" in costs else 0
+    runs = chunk_runs(bundle.spec, contenders[0].policy.runtime.whole, views)
+    timed = {**runs, "prefix": _looks(views)}
+    rows = [row for one in contenders for row in _rows(one, costs, timed, roofline)]
     return {
         "bundle": bundle.name,
         "bundle_sha256": bundle.sha256,
@@ -91,13 +93,13 @@ def bench_bundle(folder: Path, choice: Choice, say: Callable[[str], None]) -> di
         "rows": [asdict(row) for row in rows],
         "follow_on": follow_on(rows, contenders[0]),
         "not_measured": missing,
-        "gpu_floors_ms": _gpu_floors(costs, chunk_runs(bundle.spec)),
+        "gpu_floors_ms": _gpu_floors(costs, chunk_runs(bundle.spec, views=views)),
     }
 
 
 def _costs(bundle: Bundle, one: Contender) -> dict[str, Cost]:
     """Count the graphs that the contender runs."""
-    names = [n for n in GRAPHS if (bundle.path / f"{n}.onnx").is_file()]
+    names = list(bundle.graphs)
     names += [n for n in WHOLE if n in one.policy.runtime.whole.split(", ")]
     return {n: count(bundle.path / f"{n}.onnx", bundle.spec.steps) for n in names}
 
@@ -145,23 +147,28 @@ def _observation(bundle: Bundle) -> Any:
     return bundle.spec.example(0)
 
 
-def chunk_runs(spec: PolicySpec, whole: str = "") -> dict[str, dict[str, int]]:
+def chunk_runs(spec: PolicySpec, whole: str = "", views: int = 0) -> dict[str, dict[str, int]]:
     """Tell how often a chunk, and one that follows on, runs each graph.
 
-    `whole` names graphs that run all steps at once.
+    `whole` names graphs that run all steps at once; `views` pictures are encoded one by one.
     """
     at_once = whole.split(", ") if spec.sampler.solver == "euler" else []
-    runs = {"chunk": {"prefix": 1, "step": spec.steps}}
+    looks = _looks(views)
+    runs = {"chunk": {**looks, "step": spec.steps}}
     if "chunk" in at_once:
-        runs["chunk"] = {"prefix": 1, "chunk": 1}
+        runs["chunk"] = {**looks, "chunk": 1}
     if "chunk_rtc" in at_once:
-        runs["chunk_rtc"] = {"prefix": 1, "chunk_rtc": 1}
+        runs["chunk_rtc"] = {**looks, "chunk_rtc": 1}
     elif spec.rtc.mode == "prefix":
-        runs["chunk_rtc"] = {"prefix": 1, "step_rtc": spec.steps}
+        runs["chunk_rtc"] = {**looks, "step_rtc": spec.steps}
     elif spec.rtc.mode == "guided":
         exact = exact_steps(spec.steps, spec.rtc.guidance)
-        runs["chunk_rtc"] = {"prefix": 1, "step_rtc": exact, "step": spec.steps - exact}
+        runs["chunk_rtc"] = {**looks, "step_rtc": exact, "step": spec.steps - exact}
     return runs
+
+
+def _looks(views: int) -> dict[str, int]:
+    return {"view": views, "prefix": 1} if views else {"prefix": 1}
 
 
 def _rows(

@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "before it (euler, ab2, midpoint, heun); a list compares them: 10,5,ab2:5",
     )
     _add_joining(parser)
+    _add_views(parser)
     parser.add_argument(
         "--human",
         default="",
@@ -71,6 +72,17 @@ def _add_joining(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         help="as with fast_slow: the state is fresh, pictures are of contexts that take so long",
+    )
+
+
+def _add_views(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--reuse-views",
+        type=float,
+        default=0.0,
+        metavar="GREY",
+        help="as the node's reuse_views: a camera whose picture changed by no more, mean over its "
+        "pixels, shows the one before (default: 0, never)",
     )
 
 
@@ -186,6 +198,7 @@ def _plan(args: argparse.Namespace) -> Plan:
             precision=args.precision,
             human=args.human,
             context_ms=args.context_ms,
+            reuse_views=args.reuse_views,
         ),
         workers=args.workers,
         out=args.out,

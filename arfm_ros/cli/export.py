@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what a checkpoint's matrices are stored in (default: fp32); half of it halves file "
         "and memory, and all is computed in float32 still",
     )
+    _add_pictures(parser)
     parser.add_argument("--name", help="name of the policy (default: the folder's)")
     parser.add_argument(
         "--rtc",
@@ -53,6 +54,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_engine(parser)
     _add_steps(parser)
     add_access(parser)
+
+
+def _add_pictures(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--views",
+        action="store_true",
+        help="SmolVLA, pi0, pi0.5: a graph of one picture apart from the prefix, so that a camera "
+        "whose picture stays the same need not be encoded again (docs/vla.md)",
+    )
+    parser.add_argument(
+        "--keep-tokens",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="of the same: how many of a picture's tokens go into the prefix, those that repeat "
+        "others left out; says what that changes (default: 1, all)",
+    )
 
 
 def _add_engine(parser: argparse.ArgumentParser) -> None:
@@ -205,7 +223,7 @@ def _export_run(args: argparse.Namespace) -> None:
         torch.set_num_threads(1)  # tracing is Python; on shared cores more threads only wait
         if args.steps or args.solver:
             raise ConfigError("--steps, --solver: of a run of `arfm train`, or of a bundle")
-        running = VlaRunning(args.rtc, args.weights)
+        running = VlaRunning(args.rtc, args.weights, args.keep_tokens, args.views)
         parity = export_vla(args.source, args.interface, args.out, name, running)
     size = sum(file.stat().st_size for file in args.out.iterdir()) / 2**20
     print(

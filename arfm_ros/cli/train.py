@@ -123,6 +123,11 @@ def _add_delays(parser: argparse.ArgumentParser) -> None:
         default=0.0,
         help="how far given actions stray from the data, in standard deviations",
     )
+    parser.add_argument(
+        "--delay-input",
+        action="store_true",
+        help="of --delay-max: also tell the network how many first actions are given",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -234,6 +239,7 @@ def train_config(args: argparse.Namespace) -> TrainConfig:
             delay_share=args.delay_share,
             delay_bias=args.delay_bias,
             delay_noise=args.delay_noise,
+            delay_input=args.delay_input,
         ),
         augment=AugmentConfig(shift_px=args.shift, state_noise_rad=args.state_noise),
         objective=make_objective(args.objective or "fm", **objective_knobs(args)),

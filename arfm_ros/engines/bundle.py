@@ -22,6 +22,7 @@ POLICY, PREFIX, STEP, REFERENCE, PARITY = (
     "parity.json",
 )
 STEP_RTC = "step_rtc.onnx"  # of bundles whose chunks follow on
+VIEW = "view.onnx"  # of one camera's picture, where the prefix takes its tokens
 CHUNK, CHUNK_RTC = "chunk.onnx", "chunk_rtc.onnx"  # all steps in one, where a bundle has them
 WEIGHTS = "weights.safetensors"  # what the graphs refer to
 JSON_MAX = 2**24  # bytes of a JSON file
@@ -48,6 +49,12 @@ class Bundle:
     def name(self) -> str:
         """Name of the policy."""
         return self.spec.name
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """Name the graphs that every engine runs, without the files' suffix."""
+        view = (VIEW,) if VIEW in self.files else ()
+        return tuple(name.removesuffix(".onnx") for name in (*view, *_graphs_of(self.spec)))
 
     def whole(self, names: Sequence[str]) -> list[str]:
         """Give those of `names` whose graph the bundle has; a file that nobody hashed is none."""
@@ -122,6 +129,10 @@ def _hashes(raw: object) -> dict[str, str]:
 def _graphs(raw: Mapping[str, Any], spec: PolicySpec) -> tuple[str, ...]:
     if "remote" in raw:
         return ()
+    return _graphs_of(spec)
+
+
+def _graphs_of(spec: PolicySpec) -> tuple[str, ...]:
     return (PREFIX, STEP) if spec.rtc.mode == "none" else (PREFIX, STEP, STEP_RTC)
 
 

@@ -20,6 +20,7 @@ from arfm_ros.core.values.data import F32, ActionChunk, ChunkInfo, Context, Obse
 from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.engines.inputs import Inputs
 from arfm_ros.engines.runtimes.graph import Array, Graph, Graphs, Runtime
+from arfm_ros.engines.views import Views
 from arfm_ros.engines.whole import Pace, WholeChunk, takes
 
 
@@ -49,6 +50,7 @@ class EnginePolicy:
     ) -> None:
         self.spec, self.runtime = spec, runtime
         self._encode = graphs.prefix.bind({})
+        self.views = None if graphs.view is None else Views(graphs.view)  # of a camera each
         self._step, self._guided = graphs.step, graphs.guided
         self._chunk, self._chunk_rtc = graphs.chunk, graphs.chunk_rtc
         self._pace = Pace(clock)
@@ -63,7 +65,10 @@ class EnginePolicy:
         begin_ns = self._clock()
         state = np.asarray(observation.state, dtype=np.float32)
         with self._encoding:
-            tensors = self._encode(self._inputs(observation))
+            feed: Mapping[str, Array] = self._inputs(observation)
+            if self.views is not None:
+                feed = self.views(feed, observation.images)
+            tensors = self._encode(feed)
         broken = [name for name, tensor in tensors.items() if not np.isfinite(tensor).all()]
         if broken:
             raise EngineError(f"context is not finite ({', '.join(broken)}): observation dropped")

@@ -16,7 +16,7 @@ from arfm_ros.engines.bundle import Bundle, file_sha256, read_json
 from arfm_ros.engines.runtimes.cuda import Gpu
 
 FOLDER, MANIFEST = "engines", "engine.json"
-GRAPHS = ("prefix", "step", "step_rtc")
+GRAPHS = ("view", "prefix", "step", "step_rtc")
 WHOLE = ("chunk", "chunk_rtc")  # all steps in one graph, where bundle and runtime have them
 FORMAT = 1
 

@@ -29,6 +29,7 @@ LATER_CHOICES = (
     "schedule",
     "precision",
     "context_ms",
+    "reuse_views",
 )
 
 
@@ -64,8 +65,14 @@ def summary(results: Sequence[RolloutResult]) -> dict[str, Any]:
         "interval": wilson(good, len(results)),
         "seams": all_seams(results).as_json(),
         "smoothness": smoothness(results).as_json(),
+        **_views(results),
         "episodes": [asdict(r) | {"seams": r.seams.as_json()} for r in results],
     }
+
+
+def _views(results: Sequence[RolloutResult]) -> dict[str, float]:
+    share = sum(r.views_reused for r in results) / len(results)
+    return {"views_reused": share} if share else {}
 
 
 def smoothness(results: Sequence[RolloutResult]) -> Smoothness:

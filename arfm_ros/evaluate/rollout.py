@@ -43,6 +43,7 @@ class RolloutResult:
     smooth: Smoothness = Smoothness()  # of the arm, up to success or the limit
     interventions: int = 0  # how often a person took over, and for how long in all
     human_s: float = 0.0
+    views_reused: float = 0.0  # share of the cameras' pictures that were not encoded again
 
     @staticmethod
     def from_json(raw: Mapping[str, Any]) -> RolloutResult:
@@ -116,6 +117,7 @@ class Rollouts:
             self._task.name, self._seed, self._instruction, success, seconds, self.driver.chunks,
             self._ratio, seams_of(self._ticks, TICK_MS / 1000), self._smoothness(),
             *((0, 0.0) if self._human is None else self._human.account()),
+            self.driver.views_reused,
         )  # fmt: skip
 
     def _moved(self, decision: Decision) -> tuple[F64, F64, F64]:

@@ -14,7 +14,7 @@ from arfm_ros.engines.bundle import Bundle, load_bundle
 from arfm_ros.engines.gate.machine import machine
 from arfm_ros.engines.runtimes.cuda import Device, find_gpu
 from arfm_ros.engines.runtimes.tensorrt_engine import tensorrt_module
-from arfm_ros.engines.store import FOLDER, GRAPHS, Target, write_manifest
+from arfm_ros.engines.store import FOLDER, Target, write_manifest
 from arfm_ros.export.graphs.eight_bits import quantise
 from arfm_ros.export.graphs.precision import convert
 from arfm_ros.export.tensorrt import build, check_capabilities
@@ -79,10 +79,8 @@ def _fill(
     draft: Path, bundle: Bundle, target: Target, library: Any, say: Callable[[str], None]
 ) -> dict[str, Any]:
     layers = {}
-    for name in GRAPHS:
+    for name in bundle.graphs:
         source = bundle.path / f"{name}.onnx"
-        if name == "step_rtc" and bundle.spec.rtc.mode == "none":
-            continue
         graph = draft / source.name
         low = target.precision == "int8"
         count = quantise(source, graph) if low else convert(source, graph, target.precision)

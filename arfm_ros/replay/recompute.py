@@ -58,7 +58,9 @@ def recompute(
 def _again(one: Made, sights: Sights, policy: Policy, spec: PolicySpec, engine: str) -> Again:
     recall = one.recall
     if recall.reused:
-        return Again(one, REUSED, "the context of an earlier observation (parameter reuse)")
+        return Again(
+            one, REUSED, "pictures of earlier observations (parameters reuse, reuse_views)"
+        )
     asked = recall.steps or spec.steps
     if one.steps != asked:
         return Again(one, SHORT, f"{one.steps} of {asked} steps (parameter deadline)")

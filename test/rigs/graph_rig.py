@@ -105,3 +105,52 @@ def _model(
     graph = helper.make_graph(nodes, "rig", inputs, outputs, tensors)
     opset = helper.make_opsetid("", 20)
     return helper.make_model(graph, opset_imports=[opset], ir_version=10)
+
+
+def by_view(whole: onnx.ModelProto) -> dict[str, onnx.ModelProto]:
+    """Split a `prefix_graph`: view, a picture -> its mean [1, 3], and the prefix that is left."""
+    made = {
+        name: helper.make_model(
+            graph, opset_imports=list(whole.opset_import), ir_version=whole.ir_version
+        )
+        for name, graph in (("view", _view_graph(whole.graph)), ("prefix", _rest(whole.graph)))
+    }
+    for one in made.values():
+        onnx.checker.check_model(one)
+    return made
+
+
+def _view_graph(graph: onnx.GraphProto) -> onnx.GraphProto:
+    nodes = [node for node in graph.node if any("scene" in name for name in node.output)]
+    picture = helper.make_tensor_value_info("picture", TensorProto.UINT8, (1, HEIGHT, WIDTH, 3))
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, (1, 3))
+    renamed = {"image_scene": "picture", "scene_mean": "features"}
+    made = []
+    for node in nodes:
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        copy.input[:] = [renamed.get(name, name) for name in node.input]
+        copy.output[:] = [renamed.get(name, name) for name in node.output]
+        made.append(copy)
+    return helper.make_graph(made, "view", [picture], [features], _taken(graph, made))
+
+
+def _rest(graph: onnx.GraphProto) -> onnx.GraphProto:
+    def of_camera(names: list[str]) -> bool:
+        return any(camera in name for name in names for camera in CAMERAS)
+
+    nodes = [node for node in graph.node if not of_camera(list(node.output))]
+    for node in nodes:
+        ends = {f"{camera}_mean": f"features_{camera}" for camera in CAMERAS}
+        node.input[:] = [ends.get(name, name) for name in node.input]
+    inputs = [
+        helper.make_tensor_value_info(f"features_{camera}", TensorProto.FLOAT, (1, 3))
+        for camera in CAMERAS
+    ]
+    inputs += [value for value in graph.input if not of_camera([value.name])]
+    return helper.make_graph(nodes, "rest", inputs, list(graph.output), _taken(graph, nodes))
+
+
+def _taken(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> list[TensorProto]:
+    taken = {name for node in nodes for name in node.input}
+    return [tensor for tensor in graph.initializer if tensor.name in taken]

@@ -23,6 +23,7 @@ from graph_rig import (
     CAMERAS,
     HEIGHT,
     WIDTH,
+    by_view,
     guided_step_graph,
     prefix_graph,
     step_graph,
@@ -87,6 +88,15 @@ def write_bundle(folder: Path, guided: bool = False, seed: int = 0) -> Path:
         language=Language(length=16, vocabulary=VOCABULARY),
         instructions={"lift": "lift the cube"},
     )
+    write_policy(folder, spec)
+    return folder
+
+
+def bundle_by_view(folder: Path) -> Path:
+    """Write the same network with a graph of one picture apart from the prefix."""
+    spec = load_bundle(write_bundle(folder)).spec
+    for name, graph in by_view(onnx.load(folder / "prefix.onnx")).items():
+        onnx.save(graph, folder / f"{name}.onnx")
     write_policy(folder, spec)
     return folder
 

@@ -13,6 +13,7 @@ from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.history import History
 from arfm_ros.engines import load_bundle
 from arfm_ros.sim.arms.contract import robot_of
+from arfm_ros.sim.drive.driver import DriverConfig, PolicyDriver
 from arfm_ros.sim.drive.late import LateSight
 from arfm_ros.sim.drive.senses import Senses
 from arfm_ros.sim.world import World
@@ -68,3 +69,28 @@ def test_a_time_that_is_none_is_refused(senses: tuple[Senses, World], wrong: int
 def test_a_policy_with_a_history_is_refused(senses: tuple[Senses, World]) -> None:
     with pytest.raises(ConfigError, match="needs a policy without"):
         LateSight(senses[0], replace(SPEC, history=History(2, 50 * MS)), 30)
+
+
+def test_a_camera_that_hardly_changes_shows_the_picture_before(
+    senses: tuple[Senses, World],
+) -> None:
+    made, world = senses
+    made.forget()
+    begin, now, before = world.time_ns // (10 * MS), [], made.views.reused
+    made.views.limit = 1.5  # a tick is a grey level here
+    for _ in range(6):
+        now.append(int(made.observe("lift").images["wrist"].max()) - begin)
+        world.step(10)
+    made.views.limit = 0.0
+    assert now == [0, 0, 2, 2, 4, 4]
+    assert made.views.reused - before == 3 * len(SPEC.cameras)
+    made.forget()
+
+
+def test_reuse_of_views_is_checked_and_counted() -> None:
+    world = World(robot_of(SPEC.action_names, ""))
+    with pytest.raises(ConfigError, match="--reuse-views is 300, needs 0 to 255 grey levels"):
+        PolicyDriver(None, SPEC, world, DriverConfig(reuse_views=300.0))
+    two = replace(SPEC, history=History(2, 50 * MS))
+    with pytest.raises(ConfigError, match="sees 2 observations"):
+        PolicyDriver(None, two, world, DriverConfig(reuse_views=1.0))

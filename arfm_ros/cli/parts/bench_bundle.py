@@ -24,6 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PERIOD_S",
         help="instead: contexts and chunks in one thread and in two, a chunk every PERIOD_S",
     )
+    bundle.add_argument(
+        "--reuse-views",
+        type=float,
+        default=0.0,
+        metavar="GREY",
+        help="instead, of a bundle exported with --views: the prefix while all, one or none of "
+        "the pictures changed by more than so many grey levels",
+    )
     against = parser.add_argument_group("a bundle beside the library that trained it")
     against.add_argument(
         "--against",
@@ -53,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"{args.data[0]}: one bundle at a time; episodes are for bench train")
     if args.fast_slow > 0.0:
         return bench_rates.compare(args)
+    if args.reuse_views > 0.0:
+        return bench_rates.compare_kept(args)
     if args.against:
         return _against(args)
     if args.interface or args.compiled:

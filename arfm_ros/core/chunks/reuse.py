@@ -1,14 +1,16 @@
-"""Reuse of a context while what the robot sees and where it is stay the same."""
+"""Reuse of a context, or of a camera's part of it, while what the robot sees stays the same."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from arfm_ros.core.values.data import U8, Context, Observation
 
+Made = TypeVar("Made")
 COMPARED = 128  # pixels a side of an image that are compared, at most
 
 
@@ -49,6 +51,37 @@ class ContextReuse:
         """Remember what was encoded."""
         earlier = tuple(_copied(one) for one in observation.earlier)
         self._kept = replace(_copied(observation), earlier=earlier), context
+
+
+class ViewReuse(Generic[Made]):
+    """Keep what was made of each camera's picture and say when it still holds; one thread uses it.
+
+    A picture is compared with the one that it was made of, so that slow changes add up and end
+    the reuse. Any thread may set `limit` and read the counts.
+    """
+
+    def __init__(self, limit: float = 0.0) -> None:
+        self.limit = limit  # grey levels 0..255, mean over a picture's pixels; 0: nothing is kept
+        self.encoded = self.reused = 0
+        self._kept: dict[str, tuple[U8, Made]] = {}  # by camera
+
+    def of(self, camera: str, image: U8, make: Callable[[], Made]) -> Made:
+        """Return what was made of a picture [H, W, 3] like this one, or `make` it."""
+        limit, before = self.limit, self._kept.get(camera)
+        if limit > 0 and before is not None:
+            if difference({camera: before[0]}, {camera: image}) <= limit:
+                self.reused += 1
+                return before[1]
+        self._kept.pop(camera, None)
+        made = make()
+        self.encoded += 1
+        if limit > 0:
+            self._kept[camera] = image.copy(), made
+        return made
+
+    def forget(self) -> None:
+        """Keep nothing of what was seen before."""
+        self._kept.clear()
 
 
 def _copied(observation: Observation) -> Observation:

@@ -20,6 +20,7 @@ class Rtc:
     delay_max: int = 0
     guidance: str = "mixed"  # of guided: the steps that take the exact derivative
     schedule: str = "exp"  # of guided: how the pull decays behind the frozen actions
+    latency_input: bool = False  # of prefix: the network is told how many actions are frozen
 
     def __post_init__(self) -> None:
         for what, value, known in (
@@ -28,3 +29,5 @@ class Rtc:
         ):
             if value not in known:
                 raise SpecError(f"rtc {what} '{value}', needs one of {', '.join(known)}")
+        if self.latency_input and self.mode != "prefix":
+            raise SpecError(f"rtc latency_input is of mode prefix, the mode is '{self.mode}'")

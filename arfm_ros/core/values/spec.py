@@ -272,6 +272,8 @@ class PolicySpec:
                 del fields[name]  # a version that knows no such thing reads it too
         if self.sampler.solver == SOLVERS[0]:
             del fields["sampler"]["solver"]  # likewise
+        if not self.rtc.latency_input:
+            del fields["rtc"]["latency_input"]
         for camera in fields["cameras"]:
             if not camera["exact"]:
                 del camera["exact"]

@@ -16,7 +16,8 @@ from arfm_ros.engines.policy import EnginePolicy
 from arfm_ros.engines.runtimes.graph import Runtime
 from arfm_ros.engines.store import FOLDER
 
-KEPT = ("timing", "freeze_error", "guidance_cost")  # of the export; a check does not measure them
+# of the export; a check does not measure them
+KEPT = ("timing", "freeze_error", "guidance_cost", "keep_tokens")
 
 
 def prove(bundle: Bundle, policy: EnginePolicy) -> dict[str, Any]:

@@ -42,6 +42,7 @@ class Graphs:
     guided: Graph | None = None
     chunk: Graph | None = None  # all steps of a chunk in one
     chunk_rtc: Graph | None = None  # and of one that follows on by the trained prefix
+    view: Graph | None = None  # of one picture; the prefix then takes what it gives
     inputs: Inputs | None = None  # of policies whose text needs files of the bundle
     apart: bool = False  # the prefix may run in one thread while the others run in another
 

@@ -21,7 +21,7 @@ from arfm_ros.engines.runtimes.cuda import find_gpu
 from arfm_ros.engines.runtimes.graph import Array, Graphs, Run, Runtime
 from arfm_ros.engines.runtimes.lean import waiting_weights
 from arfm_ros.engines.runtimes.residents import Residents
-from arfm_ros.engines.store import GRAPHS, WHOLE, Build, cache_folder
+from arfm_ros.engines.store import WHOLE, Build, cache_folder
 
 FLOAT32, LARGE = 4, 2**30  # bytes of a number, and of all weights
 WEIGHTS_LIE_IN = "session.model_external_initializers_file_folder_path"
@@ -198,20 +198,16 @@ def _open_all(bundle: Bundle, build: Build | None, provider: str, threads: int) 
     folder = bundle.path if build is None else build.path
     chosen = _with_options(provider, cache_folder() / "onnx-tensorrt" / bundle.sha256[:16])
     lean = provider == "cpu" and is_large(folder)
-    graphs: list[OnnxGraph | None] = []
+    graphs: dict[str, OnnxGraph] = {}
     residents = Residents[ort.OrtValue]()
-    for name in GRAPHS:
-        if name == "step_rtc" and bundle.spec.rtc.mode == "none":
-            graphs.append(None)
-            continue
+    for name in bundle.graphs:
         options = session_options(graph_threads(name, threads), lean)
         session = _open(folder / f"{name}.onnx", options, chosen, lean)
         if session.get_providers()[0] != PROVIDERS[provider]:
             return None  # onnxruntime fell back without an error
-        graphs.append(OnnxGraph(session, "cpu" if provider == "cpu" else "cuda", residents))
-    prefix, step, guided = graphs
-    assert prefix is not None and step is not None
-    return Graphs(prefix, step, guided, apart=True)
+        graphs[name] = OnnxGraph(session, "cpu" if provider == "cpu" else "cuda", residents)
+    prefix, step = graphs["prefix"], graphs["step"]
+    return Graphs(prefix, step, graphs.get("step_rtc"), view=graphs.get("view"), apart=True)
 
 
 def graph_threads(graph: str, threads: int) -> int:
@@ -219,7 +215,7 @@ def graph_threads(graph: str, threads: int) -> int:
 
     The step's matrices are too small to share: a second thread costs more than it brings.
     """
-    return threads if graph == "prefix" else 1
+    return threads if graph in {"view", "prefix"} else 1
 
 
 def _with_options(provider: str, cache: Path) -> list[tuple[str, dict[str, Any]]]:

@@ -12,7 +12,7 @@ import numpy as np
 from arfm_ros.core.errors import BundleError, EngineError
 from arfm_ros.engines.bundle import Bundle
 from arfm_ros.engines.runtimes.graph import Array, Graphs, Run, Runtime, check_input
-from arfm_ros.engines.store import GRAPHS, WHOLE, Build, cache_folder
+from arfm_ros.engines.store import WHOLE, Build, cache_folder
 
 DEVICES = {"cpu": "CPU", "gpu": "GPU"}
 INSTALL = "install the extra: pip install 'arfm_ros[openvino]'"
@@ -64,13 +64,12 @@ def open_openvino(
 def _open_all(core: Any, bundle: Bundle, build: Build | None, device: str, threads: int) -> Graphs:
     folder = bundle.path if build is None else build.path
     found: dict[str, OpenVinoGraph] = {}
-    for name in GRAPHS:
-        if name == "step_rtc" and bundle.spec.rtc.mode == "none":
-            continue
+    for name in bundle.graphs:
         # the step's matrices are too small to share between threads
-        options = _options(device, threads if name == "prefix" else 1)
+        options = _options(device, 1 if name.startswith("step") else threads)
         found[name] = OpenVinoGraph(_compiled(core, folder / f"{name}.onnx", device, options))
-    return Graphs(found["prefix"], found["step"], found.get("step_rtc"), apart=True)
+    prefix, step = found["prefix"], found["step"]
+    return Graphs(prefix, step, found.get("step_rtc"), view=found.get("view"), apart=True)
 
 
 def _with_whole(core: Any, graphs: Graphs, bundle: Bundle) -> tuple[Graphs, tuple[str, ...]]:

@@ -18,7 +18,7 @@ from arfm_ros.engines.runtimes.blocks import Block, Lender
 from arfm_ros.engines.runtimes.cuda import Device
 from arfm_ros.engines.runtimes.graph import Array, Graphs, Run, Runtime, check_input
 from arfm_ros.engines.runtimes.residents import Residents
-from arfm_ros.engines.store import GRAPHS, build_command, cache_folder, find_build
+from arfm_ros.engines.store import build_command, cache_folder, find_build
 
 MODULES = {
     "tensorrt": ("tensorrt",),
@@ -54,14 +54,16 @@ def open_tensorrt(bundle: Bundle, engine: str, precision: str) -> tuple[Graphs, 
     again = build_command(bundle, engine, precision)
     with device.current():
         runtime = library.Runtime(logger)
-        for name in GRAPHS:
-            if name != "step_rtc" or bundle.spec.rtc.mode != "none":
-                path = build.path / f"{name}.engine"
-                kept = cache_folder() / "kernels" / build.sha256[:16] / f"{name}.cache"
-                opened = open_context(library, load_engine(runtime, path, again), kept)
-                graphs[name] = TensorRTGraph(library, opened, device, residents)
+        for name in bundle.graphs:
+            path = build.path / f"{name}.engine"
+            kept = cache_folder() / "kernels" / build.sha256[:16] / f"{name}.cache"
+            opened = open_context(library, load_engine(runtime, path, again), kept)
+            graphs[name] = TensorRTGraph(library, opened, device, residents)
     gpu = device.gpu
-    return Graphs(graphs["prefix"], graphs["step"], graphs.get("step_rtc")), Runtime(
+    opened_all = Graphs(
+        graphs["prefix"], graphs["step"], graphs.get("step_rtc"), view=graphs.get("view")
+    )
+    return opened_all, Runtime(
         engine=engine,
         version=library.__version__,
         device=gpu.name,

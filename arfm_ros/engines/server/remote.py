@@ -41,6 +41,8 @@ LINES: dict[str, type[OpenpiLine] | type[GrootLine] | type[OpenvlaLine]] = {
 class RemotePolicy:
     """`core.data.Policy` on a server; one thread at a time may use it."""
 
+    views = None  # a server keeps what it wants to
+
     def __init__(
         self,
         spec: PolicySpec,

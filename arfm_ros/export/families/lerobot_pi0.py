@@ -19,6 +19,7 @@ from arfm_ros.export.lerobot.inputs import to_pixels
 from arfm_ros.export.lerobot.steps import NORMALIZER, RELATIVE, TOKENIZER, Order
 from arfm_ros.export.lerobot.versions import masks_4d
 from arfm_ros.export.vla.network import PiContext
+from arfm_ros.export.vla.pruning import TokenShare, embed_with
 
 
 class LeRobotPi0(nn.Module):
@@ -36,20 +37,31 @@ class LeRobotPi0(nn.Module):
         for part in (both.paligemma.model.language_model, both.gemma_expert.model):
             # in plain operators: the fused one's derivative cannot be exported
             part.config._attn_implementation = "eager"  # noqa: SLF001
+        self.tokens = TokenShare()
+        embed_with(both, self.tokens)
 
     def forward(self, *inputs: Tensor) -> Any:
         """Map an image per camera, state [1, S], tokens, mask [1, L] to a context."""
         *images, state, tokens, mask = inputs
+        return self.joined(*(self.view(image) for image in images), state, tokens, mask)
+
+    def view(self, image: Tensor) -> Tensor:
+        """Embed one picture [1, H, W, 3] to its tokens [1, N, D]."""
+        found: Tensor = self.core.paligemma_with_expert.embed_image(to_pixels(image))
+        return found
+
+    def joined(self, *inputs: Tensor) -> Any:
+        """Map a picture's tokens per camera, state [1, S], tokens, mask [1, L] to a context."""
+        *views, state, tokens, mask = inputs
         room = self.core.config.max_state_dim - state.shape[1]
-        return PiContext(*self.prefix(images, tokens, mask), F.pad(state, (0, room)))
+        return PiContext(*self.prefix(views, tokens, mask), F.pad(state, (0, room)))
 
     def prefix(
-        self, images: list[Tensor], tokens: Tensor, mask: Tensor
+        self, views: list[Tensor], tokens: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Compute the keys and values of images and text, and which of the tokens count."""
-        seen = [torch.ones(1, dtype=torch.bool)] * len(images)
-        pixels = [to_pixels(image) for image in images]
-        embedded, attend, order = self.core.embed_prefix(pixels, seen, tokens, mask)
+        """Compute the keys and values of pictures and text, and which of the tokens count."""
+        seen = [torch.ones(1, dtype=torch.bool)] * len(views)
+        embedded, attend, order = self.core.embed_prefix(views, seen, tokens, mask)
         _, cache = self.core.paligemma_with_expert.forward(
             attention_mask=self._masks(pairs(attend, order)),
             position_ids=attend.long().cumsum(1) - 1,

@@ -35,7 +35,12 @@ class LeRobotPi05(LeRobotPi0):
     def forward(self, *inputs: Tensor) -> Any:
         """Map an image per camera, tokens, mask [1, L] to a context."""
         *images, tokens, mask = inputs
-        return Pi05Context(*self.prefix(images, tokens, mask))
+        return self.joined(*(self.view(image) for image in images), tokens, mask)
+
+    def joined(self, *inputs: Tensor) -> Any:
+        """Map a picture's tokens per camera, tokens, mask [1, L] to a context."""
+        *views, tokens, mask = inputs
+        return Pi05Context(*self.prefix(views, tokens, mask))
 
     def velocity(self, x: Tensor, t: Tensor, context: Any) -> Tensor:
         """Map x [1, H, D] at t [1] to v [1, H, D]."""

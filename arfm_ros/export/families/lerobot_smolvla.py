@@ -23,6 +23,7 @@ from arfm_ros.export.lerobot.checkpoint import LeRobotFlow
 from arfm_ros.export.lerobot.inputs import to_pixels
 from arfm_ros.export.lerobot.steps import NORMALIZER, TOKENIZER, Order
 from arfm_ros.export.lerobot.versions import SmolVlaCache
+from arfm_ros.export.vla.pruning import TokenShare, embed_with
 
 
 class SmolVlaContext(NamedTuple):
@@ -46,12 +47,31 @@ class LeRobotSmolVla(nn.Module):
         self.time = TimeEmbedding(both.expert_hidden_size, config.min_period, config.max_period)
         places = patch_places(both.get_vlm_model().vision_model, size)
         self.register_buffer("places", places, persistent=False)
+        self.tokens = TokenShare()
+        embed_with(both, self.tokens)
 
     def forward(self, *inputs: Tensor) -> Any:
         """Map an image per camera, state [1, S], tokens, mask [1, L] to a context."""
         *images, state, tokens, mask = inputs
+        return self.joined(*(self.view(image) for image in images), state, tokens, mask)
+
+    def view(self, image: Tensor) -> Tensor:
+        """Embed one picture [1, H, W, 3] to its tokens [1, N, D].
+
+        The library's way finds the patches' places anew in each call.
+        """
+        model = self.core.vlm_with_expert.get_vlm_model()
+        vision = model.vision_model
+        patches = vision.embeddings.patch_embedding(to_pixels(image)).flatten(2).transpose(1, 2)
+        hidden = patches + vision.embeddings.position_embedding(self.places)
+        encoded = vision.encoder(inputs_embeds=hidden).last_hidden_state
+        return self.tokens(model.connector(vision.post_layernorm(encoded)))
+
+    def joined(self, *inputs: Tensor) -> Any:
+        """Map a picture's tokens per camera, state [1, S], tokens, mask [1, L] to a context."""
+        *views, state, tokens, mask = inputs
         both = self.core.vlm_with_expert
-        pictures = torch.cat([part for image in images for part in self._picture(image)], dim=1)
+        pictures = torch.cat([part for view in views for part in self._marked(view)], dim=1)
         text = both.embed_language_tokens(tokens)
         text = text * math.sqrt(text.shape[-1])
         position = self.core.state_proj(self._pad(state))[:, None]
@@ -67,15 +87,10 @@ class LeRobotSmolVla(nn.Module):
         )
         return SmolVlaContext(*self.cache.read(cache, both.num_vlm_layers), attend.long())
 
-    def _picture(self, image: Tensor) -> list[Tensor]:
-        """Embed one image; the library's way finds the patches' places anew in each call."""
+    def _marked(self, view: Tensor) -> list[Tensor]:
+        """Scale the tokens of a picture, and put what begins and ends one around them."""
         both = self.core.vlm_with_expert
-        vision = both.get_vlm_model().vision_model
-        patches = vision.embeddings.patch_embedding(to_pixels(image)).flatten(2).transpose(1, 2)
-        hidden = patches + vision.embeddings.position_embedding(self.places)
-        encoded = vision.encoder(inputs_embeds=hidden).last_hidden_state
-        features = both.get_vlm_model().connector(vision.post_layernorm(encoded))
-        features = features * features.shape[-1] ** 0.5
+        features = view * view.shape[-1] ** 0.5
         if not self.core.add_image_special_tokens:
             return [features]
         begin = both.embed_language_tokens(self.core.global_image_start_token)[None]

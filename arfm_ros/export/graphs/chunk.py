@@ -113,7 +113,8 @@ class _Writer:
         features = n.add("Concat", ends, "features", axis=1)
         inner = n.silu(n.linear(features, f"{NET}time.0", "time_in"), "time_inner")
         time = n.linear(inner, f"{NET}time.2", "time_out")
-        both = n.silu(n.add("Add", [time, "summary"], "condition_in"), "condition_inner")
+        summary = self._late() if self.given and self.config.delay_input else "summary"
+        both = n.silu(n.add("Add", [time, summary], "condition_in"), "condition_inner")
         shared = n.linear(both, f"{NET}modulation.1", "condition")
         ones = torch.zeros(PARTS, dim)
         ones[list(SCALES)] = 1
@@ -124,6 +125,17 @@ class _Writer:
         ]
         parts = [n.add("Add", [shared, one], f"condition_{b}") for b, one in enumerate(offsets)]
         n.add("Concat", parts, "conditions", axis=1)
+
+    def _late(self) -> str:
+        """Add to the summary what the count of frozen actions does (`DelayEmbedding`)."""
+        n, t = self.before, self.tensors
+        final = n.add("GreaterOrEqual", ["weights", t.keep("one", 1.0)], "late")
+        count = n.add("Cast", [final], "late_each", to=FLOAT)
+        mean = n.add("ReduceMean", [count, t.whole("axis_1", [1])], "late_share", keepdims=1)
+        layers = [f"{NET}delay.layers.{i}.weight" for i in (0, 2)]
+        inner = n.silu(n.add("Gemm", [mean, layers[0]], "late_in", transB=1), "late_inner")
+        added = n.add("Gemm", [inner, layers[1]], "late_out", transB=1)
+        return n.add("Add", ["summary", added], "summary_late")
 
     def _context(self) -> None:
         """Turn keys and values to [1, N, D], as the operator takes them, for each block."""

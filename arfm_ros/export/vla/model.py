@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from arfm_ros.core.errors import BundleError, ConfigError
-from arfm_ros.core.values.spec import PolicySpec, Rtc
+from arfm_ros.core.values.spec import Rtc
 from arfm_ros.engines.bundle import (
     POLICY,
     PREFIX,
     REFERENCE,
     STEP,
     STEP_RTC,
+    VIEW,
     WEIGHTS,
     file_sha256,
 )
@@ -31,11 +32,15 @@ from arfm_ros.export.family import open_checkpoint
 from arfm_ros.export.graphs.onnx import OPSET
 from arfm_ros.export.reference import save_reference
 from arfm_ros.export.vla.interface import read_interface
-from arfm_ros.export.vla.network import STATE_IN_STEP, Opened
+from arfm_ros.export.vla.network import STATE_IN_STEP, ByView, Opened
+from arfm_ros.export.vla.price import price
 from arfm_ros.export.vla.proving import prove
+from arfm_ros.export.vla.pruning import check_share
 from arfm_ros.export.vla.reference import make_reference, tensors
 from arfm_ros.export.vla.stored import store_weights
 from arfm_ros.export.vla.tracing import Tracer
+
+HAVE_VIEWS = "SmolVLA, pi0 and pi0.5 of LeRobot and of openpi"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ class VlaRunning:
 
     rtc: str | None = None  # "guided" (None: the default of a flow) or "none"
     weights: str = "fp32"  # what matrices are stored in: fp32, bf16 or fp16
+    keep_tokens: float = 1.0  # share of a picture's tokens that goes into the prefix
+    views: bool = False  # a graph of one picture, run for each camera, apart from the prefix
 
 
 def export_vla(
@@ -74,24 +81,39 @@ def export_vla(
         raise ConfigError(f"rtc mode 'guided' needs a flow, '{name}' is {told}: none")
     if follows and rtc != "none":
         spec = replace(spec, rtc=Rtc("guided", 0, 3 * spec.horizon // 4))
-    return write_bundle(replace(opened, spec=spec), out, running.weights, say)
+    _by_view(opened, running)
+    return write_bundle(replace(opened, spec=spec), out, running, say)
+
+
+def _by_view(opened: Opened, running: VlaRunning) -> None:
+    """Set what concerns each picture. Raises `ConfigError` where the network has none apart."""
+    share = check_share(running.keep_tokens)
+    if isinstance(opened.network, ByView):
+        opened.network.tokens.share = share
+    elif running.views or share < 1.0:
+        raise ConfigError(
+            f"--views, --keep-tokens: {opened.made_by} has no pictures apart; {HAVE_VIEWS} have"
+        )
 
 
 def write_bundle(
-    opened: Opened, out: Path, weights: str = "fp32", say: Callable[[str], None] = print
+    opened: Opened,
+    out: Path,
+    running: VlaRunning = VlaRunning(),
+    say: Callable[[str], None] = print,
 ) -> Parity:
     """Write the bundle of a network to `out`: beside it first, moved there when it passed.
 
-    `weights` is what matrices are stored in, fp32, bf16 or fp16; graphs compute in float32.
-    `say` is told what it is at, for each part of a large network takes minutes. Raises
-    `BundleError` if the graphs differ from the library's own sampler.
+    Whatever the weights are stored in, graphs compute in float32. `say` is told what it is at, for
+    each part of a large network takes minutes. Raises `BundleError` if the graphs differ from the
+    library's own sampler.
     """
     if out.exists() and any(out.iterdir()) and not (out / POLICY).exists():
         raise BundleError(f"{out} holds something that is no bundle: choose another --out")
     draft = out.with_name(f".{out.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    parity = _fill(draft, opened, weights, Timed(say))
+    parity = _fill(draft, opened, running, Timed(say))
     if not parity.passed:
         raise BundleError(f"the graphs differ from {opened.made_by}: {parity}; see {draft}")
     shutil.rmtree(out, ignore_errors=True)
@@ -110,15 +132,16 @@ class Timed:
         self._say(f"{time.monotonic() - self._begin_s:4.0f} s: {text}")
 
 
-def _fill(folder: Path, opened: Opened, weights: str, say: Timed) -> Parity:
-    spec, network = opened.spec, opened.network
+def _fill(folder: Path, opened: Opened, running: VlaRunning, say: Timed) -> Parity:
+    spec, network, weights = opened.spec, opened.network, running.weights
     if opened.tokenizer:
         (folder / TOKENIZER).write_text(opened.tokenizer)
     inputs = Inputs(spec, folder)
     say(f"writing the weights in {weights}")
     before = _rounding_probe(opened, inputs) if weights != "fp32" else None
     places = store_weights(network, folder / WEIGHTS, weights)
-    _export_graphs(Tracer(network, spec, folder / WEIGHTS, places), spec, inputs, say)
+    tracer = Tracer(network, spec, folder / WEIGHTS, places)
+    _export_graphs(tracer, inputs, running.views, say)
     made = {"torch": str(torch.__version__), "opset": OPSET, "weights": weights}
     raw = {
         "spec": json.loads(spec.to_json()),
@@ -133,12 +156,15 @@ def _fill(folder: Path, opened: Opened, weights: str, say: Timed) -> Parity:
     if before is not None:
         share = _relative(_rounding_probe(opened, inputs), before)
         say(f"storing the weights in {weights} changed a chunk by {share:.1e} of its size")
-    return prove(folder, say)
+    lost = price(opened, inputs, reference, say) if running.keep_tokens < 1.0 else {}
+    return prove(folder, say, lost)
 
 
-def _export_graphs(tracer: Tracer, spec: PolicySpec, inputs: Inputs, say: Timed) -> None:
-    say(f"tracing {PREFIX}")
-    context = tracer.prefix(tensors(inputs, spec.example(0)))
+def _export_graphs(tracer: Tracer, inputs: Inputs, views: bool, say: Timed) -> None:
+    spec = tracer.spec
+    say(f"tracing {f'{VIEW} and ' * views}{PREFIX}")
+    prefix = tracer.prefix_by_view if views else tracer.prefix
+    context = prefix(tensors(inputs, spec.example(0)))
     say(f"tracing {STEP}")
     tracer.step(context)
     if spec.rtc.mode == "guided":

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from arfm_ros.core.values.data import F32, Observation
 from arfm_ros.core.values.spec import PolicySpec
+from arfm_ros.export.vla.pruning import TokenShare
 from arfm_ros.export.vla.stored import compute_in_float32
 
 
@@ -20,6 +21,21 @@ class PiContext(NamedTuple):
     values: Tensor  # [layers, 1, heads, L, d]
     attend: Tensor  # [1, L], 1 or 0
     position: Tensor  # [1, S], normalised and padded
+
+
+@runtime_checkable
+class ByView(Protocol):
+    """A network whose pictures are encoded one by one, and joined after that."""
+
+    tokens: TokenShare  # how many of a picture's tokens are joined, in the library's sampler too
+
+    def view(self, image: Tensor) -> Tensor:
+        """Map a camera's picture [1, H, W, 3] to its tokens [1, N, D]."""
+        ...
+
+    def joined(self, *inputs: Tensor) -> Any:
+        """Do what the whole prefix does, from each camera's tokens in place of its picture."""
+        ...
 
 
 STATE_IN_STEP: dict[type[Any], str] = {PiContext: "position"}  # context -> its field

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,16 @@ from arfm_ros.workers import worker_pool
 LARGE = 2**30  # bytes of weights
 
 
-def prove(folder: Path, say: Callable[[str], None]) -> Parity:
-    """Compare the bundle's graphs with its reference, and write parity.json and the card."""
+def prove(
+    folder: Path, say: Callable[[str], None], notes: Mapping[str, Any] | None = None
+) -> Parity:
+    """Compare the bundle's graphs with its reference, and write parity.json and the card.
+
+    `notes` are kept in parity.json.
+    """
     say("comparing the graphs with it, in another process")
     with worker_pool(1) as workers:
-        (parity,) = workers.in_order(_prove, [folder])
+        (parity,) = workers.in_order(_prove, [(folder, notes or {})])
     return parity
 
 
@@ -40,14 +45,15 @@ def _following_on(folder: Path, policy: Any, reference: Reference) -> dict[str, 
     return {"freeze_error": {name: round(value, 4) for name, value in freeze.items()}}
 
 
-def _prove(folder: Path) -> Parity:
+def _prove(job: tuple[Path, Mapping[str, Any]]) -> Parity:
+    folder, notes = job
     reference = load_reference(folder)
     policy = load_policy(folder)
     parity, spec = replay(policy, reference), policy.spec
     if spec.state_in_step:
         require_state_in_step(policy, spec, policy.encode(spec.example(seed=0)))
     more = _following_on(folder, policy, reference)
-    record = proof(load_bundle(folder), policy.runtime, parity) | more
+    record = proof(load_bundle(folder), policy.runtime, parity) | more | notes
     (folder / PARITY).write_text(json.dumps(record, indent=1) + "\n")
     write_vla_card(folder)
     return parity

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from arfm_ros.core.values.spec import PolicySpec
-from arfm_ros.engines.bundle import PREFIX, STEP, STEP_RTC
+from arfm_ros.engines.bundle import PREFIX, STEP, STEP_RTC, VIEW
+from arfm_ros.engines.views import FEATURES, GIVES, PICTURE, TAKES
 from arfm_ros.export.graphs.gather import gather_first
 from arfm_ros.export.graphs.onnx import finish, take_names, to_program
 from arfm_ros.export.graphs.rtc import APART, GUIDED_INPUTS, guided_inputs, trace_guided_step
 from arfm_ros.export.graphs.weights import SMALL
-from arfm_ros.export.vla.network import SplitNetwork
+from arfm_ros.export.vla.network import ByView, SplitNetwork
 from arfm_ros.export.vla.reference import input_names
 from arfm_ros.export.vla.stored import Places
 
@@ -36,6 +37,22 @@ class _Answer(_Step):
         return super().forward(torch.zeros(1), torch.zeros(1), *context)
 
 
+class _View(nn.Module):
+    def __init__(self, model: ByView) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.model.view(image)
+
+
+class _Joined(_View):
+    """What is left of the prefix when the pictures are encoded."""
+
+    def forward(self, *inputs: Tensor) -> Any:  # type: ignore[override]
+        return self.model.joined(*inputs)
+
+
 class Tracer:
     """Writes graphs of `network` into `folder`, beside the file `store` that holds `places`."""
 
@@ -48,6 +65,20 @@ class Tracer:
         with torch.no_grad():
             context = self.network(*first)
         self._write(self.network, first, (input_names(self.spec), self.fields), PREFIX)
+        return context
+
+    def prefix_by_view(self, first: tuple[Tensor, ...]) -> Any:
+        """Write the graph of one picture, and the prefix that takes what it gives."""
+        network, names = self.network, input_names(self.spec)
+        assert isinstance(network, ByView)
+        count = len(self.spec.cameras)
+        with torch.no_grad():
+            views = [network.view(image) for image in first[:count]]
+            context = network.joined(*views, *first[count:])
+        self._write(_View(network), first[:1], ([PICTURE], [FEATURES]), VIEW)
+        taken = [f"{GIVES}{name.removeprefix(TAKES)}" for name in names[:count]]
+        joined = ([*taken, *names[count:]], self.fields)
+        self._write(_Joined(network), (*views, *first[count:]), joined, PREFIX)
         return context
 
     def step(self, context: Any) -> None:

@@ -36,6 +36,7 @@ from arfm_ros.learn.signals.rl_signal import make_signal
 from arfm_ros.learn.signals.source import F32, parse_source
 from arfm_ros.robots.embodiment import Embodiment, default, read_urdf
 
+DELAY = "velocity_net.delay."  # weights of the input that tells of late chunks
 STARTED_FROM = "started_from"  # in the provenance
 DT_NS = 50_000_000
 
@@ -63,8 +64,7 @@ def prepare(
     plan = _as_told(_inheriting(plan, begin))
     config = _read_as(plan, begin)
     shape = begin.config if begin else _sized(plan.model, config)
-    if plan.train.objective.conditioned:
-        shape = replace(shape, conditioned=True, guidance=plan.train.objective.guidance)
+    shape = _with_inputs(shape, plan.train)
     cache = plan.cache or plan.out / "cache"
     frames = load_together(plan.data, cache, config, group)
     rows, held = split_episodes(frames, plan.train.held_out, plan.train.seed)
@@ -72,7 +72,7 @@ def prepare(
     given = begin.spec if begin else fit_statistics(plan.statistics, cache, config, group, outlier)
     kept, spec = fit_rows(frames, config, rows, given, outlier)
     words = {**spec.instructions, **dict(zip(frames.tasks, frames.instructions))}
-    spec = replace(spec, instructions=words, rtc=_rtc(plan.train.flow.delay_max))
+    spec = replace(spec, instructions=words, rtc=_rtc(plan.train.flow.delay_max, shape))
     if begin is None or begin.spec.phrases:  # an older bundle does not say what it was taught
         spec = replace(spec, phrases=_phrases(spec, frames))
     warm = _read(plan.warm_start) if plan.warm_start and not begin else None
@@ -94,6 +94,13 @@ def prepare(
     introduce(frames, model, say)
     name_outliers(len(rows) - len(kept), len(rows), outlier, say)
     return trainer, Run(plan.out, rows_of(sampler, held), facts, say)
+
+
+def _with_inputs(shape: ModelConfig, train: TrainConfig) -> ModelConfig:
+    """Add the inputs of the velocity that the training asks for."""
+    if train.objective.conditioned:
+        shape = replace(shape, conditioned=True, guidance=train.objective.guidance)
+    return replace(shape, delay_input=True) if train.flow.delay_input else shape
 
 
 def _resuming(plan: Plan, say: Callable[[str], None]) -> Plan:
@@ -136,9 +143,11 @@ def _phrases(spec: PolicySpec, frames: Frames) -> tuple[str, ...]:
     return tuple(sorted(found)) if len(found) <= TASKS else ()
 
 
-def _rtc(delay_max: int) -> Rtc:
+def _rtc(delay_max: int, shape: ModelConfig) -> Rtc:
     """What the network learns about late chunks."""
-    return Rtc("prefix", 0, delay_max) if delay_max else Rtc()
+    if not delay_max:
+        return Rtc()
+    return Rtc("prefix", 0, delay_max, latency_input=shape.delay_input)
 
 
 def _say_nothing(text: str) -> None:
@@ -146,13 +155,14 @@ def _say_nothing(text: str) -> None:
 
 
 def _network(shape: ModelConfig, begin: Checkpoint | None, new_velocity: bool) -> FlowPolicy:
-    """Make the network; of averaged weights an input for returns, which they lack, is new."""
+    """Make the network; inputs that averaged weights lack, of returns and delays, are new."""
     model = FlowPolicy(shape)
     if begin is None:
         return model
-    new = ("returns.", "velocity_net.") if new_velocity else ("returns.",)
-    given = {k: v for k, v in begin.average.items() if not k.startswith(new[1:])}
+    anew = ("velocity_net.",) if new_velocity else ()
+    given = {k: v for k, v in begin.average.items() if not k.startswith(anew)}
     lacking = model.load_state_dict(given, strict=False)
+    new = ("returns.", DELAY, *anew)
     wrong = [name for name in lacking.missing_keys if not name.startswith(new)]
     if wrong or lacking.unexpected_keys:
         raise ConfigError(

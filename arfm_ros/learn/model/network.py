@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.model.encoder import CameraEncoder
-from arfm_ros.learn.model.velocity import VelocityNet
+from arfm_ros.learn.model.velocity import DelayEmbedding, VelocityNet
 
 CELL = 32  # pixels of a side of the image cell that becomes one token
 
@@ -36,6 +36,7 @@ class ModelConfig:
     keypoints: int = 48  # per camera
     conditioned: bool = False  # on the return R*, see return_conditioned.py
     guidance: float = 1.0  # of a conditioned one at run time, see advantage_conditioned.py
+    delay_input: bool = False  # the velocity is told how many first actions are frozen
 
     def __post_init__(self) -> None:
         sizes = {(height, width) for _, height, width in self.cameras}
@@ -127,6 +128,8 @@ class FlowPolicy(nn.Module):
         self.velocity_net = VelocityNet(
             config.horizon, config.actions, dim, config.blocks, config.heads
         )
+        if config.delay_input:
+            self.velocity_net.delay = DelayEmbedding(dim)
         self.returns = ReturnEmbedding(dim) if config.conditioned else None
 
     def freeze_vision(self) -> None:

@@ -65,6 +65,23 @@ class VelocityBlock(nn.Module):
         return x + m[8] * self.mlp(modulate(self.norm3(x), m[6], m[7]))
 
 
+class DelayEmbedding(nn.Module):
+    """What the count of frozen actions adds to the condition: 0 for none, by its shape."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(1, dim, bias=False), nn.SiLU(), nn.Linear(dim, dim, bias=False)
+        )
+        nn.init.zeros_(self.layers[2].weight)
+
+    def forward(self, frozen: Tensor) -> Tensor:
+        """Map marks of the frozen actions [B, H] to [B, dim]."""
+        share = frozen.float().mean(dim=1, keepdim=True)
+        added: Tensor = self.layers(share)
+        return added
+
+
 class VelocityNet(nn.Module):
     """v(x_t, t, context): the context enters as keys and values made once per observation."""
 
@@ -80,6 +97,7 @@ class VelocityNet(nn.Module):
         self.norm_out = nn.LayerNorm(dim)
         self.actions_out = nn.Linear(dim, actions)
         self.dim = dim
+        self.delay: DelayEmbedding | None = None  # of one that is told how late its chunks come
         nn.init.zeros_(self.actions_out.weight)
         nn.init.zeros_(self.actions_out.bias)
         gates = [2, 5, 8]
@@ -102,6 +120,8 @@ class VelocityNet(nn.Module):
         draws = x.shape[0] // summary.shape[0]
         if draws > 1:
             summary = summary.repeat_interleave(draws, dim=0)
+        if frozen is not None and self.delay is not None:
+            summary = summary + self.delay(frozen)
         condition = self._condition(t, summary)
         if frozen is not None:
             arrived = self._condition(torch.ones_like(t), summary)

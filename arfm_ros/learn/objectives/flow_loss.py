@@ -24,10 +24,13 @@ class FlowConfig:
     delay_share: float = 0.5  # of the draws that any are given in
     delay_bias: float = 1.0  # density of a delay d is about d^(bias - 1); 1 is uniform
     delay_noise: float = 0.0  # deviation of the last given action from the data, normalised
+    delay_input: bool = False  # the network is also told how many are given
 
     def __post_init__(self) -> None:
         if self.delay_max < 0:
             raise ConfigError(f"delay_max is {self.delay_max} ticks, needs 0 or more")
+        if self.delay_input and not self.delay_max:
+            raise ConfigError("delay_input tells of late chunks: say how late, delay_max above 0")
         if not 0 < self.delay_share <= 1 or self.delay_bias <= 0 or self.delay_noise < 0:
             raise ConfigError(
                 f"delay_share {self.delay_share}, delay_bias {self.delay_bias} and delay_noise "

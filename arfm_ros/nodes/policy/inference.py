@@ -44,7 +44,7 @@ class Seen:
     begin_ns: int
     decode_ns: int  # durations
     encode_ns: int
-    reused: bool  # the context is that of an earlier observation
+    reused: bool  # the context, or a camera's part of it, is that of an earlier observation
     apart: bool = False  # made beside the chunks: it has an age when one begins
     renewed: bool = False  # its state is newer than its pictures
 
@@ -59,7 +59,7 @@ class Seen:
 class Inference:
     """Look (observe and encode) and act (sample); a thread for each, or one for both.
 
-    Any thread may read `latency_values` and `reused`.
+    Any thread may read `latency_values` and `counts`.
     """
 
     def __init__(self, inputs: PolicyInputs, ports: Ports) -> None:
@@ -69,6 +69,7 @@ class Inference:
         self._made: Callable[[ActionChunk], Recall] | None = None  # of the last chunk
         self._encoded_ns = self._sampled_ns = 0  # processor time of the threads in the network
         self._within_ns = 0  # time in the network between the last chunk's stamp and its end
+        self.views_encoded = self.views_reused = 0  # pictures, of networks that see one by one
         self.spread = 0.0  # of two samples of the last observation, by the axes' ranges
 
     @property
@@ -81,6 +82,14 @@ class Inference:
         computed_ns = self._encoded_ns + self._sampled_ns
         return {**self._latency.values_ms(), "network_cpu_s": computed_ns * 1e-9}
 
+    def counts(self) -> dict[str, int]:
+        """Give what was used again, for diagnostics."""
+        return {
+            "contexts_reused": self.reused,
+            "views_encoded": self.views_encoded,
+            "views_reused": self.views_reused,
+        }
+
     def look(
         self, loaded: Loaded, pacing: Pacing, synced: Synced[Sample], instruction: str
     ) -> Seen:
@@ -90,11 +99,12 @@ class Inference:
         """
         begin_ns = self._ports.now_ns()
         observation = self._inputs.observe(synced, loaded.spec, instruction)
-        encode_ns, before_ns, count = self._ports.now_ns(), time.thread_time_ns(), self.reused
+        encode_ns, before_ns = self._ports.now_ns(), time.thread_time_ns()
+        count = self.reused + self.views_reused
         context = self._context(loaded, pacing, observation)
         self._encoded_ns += time.thread_time_ns() - before_ns
         took_ns = self._ports.now_ns() - encode_ns
-        again = self.reused > count
+        again = self.reused + self.views_reused > count
         return Seen(
             loaded, synced, observation, context, begin_ns, encode_ns - begin_ns, took_ns, again
         )
@@ -198,10 +208,23 @@ class Inference:
             self._reuse, self._reuses = ContextReuse(), loaded
         found = self._reuse.find(observation, pacing.sameness)
         if found is None:
-            found = loaded.policy.encode(observation)
+            found = self._encoded(loaded, pacing, observation)
             if pacing.sameness.image > 0:
                 self._reuse.keep(observation, found)
         return found
+
+    def _encoded(self, loaded: Loaded, pacing: Pacing, observation: Observation) -> Context:
+        """Run the prefix; of a network that sees camera by camera, for those that changed."""
+        policy = loaded.policy
+        views = policy.views
+        if views is None:
+            return policy.encode(observation)
+        views.limit = pacing.reuse_views
+        before = views.encoded, views.reused
+        context = policy.encode(observation)
+        self.views_encoded += views.encoded - before[0]
+        self.views_reused += views.reused - before[1]
+        return context
 
 
 def joined(synced: Synced[Sample], states: Synced[Sample]) -> Synced[Sample]:

@@ -40,6 +40,13 @@ class PolicyParams:
     deadline_s: float = knob(0.0, "cut the steps short after this; 0: never", 0.0, 10.0, live=True)
     guide: bool = knob(True, "follow on from the previous chunk if the policy can", live=True)
     reuse: float = knob(0.0, "grey levels within which a context is reused", 0, 255, live=True)
+    reuse_views: float = knob(
+        0.0,
+        "grey levels within which a camera is not encoded again, of bundles exported with --views",
+        0,
+        255,
+        live=True,
+    )
     fast_slow: bool = knob(
         False, "contexts in a thread of their own, beside the chunks; next activate", live=True
     )
@@ -159,5 +166,6 @@ class PolicyParams:
             sameness=Sameness(image=self.reuse),
             patience_ns=int(self.patience_s * NS),
             ask_above=self.ask_above,
+            reuse_views=self.reuse_views,
             obey_unknown=self.obey_unknown,
         )

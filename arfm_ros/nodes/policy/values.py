@@ -43,6 +43,7 @@ class Pacing:
     sameness: Sameness = Sameness()  # of observations that share a context
     patience_ns: int = 0  # that errors have to last before giving up
     ask_above: float = 0.0  # difference of two samples that is asked about; 0: one is drawn
+    reuse_views: float = 0.0  # grey levels within which a camera's tokens are; 0: never
     obey_unknown: bool = False  # instructions that the policy was not taught
 
 

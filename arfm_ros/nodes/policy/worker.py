@@ -126,8 +126,8 @@ class PolicyWorker:
             "chunks": report.chunks,
             "failures_in_a_row": report.failures,
             "cancelled": report.cancelled,
-            "contexts_reused": self._inference.reused,
             "chunks_refused": report.refused,
+            **self._inference.counts(),
         }
 
     def _loop(self) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from arfm_ros.core.chunks.chunking import Chunking
 from arfm_ros.core.chunks.seams import Tick
-from arfm_ros.core.errors import EngineError
+from arfm_ros.core.errors import ConfigError, EngineError
 from arfm_ros.core.safety.arbiter import Arbiter, ArbiterConfig
 from arfm_ros.core.safety.decision import BY_CHUNK, POLICY, Decision
 from arfm_ros.core.safety.limits import F64
@@ -28,6 +28,7 @@ from arfm_ros.sim.world import World
 
 TICK_MS = 10
 MS = 1_000_000
+GREY = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class DriverConfig:
     robot: str = ""  # "": the robot of config/robots whose axes the policy moves
     human: str = ""  # "scripted": one watches the policy and corrects it
     context_ms: int = 0  # pictures are as old as contexts that take this long make them
+    reuse_views: float = 0.0  # grey levels within which a camera's part of a context is reused
     perturb: str = ""  # a change of the world, see sim/perturb.py
 
 
@@ -68,6 +70,7 @@ class PolicyDriver:
         self._policy, self._spec, self._world = policy, spec, world
         self.config = config or DriverConfig()
         self._senses = Senses(spec, world, (self.config.height, self.config.width))
+        self._senses.views.limit = _grey_levels(self.config.reuse_views, spec)
         self._sight = LateSight(self._senses, spec, self.config.context_ms)
         self._contract = contract_of(world)
         self.limits = self._contract.limits
@@ -90,6 +93,7 @@ class PolicyDriver:
         self._senses.forget()
         self._sight.forget()
         self.chunks = 0
+        self._seen_before = self._seen
 
     def act(self) -> Decision:
         """Return what the arbiter decides for this tick."""
@@ -173,6 +177,16 @@ class PolicyDriver:
         """Let the policy see what `alter` makes of each picture."""
         self._senses.alter = alter
 
+    @property
+    def _seen(self) -> tuple[int, int]:
+        return self._senses.views.encoded, self._senses.views.reused
+
+    @property
+    def views_reused(self) -> float:
+        """Share of this episode's pictures that were not encoded again; 0 where there are none."""
+        encoded, reused = (now - then for now, then in zip(self._seen, self._seen_before))
+        return reused / max(encoded + reused, 1)
+
     def measured(self) -> NDArray[np.float64]:
         """Return the positions of all axes [A]."""
         return self._world.measured()
@@ -194,3 +208,12 @@ class PolicyDriver:
     def observe(self) -> Observation:
         """Return what the policy sees now, with the earlier observations of its history."""
         return self._sight.observe(self._world.time_ns, self.instruction)
+
+
+def _grey_levels(limit: float, spec: PolicySpec) -> float:
+    if not 0.0 <= limit <= GREY or (limit and spec.history.count > 1):
+        raise ConfigError(
+            f"--reuse-views is {limit:g}, needs 0 to {GREY} grey levels and a policy without a "
+            f"history; '{spec.name}' sees {spec.history.count} observations"
+        )
+    return limit

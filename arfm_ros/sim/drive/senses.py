@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from arfm_ros.core.chunks.reuse import ViewReuse
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.data import F32, U8, Observation
 from arfm_ros.core.values.history import Recent
@@ -29,11 +30,13 @@ class Senses:
         _check_spec(spec, world, self._numbers)
         self._objects = sorted({object_of(name)[0] for name in self._numbers})
         self.alter: Alter | None = None  # what stands between the cameras and the policy
+        self.views = ViewReuse[U8]()  # a camera's picture before, in place of one like it
         self.forget()
 
     def forget(self) -> None:
         """Begin an episode: what was seen before does not count."""
         self._recent = Recent(self._spec.history)
+        self.views.forget()
 
     def picture(self, camera: str) -> U8:
         """Render what a camera of the policy sees now."""
@@ -44,8 +47,12 @@ class Senses:
         """Return what the policy sees now, with the earlier observations of its history."""
         world = self._world
         world.tool_pose()  # brings the poses that are drawn up to date
-        images: Mapping[str, U8] = {c.name: self.picture(c.name) for c in self._spec.cameras}
+        images: Mapping[str, U8] = {c.name: self._view(c.name) for c in self._spec.cameras}
         return self._recent.join(Observation(images, self.state(), instruction, world.time_ns))
+
+    def _view(self, camera: str) -> U8:
+        image = self.picture(camera)
+        return self.views.of(camera, image, image.copy) if self.views.limit else image
 
     def state(self) -> F32:
         """Return the state [S] alone, as it is now."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from arfm_ros.core.chunks.reuse import ContextReuse, Sameness, difference
+from arfm_ros.core.chunks.reuse import ContextReuse, Sameness, ViewReuse, difference
 from arfm_ros.core.values.data import Context, Observation
 
 LIMIT = Sameness(image=1.0, state=0.01)
@@ -80,3 +80,25 @@ def test_the_difference_is_in_grey_levels_of_the_worst_camera() -> None:
     assert difference(before, after) == pytest.approx(10.0)
     large = {"scene": np.zeros((480, 640, 3), np.uint8)}
     assert difference(large, {"scene": np.full((480, 640, 3), 7, np.uint8)}) == 7.0
+
+
+def test_a_camera_s_part_holds_until_its_own_picture_changed_and_slow_changes_add_up() -> None:
+    reuse, level = ViewReuse[int](limit=2.0), 100
+    made = iter(range(99))
+
+    def of(camera: str, level: int) -> int:
+        return reuse.of(camera, np.full((96, 128, 3), level, np.uint8), lambda: next(made))
+
+    assert [of("scene", level + step) for step in range(6)] == [0, 0, 0, 1, 1, 1]
+    assert of("wrist", level) == 2 and of("scene", level + 5) == 1
+    assert (reuse.encoded, reuse.reused) == (3, 5)
+    reuse.forget()
+    assert of("scene", level + 5) == 3
+    reuse.limit = 0.0
+    assert [of("scene", level + 5) for _ in range(2)] == [4, 5]
+
+
+def test_a_picture_of_another_size_is_another_picture() -> None:
+    reuse = ViewReuse[int](limit=255.0)
+    assert reuse.of("scene", np.zeros((4, 4, 3), np.uint8), lambda: 0) == 0
+    assert reuse.of("scene", np.zeros((8, 4, 3), np.uint8), lambda: 1) == 1
