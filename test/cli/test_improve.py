@@ -51,7 +51,11 @@ def test_arfm_s_knobs_suit_success_or_failure_unless_others_are_given() -> None:
 
     assert objective() == Arfm(lam=2.0, moments="batch", normaliser="task")
     own = objective("--lambda", "5e-4", "--moments", "gaussian")
-    assert own == Arfm(lam=5e-4, moments="gaussian") == Arfm(**PAPER | {"normaliser": "task"})
+    assert (
+        own
+        == Arfm(lam=5e-4, moments="gaussian")
+        == Arfm(**PAPER | {"normaliser": "task", "ess_min": 0.1})
+    )
     assert objective("--paper") == Arfm(**PAPER)
     assert objective("--paper", "--lambda", "1") == Arfm(**PAPER | {"lam": 1.0})
     assert objective("--objective", "rwr") == Rwr()
