@@ -33,6 +33,7 @@ from arfm_ros.nodes.ros.verdict import diagnostics_to_verdict
 from arfm_ros.words.lexicon import INSTRUCTION, NUDGE
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+TOGETHER = "reuse_views: this bundle encodes its pictures together (arfm export --views)"
 AGAIN = "when the cause is gone: ros2 lifecycle set"
 LOOK_S = 0.1  # between two looks at whether the worker ended
 # The worker computes in Python now and then; neither it nor the executor may keep the
@@ -269,6 +270,8 @@ class PolicyNode(LifecycleNode):
         refused = f"the arbiter refused the last chunk: {report.refusal}"
         minor = self._not_swapped or (refused if report.refusal and self._drives else "")
         minor = minor or (report.too_late if self._params.guide else "")
+        if self._params.reuse_views > 0.0 and worker.loaded.policy.views is None:
+            minor = minor or TOGETHER
         level = ERROR if trouble else WARN if minor else OK
         return Health(level, trouble or minor or "ok", values)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from learn_rig import plan, silent, write_episodes
+from learn_rig import plan, silent, trained
 
 from arfm_ros.core.chunks.chunking import Chunking
 from arfm_ros.core.chunks.rtc import guidance, left_over
@@ -28,15 +28,11 @@ TOLD = FlowConfig(delay_max=6, delay_input=True)
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("told")
-    options = {"steps": 20, "learning_rate": 3e-3, "flow": TOLD}
-    start(plan(write_episodes(root / "data"), root / "run", **options), say=silent)
-    return root / "run"
+    return trained(tmp_path_factory.mktemp("told"), flow=TOLD)[0]
 
 
 @pytest.fixture(scope="module")
 def bundle(run: Path) -> Path:
-    export_bundle(run, run.parent / "bundle", "rig", threads=1, say=silent)
     return run.parent / "bundle"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from learn_rig import DT_NS, SMALL, plan, silent, write_episodes
+from learn_rig import DT_NS, SMALL, plan, silent, trained
 
 from arfm_ros.core.chunks.rtc import Guidance, hard_mask, left_over
 from arfm_ros.core.errors import ConfigError
@@ -29,16 +29,11 @@ DELAY_MAX = 6
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("prefix")
-    flow = FlowConfig(delay_max=DELAY_MAX)
-    options = {"steps": 20, "learning_rate": 3e-3, "flow": flow}
-    start(plan(write_episodes(root / "data"), root / "run", **options), say=silent)
-    return root / "run"
+    return trained(tmp_path_factory.mktemp("prefix"), flow=FlowConfig(delay_max=DELAY_MAX))[0]
 
 
 @pytest.fixture(scope="module")
 def bundle(run: Path) -> Path:
-    export_bundle(run, run.parent / "bundle", "rig", threads=1, say=silent)
     return run.parent / "bundle"
 
 

@@ -14,7 +14,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ pytest.importorskip("lerobot", reason="LeRobot is in .venv-vla: ./arfm test --vl
 import torch  # noqa: E402
 from foreign_laws import assert_each_counts, assert_guidance_acts  # noqa: E402
 from lerobot.policies.factory import make_pre_post_processors  # noqa: E402
-from lerobot_rig import CAMERAS, CLASSES, WORDS, save_checkpoint, write_interface  # noqa: E402
+from lerobot_rig import CAMERAS, CLASSES, NEWER, WORDS, save_checkpoint, write_interface  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from arfm_ros.cli.__main__ import main  # noqa: E402
@@ -44,10 +43,6 @@ pytestmark = pytest.mark.vla
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = LIMITS["fp32"].step
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
-NEWER = pytest.mark.skipif(
-    find_spec("lerobot.policies.pi_gemma") is None,
-    reason="pi0 and pi0.5 need LeRobot 0.5, which needs Python 3.12",
-)
 KINDS = [pytest.param("pi0", marks=NEWER), pytest.param("pi05", marks=NEWER), "smolvla"]
 
 

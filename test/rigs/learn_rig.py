@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -144,17 +145,22 @@ def _picture(goal: float, rng: np.random.Generator) -> np.ndarray:
     return picture
 
 
-def exported(factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Train for a few steps and export, once a session; returns (run folder, bundle)."""
+def trained(root: Path, **options: Any) -> tuple[Path, Path]:
+    """Train for a few steps below `root` and export; returns (run folder, bundle)."""
     from arfm_ros.export.bundle import export_bundle
     from arfm_ros.learn.loop.begin import start
 
-    root = factory.getbasetemp() / "rig"
     run, bundle = root / "run", root / "bundle"
     if not bundle.exists():
-        start(plan(write_episodes(root / "data"), run, steps=20, learning_rate=3e-3))
-        export_bundle(run, bundle, "rig", threads=1)
+        options = {"steps": 20, "learning_rate": 3e-3, **options}
+        start(plan(write_episodes(root / "data"), run, **options), say=silent)
+        export_bundle(run, bundle, "rig", threads=1, say=silent)
     return run, bundle
+
+
+def exported(factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Train for a few steps and export, once a session; returns (run folder, bundle)."""
+    return trained(factory.getbasetemp() / "rig")
 
 
 def blind_exported(factory: pytest.TempPathFactory) -> Path:

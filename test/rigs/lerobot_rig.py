@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ NAMES = (*(f"fr3_joint{i}" for i in range(1, 8)), "gripper")
 WORDS = ("lift the red cube", "push the blue cube to the left", "place it on the table")
 CAMERAS = ("base_0_rgb", "left_wrist_0_rgb")
 SIZES = {"chunk_size": 10, "n_action_steps": 10, "max_state_dim": 12, "max_action_dim": 12}
+NEWER = pytest.mark.skipif(
+    find_spec("lerobot.policies.pi_gemma") is None,
+    reason="pi0 and pi0.5 need LeRobot 0.5, which needs Python 3.12",
+)
 CLASSES = {
     "pi0": ("PI0Config", "PI0Policy"),
     "pi05": ("PI05Config", "PI05Policy"),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pytest
 pytest.importorskip("lerobot", reason="LeRobot is in .venv-vla: ./arfm test --vla")
 
 import torch  # noqa: E402
-from lerobot_rig import WORDS, save_checkpoint, write_interface  # noqa: E402
+from lerobot_rig import NEWER, WORDS, save_checkpoint, write_interface  # noqa: E402
 
 from arfm_ros.cli.__main__ import main  # noqa: E402
 from arfm_ros.core.values.data import Observation  # noqa: E402
@@ -26,10 +25,6 @@ from arfm_ros.engines.gate.replay import LIMITS, load_reference, replay  # noqa:
 
 pytestmark = pytest.mark.vla
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
-NEWER = pytest.mark.skipif(
-    find_spec("lerobot.policies.pi_gemma") is None,
-    reason="pi0 and pi0.5 need LeRobot 0.5, which needs Python 3.12",
-)
 KINDS = [pytest.param("pi0", marks=NEWER), pytest.param("pi05", marks=NEWER), "smolvla"]
 LIMIT = LIMITS["fp32"].step
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import lerobot_rig
 import pytest
 import torch
 from learn_rig import write_episodes
-from lerobot_rig import CLASSES, save_checkpoint, write_interface
+from lerobot_rig import CLASSES, NEWER, save_checkpoint, write_interface
 from safetensors.torch import load_file
 
 from arfm_ros.export.vla.interface import read_interface
@@ -25,10 +24,6 @@ from arfm_ros.learn.lerobot.policy import TunedPolicy
 from arfm_ros.learn.lerobot.tune import Job, gather
 from arfm_ros.learn.lerobot.tuner import TuneConfig, Tuner
 
-NEWER = pytest.mark.skipif(
-    find_spec("lerobot.policies.pi_gemma") is None,
-    reason="pi0 and pi0.5 need LeRobot 0.5, which needs Python 3.12",
-)
 KINDS = [pytest.param("pi0", marks=NEWER), "smolvla"]
 CHILD = """
 import json

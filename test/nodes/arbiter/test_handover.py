@@ -69,6 +69,8 @@ class Inputs:
 class Policy:
     """Answers at once, or raises what it is told to."""
 
+    views = None  # its pictures are seen together
+
     def __init__(self, spec: PolicySpec, error: Exception | None = None) -> None:
         self.spec, self.error, self.hung_up = spec, error, False
         self.runtime = SimpleNamespace(describe=lambda: "rig")
@@ -146,11 +148,13 @@ def test_of_many_swaps_at_once_the_last_one_drives(spec: PolicySpec) -> None:
 def test_diagnostics_may_be_read_at_any_time(spec: PolicySpec) -> None:
     chunks: list[ActionChunk] = []
     one = worker(spec, chunks.append)
-    while len(chunks) < 300:
-        assert (
-            one.report.delay_ticks >= 0 and one.counts() and isinstance(one.latency_values(), dict)
-        )
-        assert not one.ended()
+
+    def read() -> bool:
+        assert one.report.delay_ticks >= 0 and not one.report.engine_error
+        assert one.counts() and isinstance(one.latency_values(), dict) and not one.ended()
+        return len(chunks) >= 300
+
+    until(read)
     assert one.stop()
 
 

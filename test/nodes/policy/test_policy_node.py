@@ -21,7 +21,6 @@ from policy_rig import (
     PICTURE,
     STATE,
     Robot,
-    bundle_by_view,
     pairs,
     poison,
     start_node,
@@ -284,13 +283,3 @@ def test_a_still_scene_shares_a_context_when_asked_to(
     robot.until(lambda: counted(robot, "contexts_reused") >= 2)
     actions = [trajectory_to_chunk(message).actions for message in robot.chunks[:3]]
     assert np.isfinite(actions).all()
-
-
-def test_a_camera_that_shows_the_same_is_not_encoded_again_when_asked_to(
-    tmp_path: Path, start: Start, robot: Robot
-) -> None:
-    start(bundle_by_view(tmp_path / "split"), "reuse_views:=1.0")
-    robot.instruct(TEXT)
-    robot.hears_more_chunks(3)
-    robot.until(lambda: counted(robot, "views_reused") >= 2)
-    assert counted(robot, "views_encoded") == 2 and counted(robot, "contexts_reused") == 0
