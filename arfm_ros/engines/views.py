@@ -17,10 +17,7 @@ from arfm_ros.core.values.data import U8
 from arfm_ros.engines.runtimes.graph import Array, Graph
 
 PICTURE, FEATURES = "picture", "features"  # what the graph takes and gives
-TAKES, GIVES = (
-    "image_",
-    f"{FEATURES}_",
-)  # before a camera's name: what the graph takes the place of
+TAKES, GIVES = "image_", f"{FEATURES}_"  # then a camera's name: inputs of a prefix, whole or split
 
 
 class Views(ViewReuse[Array]):
