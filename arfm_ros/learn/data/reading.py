@@ -1,8 +1,7 @@
-"""Read episodes one after the other, in threads or, where they are many, in processes."""
+"""Read episodes one after the other: what was seen and done, and what is learned from."""
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,14 +23,12 @@ from arfm_ros.learn.data.drove import Drove, who_drove
 from arfm_ros.learn.data.interventions import OTHER, Kinds, judged, kinds_of
 from arfm_ros.learn.data.usable import usable_steps
 from arfm_ros.learn.signals.rewards import end_of, returns_to_go
-from arfm_ros.workers import worker_pool
 
 if TYPE_CHECKING:
     from arfm_ros.learn.data.frames import FramesConfig
 
 NOTHING: NDArray[np.int8] = np.zeros(0, np.int8)
 PARALLEL = 4  # episodes read at a time: bounds the memory, not the number of cores
-MANY, PROCESSES = 100, 4  # episodes for which processes are started, and at most how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +44,10 @@ class EpisodeRead:
 
 def read_all(folders: Sequence[Path], config: FramesConfig) -> Iterator[EpisodeRead | str]:
     """Give each episode, or why it is left out, in their order; a few at a time are in memory."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    read = partial(_read, config=config)
-    if len(folders) >= MANY and cores > 1:
-        with worker_pool(count := min(cores, PROCESSES)) as workers:
-            for part in _parts(folders, 4 * count):
-                yield from workers.in_order(read, part)
-        return
     with ThreadPoolExecutor(max_workers=2) as pool:
-        for part in _parts(folders, PARALLEL):
-            yield from pool.map(read, part)
-
-
-def _parts(folders: Sequence[Path], size: int) -> Iterator[Sequence[Path]]:
-    for start in track(range(0, len(folders), size), "reading episodes"):
-        yield folders[start : start + size]
+        for start in track(range(0, len(folders), PARALLEL), "reading episodes"):
+            part = folders[start : start + PARALLEL]
+            yield from pool.map(partial(_read, config=config), part)
 
 
 def _read(folder: Path, config: FramesConfig) -> EpisodeRead | str:
