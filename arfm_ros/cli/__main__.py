@@ -10,9 +10,11 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from arfm_ros.bringup import prepare_environment
 from arfm_ros.core.errors import ArfmError
+from arfm_ros.core.numbers import finite
 
 FOLDER = Path(__file__).parent
 
@@ -51,6 +53,21 @@ def overview() -> str:
     )
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose floats, those of its sub-commands too, are finite: `nan` passes checks."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.register("type", float, _finite)
+
+
+def _finite(text: str) -> float:
+    try:
+        return finite(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}', needs a finite number") from error
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `arfm VERB ...`; return the exit status (2: wrong use, 130: Ctrl-C)."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -63,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     prepare_environment()
     module = importlib.import_module(f"arfm_ros.cli.{verb}")
-    parser = argparse.ArgumentParser(prog=f"arfm {verb}", description=module.HELP)
+    parser = Parser(prog=f"arfm {verb}", description=module.HELP)
     module.add_arguments(parser)
     arguments = parser.parse_args(words[1:])
     try:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from arfm_ros.core.values.joining import GUIDANCES
 from arfm_ros.engines.bundle import PARITY, POLICY
 from arfm_ros.robots.embodiment import OPENING
 
@@ -16,8 +17,8 @@ WAYS = {  # of following on, as in parity.json
     "none": "without guidance",
     "identity": "guided, Jacobian taken as 1",
     "exact": "guided, exact Jacobian throughout",
-    "mixed": "guided as it runs (exact Jacobian in the first steps, 1 in the others)",
-    "prefix": "with the trained prefix, as it runs",
+    "mixed": "guided, exact Jacobian in the first steps, 1 in the others",
+    "prefix": "with the trained prefix",
 }
 
 
@@ -35,7 +36,7 @@ def write_card(bundle: Path, evaluations: Mapping[str, Any] | None = None) -> Pa
     parity = json.loads((bundle / PARITY).read_text())
     parts = [_head(policy), _inputs(policy["spec"]), _training(policy["provenance"])]
     parts += [_success(results), _perturbed(bundle)]
-    parts += [_runtime(parity), guidance(parity), _limits()]
+    parts += [_runtime(parity), guidance(parity, policy["spec"]), _limits()]
     path = bundle / CARD
     path.write_text("\n".join(part for part in parts if part))
     return path
@@ -175,18 +176,21 @@ def _runtime(parity: dict[str, Any]) -> str:
     )
 
 
-def guidance(parity: dict[str, Any]) -> str:
+def guidance(parity: dict[str, Any], spec: Mapping[str, Any]) -> str:
     """Say how well chunks follow on and what that costs; "" where it was not measured."""
     error, cost = parity.get("freeze_error"), parity.get("guidance_cost")
     if not error or not cost:
         return ""
     ways = "; ".join(f"{WAYS[name]} {value}" for name, value in error.items())
+    trained = spec["rtc"]["mode"] == "prefix"
+    runs = "prefix" if trained else spec["rtc"].get("guidance", GUIDANCES[0])
+    step = "such a step" if trained else "a step with the exact Jacobian"
     return (
         "## Real-time chunking\n\n"
         "Chunks follow on from the one in force. Largest deviation of the 4 frozen actions "
-        f"(normalised units, mean over the observations): {ways}. Such a chunk takes "
-        f"{cost['chunk_ratio']:.2f} times a plain one, such a step {cost['step_ratio']:.2f} times "
-        "a plain step.\n"
+        f"(normalised units, mean over the observations): {ways}. What runs is: {WAYS[runs]}. "
+        f"Such a chunk takes {cost['chunk_ratio']:.2f} times a plain one, {step} "
+        f"{cost['step_ratio']:.2f} times a plain step.\n"
     )
 
 

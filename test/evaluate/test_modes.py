@@ -22,7 +22,7 @@ def test_modes_are_read() -> None:
     ("text", "said"),
     [
         ("guide", "no mode 'guide', give one of bundle, none, guided, prefix"),
-        ("guided:autograd", "no guidance 'autograd', give one of mixed, exact, identity"),
+        ("guided:autograd", "no guidance 'autograd', give one of identity, mixed, exact"),
         ("guided:exact:cosine", "no schedule 'cosine', give one of exp, linear, ones, zeros"),
         ("prefix:exact", "give guided:GUIDANCE:SCHEDULE, or a mode alone"),
         ("guided:exact:exp:5", "give guided:GUIDANCE:SCHEDULE, or a mode alone"),
@@ -31,7 +31,7 @@ def test_modes_are_read() -> None:
 def test_others_are_refused_with_what_there_is(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         read_mode(text)
-    with pytest.raises(SpecError, match="needs one of mixed, exact, identity"):
+    with pytest.raises(SpecError, match="needs one of identity, mixed, exact"):
         Rtc("guided", guidance="autograd")
 
 
@@ -53,5 +53,5 @@ def test_schedules_are_those_of_their_names() -> None:
 
 
 def test_how_many_steps_pay_for_the_derivative() -> None:
-    assert [exact_steps(10, guidance) for guidance in GUIDANCES] == [3, 10, 0]
-    assert exact_steps(2) == 1
+    assert [exact_steps(10, guidance) for guidance in GUIDANCES] == [0, 3, 10]
+    assert exact_steps(2, "mixed") == 1

@@ -105,7 +105,8 @@ def test_the_export_keeps_what_guidance_achieves_and_costs(bundle: Path) -> None
     kept = json.loads((bundle / "parity.json").read_text())
     assert kept["freeze_error"].keys() == {"none", "exact", "identity", "mixed"}
     card = (bundle / "README.md").read_text()
-    assert f"1 in the others) {kept['freeze_error']['mixed']}" in card
+    assert f"1 in the others {kept['freeze_error']['mixed']}" in card
+    assert "What runs is: guided, Jacobian taken as 1." in card
     assert kept["guidance_cost"]["step_ratio"] > 0 and kept["guidance_cost"]["chunk_ratio"] > 0
 
 

@@ -231,7 +231,7 @@ def test_a_reward_is_read_from_text_and_a_wrong_one_refused() -> None:
     assert parse_reward("success=2, progress") == Reward(success=2, progress=1, takeover=0)
     with pytest.raises(ConfigError, match="'speed'.*steps_to_success"):
         parse_reward("speed=1")
-    with pytest.raises(ConfigError, match="not a number"):
+    with pytest.raises(ConfigError, match="not a finite number"):
         parse_reward("success=high")
     with pytest.raises(ConfigError, match="observation, episode"):
         SignalConfig(group="batch")

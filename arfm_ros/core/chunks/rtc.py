@@ -122,7 +122,7 @@ def guidance(prefix: ActionChunk, spec: PolicySpec, state: F32, clip: float = CL
     return Guidance(spec.normalise_actions(padded, state), weights, clip)
 
 
-def exact_steps(steps: int, guidance: str = "mixed") -> int:
+def exact_steps(steps: int, guidance: str) -> int:
     """Number of steps that pay for the exact derivative.
 
     All of them (exact), none (identity), or the first 30 %, at least one (mixed).
@@ -145,7 +145,7 @@ class GuidedField:
         fields: tuple[Velocity, Callable[[Guidance], Velocity]],
         given: Guidance,
         steps: int,
-        guidance: str = "mixed",
+        guidance: str,
     ) -> None:
         """Take the plain velocity, what makes the exactly guided one, and one of `GUIDANCES`."""
         self._finishing = False  # the next step goes all the way to t = 1

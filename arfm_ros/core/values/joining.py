@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from arfm_ros.core.errors import SpecError
 
 RTC_MODES = ("none", "guided", "prefix")
-GUIDANCES = ("mixed", "exact", "identity")
+GUIDANCES = ("identity", "mixed", "exact")  # the first is the default
 SCHEDULES = ("exp", "linear", "ones", "zeros")
 
 
@@ -18,7 +18,7 @@ class Rtc:
     mode: str = "none"
     delay_min: int = 0
     delay_max: int = 0
-    guidance: str = "mixed"  # of guided: the steps that take the exact derivative
+    guidance: str = GUIDANCES[0]  # of guided: the steps that take the exact derivative
     schedule: str = "exp"  # of guided: how the pull decays behind the frozen actions
     latency_input: bool = False  # of prefix: the network is told how many actions are frozen
 

@@ -54,7 +54,7 @@ def guided_fields(
         "none": plain,
         "identity": without_derivative(plain, given),
         "exact": exact(given),
-        "mixed": GuidedField((plain, exact), given, policy.spec.steps),
+        "mixed": GuidedField((plain, exact), given, policy.spec.steps, "mixed"),
     }
 
 
@@ -78,7 +78,7 @@ def guidance_report(policy: RunnablePolicy, reference: Reference) -> dict[str, d
         "plain_step_ms": partial(_steps, fields["none"], noise),
         "guided_step_ms": partial(_steps, fields["prefix" if trained else "exact"], noise),
         "plain_chunk_ms": partial(chunk, "none"),
-        "guided_chunk_ms": partial(chunk, "prefix" if trained else "mixed"),
+        "guided_chunk_ms": partial(chunk, "prefix" if trained else policy.spec.rtc.guidance),
     })
     cost["step_ratio"] = cost["guided_step_ms"] / cost["plain_step_ms"]
     cost["chunk_ratio"] = cost["guided_chunk_ms"] / cost["plain_chunk_ms"]

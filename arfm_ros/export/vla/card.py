@@ -14,7 +14,8 @@ def write_vla_card(bundle: Path) -> Path:
     """Write `bundle`/README.md from its JSON files."""
     policy = json.loads((bundle / POLICY).read_text())
     parity = json.loads((bundle / PARITY).read_text())
-    parts = [_head(policy), _inputs(policy["spec"]), _runtime(policy, parity), guidance(parity)]
+    spec = policy["spec"]
+    parts = [_head(policy), _inputs(spec), _runtime(policy, parity), guidance(parity, spec)]
     path = bundle / CARD
     path.write_text("\n".join(part for part in [*parts, _limits()] if part))
     return path

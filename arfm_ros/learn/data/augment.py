@@ -7,7 +7,7 @@ computes it: any cut of the batch into shares sees the same samples.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.data import F32, U8
 
 
@@ -27,6 +28,11 @@ class AugmentConfig:
     contrast: float = 0.15
     colour: float = 0.05  # per channel
     state_noise_rad: float = 0.01  # keeps the policy looking at the images
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            if not getattr(self, one.name) >= 0:
+                raise ConfigError(f"{one.name} {getattr(self, one.name)}: needs 0 or more")
 
 
 class Changes(NamedTuple):

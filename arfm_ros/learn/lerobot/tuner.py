@@ -9,6 +9,7 @@ the batch.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -61,6 +62,8 @@ class TuneConfig:
                 f"--steps {self.steps}, --batch {self.batch}, --piece {self.piece}: need 1 or "
                 "more (--piece 0: the whole batch)"
             )
+        if not 0 < self.learning_rate < math.inf:
+            raise ConfigError(f"learning_rate {self.learning_rate}: needs a number above 0")
         if self.objective.conditioned or self.objective.needs_reference:
             raise ConfigError(
                 f"objective {self.objective.name} needs an input or a reference that LeRobot's "

@@ -75,6 +75,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if (self.minutes > 0) == (self.steps > 0):
             raise ConfigError("give either --minutes or --steps, positive")
+        for what, least in (("batch", 1), ("threads", 0), ("outlier", 0)):
+            if getattr(self, what) < least:
+                raise ConfigError(f"{what} {getattr(self, what)}: needs {least} or more")
+        if not 0 < self.learning_rate < math.inf:
+            raise ConfigError(f"learning_rate {self.learning_rate}: needs a number above 0")
         for what, known in (("precision", PRECISIONS), ("device", DEVICES)):
             if getattr(self, what) not in known:
                 raise ConfigError(

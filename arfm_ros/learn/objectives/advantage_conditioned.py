@@ -35,7 +35,7 @@ class AdvantageConditioned:
     needs_reference: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.drop < 1 or self.guidance < 0:
+        if not (0 <= self.drop < 1 and self.guidance >= 0):
             raise ConfigError(
                 f"drop {self.drop} and guidance {self.guidance}: need 0..1 and 0 or more"
             )

@@ -71,7 +71,7 @@ class Arfm:
     guidance: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
-        if self.lam < 0 or not 0 <= self.alpha_min <= self.alpha_max < math.inf:
+        if not 0 <= self.lam < math.inf or not 0 <= self.alpha_min <= self.alpha_max < math.inf:
             raise ConfigError(
                 f"lambda {self.lam}, alpha {self.alpha_min}..{self.alpha_max}: need lambda >= 0 "
                 "and 0 <= alpha_min <= alpha_max"

@@ -27,11 +27,13 @@ class FlowConfig:
     delay_input: bool = False  # the network is also told how many are given
 
     def __post_init__(self) -> None:
+        if self.draws < 1:
+            raise ConfigError(f"draws {self.draws}: needs 1 or more")
         if self.delay_max < 0:
             raise ConfigError(f"delay_max is {self.delay_max} ticks, needs 0 or more")
         if self.delay_input and not self.delay_max:
             raise ConfigError("delay_input tells of late chunks: say how late, delay_max above 0")
-        if not 0 < self.delay_share <= 1 or self.delay_bias <= 0 or self.delay_noise < 0:
+        if not (0 < self.delay_share <= 1 and self.delay_bias > 0 and self.delay_noise >= 0):
             raise ConfigError(
                 f"delay_share {self.delay_share}, delay_bias {self.delay_bias} and delay_noise "
                 f"{self.delay_noise}: need to be within 0..1, above 0, and 0 or more"

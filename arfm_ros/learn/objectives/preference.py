@@ -39,7 +39,7 @@ class Preference:
     guidance: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
-        if self.beta <= 0 or self.anchor < 0 or self.margin <= 0:
+        if not (self.beta > 0 and self.anchor >= 0 and self.margin > 0):
             raise ConfigError(
                 f"beta {self.beta}, anchor {self.anchor} and margin {self.margin}: need above 0, "
                 "0 or more, and above 0"

@@ -30,7 +30,7 @@ class ReturnConditioned:
     guidance: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.quantile <= 1 or self.limit <= 0:
+        if not (0 <= self.quantile <= 1 and self.limit > 0):
             raise ConfigError(
                 f"quantile {self.quantile} and limit {self.limit}: need 0..1 and > 0"
             )

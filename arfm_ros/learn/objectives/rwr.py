@@ -29,7 +29,7 @@ class Rwr:
     guidance: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
-        if self.beta < 0 or self.weight_max <= 0:
+        if not (self.beta >= 0 and self.weight_max > 0):
             raise ConfigError(
                 f"beta {self.beta} and weight_max {self.weight_max}: need >= 0 and > 0"
             )

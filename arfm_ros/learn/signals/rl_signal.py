@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.errors import ConfigError, EpisodeError
+from arfm_ros.core.numbers import finite
 from arfm_ros.learn.data.frames import Frames
 from arfm_ros.learn.signals.rewards import TERMS
 from arfm_ros.learn.signals.source import parse_source
@@ -68,9 +69,11 @@ def parse_reward(text: str) -> Reward:
         if name not in weights:
             raise ConfigError(f"reward '{name}' is unknown, needs one of {known}")
         try:
-            weights[name] = float(value or 1.0)
+            weights[name] = finite(value or "1")
         except ValueError as error:
-            raise ConfigError(f"weight '{value}' of reward '{name}' is not a number") from error
+            raise ConfigError(
+                f"weight '{value}' of reward '{name}' is not a finite number"
+            ) from error
     return Reward(**weights)
 
 

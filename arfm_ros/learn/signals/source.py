@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -78,7 +79,9 @@ def parse_source(text: str) -> Source:
         key, found, value = part.partition("=")
         if not found:
             raise ConfigError(f"signal {text}: '{part}' needs KNOB=VALUE")
-        knobs[key] = _number(value)
+        knobs[key] = number = _number(value)
+        if isinstance(number, float) and not math.isfinite(number):
+            raise ConfigError(f"signal {text}: {key} needs a finite number, got '{value}'")
     return make_source(name, **knobs)
 
 

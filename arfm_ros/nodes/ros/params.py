@@ -84,7 +84,7 @@ def read(node: Node, cls: type[T], prefix: str = "") -> T:
     values: dict[str, Any] = {}
     for one in _fields(cls):
         values[one.name] = _value(node, prefix + one.name)
-        _check_choice(node, prefix + one.name, values[one.name], _about(one))
+        _check(node, prefix + one.name, values[one.name], _about(one))
     return cls(**values)
 
 
@@ -99,7 +99,7 @@ def watch(node: Node, cls: type[T], apply: Callable[[T], None], prefix: str = ""
         ours = {c.name.removeprefix(prefix): c.value for c in changes if c.name in names}
         try:
             for name, value in ours.items():
-                _check_choice(node, prefix + name, value, _about(names[prefix + name]))
+                _check(node, prefix + name, _plain(value), _about(names[prefix + name]))
             dataclasses.replace(read(node, cls, prefix), **ours)  # type: ignore[type-var]
         except ArfmError as error:
             return SetParametersResult(successful=False, reason=str(error))
@@ -165,9 +165,15 @@ def _value(node: Node, name: str) -> Any:
         value = node.get_parameter(name).value
     except ParameterUninitializedException:  # what ROS makes of `[]` in a file
         return ()
-    if isinstance(value, (list, tuple)) or hasattr(value, "typecode"):
-        return tuple(v for v in value if v != "" and v == v)  # noqa: PLC1901 PLR0124 - nan
-    return value
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return a list as a tuple, without what stands for an empty one."""
+    if not (isinstance(value, (list, tuple)) or hasattr(value, "typecode")):
+        return value
+    empty = len(value) == 1 and value[0] != value[0]  # noqa: PLR0124 - nan
+    return () if empty else tuple(v for v in value if v != "")  # noqa: PLC1901
 
 
 def _range_text(about: Knob) -> str:
@@ -201,9 +207,14 @@ def _descriptor(about: Knob, hint: object) -> ParameterDescriptor:
     return descriptor
 
 
-def _check_choice(node: Node, name: str, value: Any, about: Knob) -> None:
+def _check(node: Node, name: str, value: Any, about: Knob) -> None:
+    """Refuse what ROS lets pass: a word that is no choice, and `nan` or `inf` without a range."""
+    needs = ""
     if about.choices and value not in about.choices:
-        raise ConfigError(
-            f"{node.get_name()}: parameter '{name}' is {value!r}, "
-            f"needs one of {', '.join(about.choices)}"
-        )
+        needs = f"one of {', '.join(about.choices)}"
+    numbers = value if isinstance(value, tuple) else (value,)
+    if any(isinstance(one, float) and not math.isfinite(one) for one in numbers):
+        needs = f"finite numbers ({about.text})"
+    if needs:
+        shown = list(value) if isinstance(value, tuple) else value
+        raise ConfigError(f"{node.get_name()}: parameter '{name}' is {shown!r}, needs {needs}")

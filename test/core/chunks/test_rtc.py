@@ -108,7 +108,7 @@ class Linear:
         self.given, self.goal, self.plain, self.exact = given, goal, 0, 0
 
     def field(self, steps: int) -> GuidedField:
-        return GuidedField((self._plain, self._exact), self.given, steps)
+        return GuidedField((self._plain, self._exact), self.given, steps, "mixed")
 
     def _plain(self, x: F32, t: float) -> F32:
         self.plain += 1
@@ -133,7 +133,7 @@ def linear() -> Linear:
 def test_the_exact_derivative_is_asked_for_in_the_first_steps_only(steps: int) -> None:
     model = linear()
     integrate(model.field(steps), chunk(seed=3).actions, steps)
-    assert model.exact == exact_steps(steps) and model.plain == steps - model.exact
+    assert model.exact == exact_steps(steps, "mixed") and model.plain == steps - model.exact
     assert steps < 4 or model.exact <= 0.3 * steps
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
 
 import pytest
@@ -23,6 +24,7 @@ class Settings:
     verbose: bool = knob(False, "say more")
     names: tuple[str, ...] = knob((), "whom")
     gains: tuple[float, ...] = knob((1.0, 2.0), "how hard")
+    share: float = knob(0.5, "how much of it", live=True)
 
     def __post_init__(self) -> None:
         if self.mode == "fast" and self.rate_hz > 50.0:
@@ -77,6 +79,10 @@ def test_overrides_arrive_with_their_types(make):
         ("steps", "many", "'steps' is 'many', needs an integer"),
         ("mode", "warp", "'mode' is 'warp', needs one of slow, fast"),
         ("names", "a", "'names' is 'a', needs a list of texts"),
+        ("rate_hz", math.nan, "'rate_hz' is nan, needs a number .* from 1 up to 100"),
+        ("rate_hz", math.inf, "'rate_hz' is inf, needs a number .* from 1 up to 100"),
+        ("share", math.inf, "'share' is inf, needs finite numbers"),
+        ("gains", [1.0, math.nan], r"'gains' is \[1.0, nan\], needs finite numbers"),
     ],
 )
 def test_a_bad_value_is_refused_with_what_came_and_what_is_needed(make, name, value, message):
@@ -116,6 +122,8 @@ def test_a_live_change_is_handed_over_and_a_bad_one_refused_with_the_reason(make
     refused = node.set_parameters([mode])[0]
     assert not refused.successful and "up to 50" in refused.reason
     assert not node.set_parameters([Parameter("mode", value="warp")])[0].successful
+    nothing = node.set_parameters([Parameter("share", value=math.nan)])[0]
+    assert not nothing.successful and "needs finite numbers" in nothing.reason
     assert not node.set_parameters([Parameter("steps", value=9)])[0].successful
     assert [settings.rate_hz for settings in seen] == [60.0]
 
