@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="onnx, torch, or tensorrt, tensorrt_rtx (after `arfm export`)",
     )
     parser.add_argument(
-        "--precision", default="", help="fp32, fp16, bf16, int8 (default: as built)"
+        "--precision", default="", help="fp32, fp16, bf16, int8, fp8 (default: as built)"
     )
     parser.add_argument(
         "--providers",

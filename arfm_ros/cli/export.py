@@ -82,9 +82,17 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision",
-        choices=("fp32", "fp16", "bf16", "int8"),
+        choices=("fp32", "fp16", "bf16", "int8", "fp8"),
         default="fp32",
-        help="of products of matrices; int8 is for onnx on a CPU (default: fp32)",
+        help="of products of matrices (default: fp32); int8 of onnx, for a CPU, needs no data",
+    )
+    parser.add_argument(
+        "--calibrate",
+        type=Path,
+        nargs="+",
+        metavar="EPISODE",
+        help="int8, fp8: episodes that the policy drove; their largest values scale eight bits "
+        "(default: the bundle's reference)",
     )
     parser.add_argument(
         "--sm",
@@ -236,7 +244,9 @@ def _export_run(args: argparse.Namespace) -> None:
 def _build(bundle: Path, args: argparse.Namespace) -> None:
     from arfm_ros.export.build import build_engine
 
-    folder = build_engine(bundle, args.engine, args.precision, args.sm)
+    if args.calibrate and args.precision not in {"int8", "fp8"}:
+        raise ConfigError(f"--calibrate is of int8 and fp8, not of {args.precision}")
+    folder = build_engine(bundle, args.engine, args.precision, args.sm, episodes=args.calibrate)
     size = sum(file.stat().st_size for file in folder.iterdir()) / 2**20
     engine = "" if args.engine == "onnx" else f" --engine {args.engine}"
     print(f"{folder}: {size:.1f} MiB")

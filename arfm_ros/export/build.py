@@ -9,12 +9,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.engines.bundle import Bundle, load_bundle
 from arfm_ros.engines.gate.machine import machine
 from arfm_ros.engines.runtimes.cuda import Device, find_gpu
 from arfm_ros.engines.runtimes.tensorrt_engine import tensorrt_module
 from arfm_ros.engines.store import FOLDER, Target, write_manifest
+from arfm_ros.export.calibrate import observations, ranges
+from arfm_ros.export.graphs.calibrated import LARGEST, quantise_calibrated, weighed_products
 from arfm_ros.export.graphs.eight_bits import quantise
 from arfm_ros.export.graphs.precision import convert
 from arfm_ros.export.tensorrt import build, check_capabilities
@@ -28,12 +32,15 @@ def build_engine(
     precision: str = "fp32",
     sm: Sequence[int] = (),
     say: Callable[[str], None] = print,
+    episodes: Sequence[Path] | None = None,
 ) -> Path:
     """Build every graph of the bundle in `folder` for `engine`; returns the new folder.
 
-    `sm` are compute capabilities (89 for 8.9), for tensorrt_rtx only. Written beside the other
-    engines first and moved there when it is whole. Raises `ConfigError` for a choice that the
-    runtime does not have, `EngineError` for a missing library or GPU and for a failed build.
+    `sm` are compute capabilities (89 for 8.9), for tensorrt_rtx only. Precisions of eight bits are
+    calibrated with `episodes` (none: the reference), but for int8 of onnx without any. Written
+    beside the other engines first and moved there when it is whole. Raises `ConfigError` for a
+    choice that the runtime does not have, `EngineError` for a missing library or GPU and for a
+    failed build.
     """
     bundle = load_bundle(folder)
     target, library = _target(engine, precision, tuple(sm))
@@ -43,7 +50,9 @@ def build_engine(
     draft.mkdir(parents=True)
     try:
         begin = time.monotonic()
-        notes = _fill(draft, bundle, target, library, say)
+        notes = _write_graphs(draft, bundle, target, episodes, say)
+        if library is not None:
+            notes |= {"layers": _compile(draft, bundle, target, library)}
         notes |= {"machine": machine(), "seconds": round(time.monotonic() - begin, 1)}
         write_manifest(draft, target, bundle, notes)
         shutil.rmtree(place, ignore_errors=True)
@@ -54,10 +63,6 @@ def build_engine(
 
 
 def _target(engine: str, precision: str, sm: tuple[int, ...]) -> tuple[Target, Any]:
-    if precision == "int8" and engine != "onnx":
-        raise ConfigError(
-            f"--precision int8 is made for --engine onnx on a CPU; {engine} takes fp32, fp16, bf16"
-        )
     if sm and engine != "tensorrt_rtx":
         raise ConfigError(f"--sm is for --engine tensorrt_rtx; {engine} builds for this machine")
     if engine == "onnx":
@@ -75,23 +80,60 @@ def _target(engine: str, precision: str, sm: tuple[int, ...]) -> tuple[Target, A
     return Target(engine, version, precision, (gpu.sm,), gpu.name), library
 
 
-def _fill(
-    draft: Path, bundle: Bundle, target: Target, library: Any, say: Callable[[str], None]
+def _write_graphs(
+    draft: Path,
+    bundle: Bundle,
+    target: Target,
+    episodes: Sequence[Path] | None,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
+    """Write every graph in the precision; returns what is to be noted of it."""
+    on_demand = target.precision == "int8" and target.engine == "onnx" and episodes is None
+    if target.precision in LARGEST and not on_demand:
+        return _calibrated(draft, bundle, target, episodes or (), say)
+    for name in bundle.graphs:
+        source, graph = bundle.path / f"{name}.onnx", draft / f"{name}.onnx"
+        count = quantise(source, graph) if on_demand else convert(source, graph, target.precision)
+        say(f"{name}: {count} products of matrices in {target.precision}")
+    return {}
+
+
+def _calibrated(
+    draft: Path,
+    bundle: Bundle,
+    target: Target,
+    episodes: Sequence[Path],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    floats = {name: draft / f"{name}.float.onnx" for name in bundle.graphs}
+    wanted = {}
+    for name, graph in floats.items():
+        convert(bundle.path / f"{name}.onnx", graph, "fp32")
+        products = weighed_products(onnx.load(graph, load_external_data=False), target.precision)
+        wanted[name] = graph, [node.input[0] for node in products]
+    largest, count = ranges(bundle, wanted, observations(bundle, episodes))
+    source = f"{len(episodes)} episodes" if episodes else "the reference"
+    say(f"calibrated with {count} observations of {source}")
+    rest = "fp32" if target.engine == "onnx" else "fp16"
+    for name, graph in floats.items():
+        new = draft / f"{name}.onnx"
+        number = quantise_calibrated(graph, new, target.precision, largest[name], rest)
+        say(f"{name}: {number} products of matrices in {target.precision}, the others in {rest}")
+    for file in draft.glob("*.float.*"):
+        file.unlink()
+    return {"calibration": {"observations": count, "source": source}}
+
+
+def _compile(draft: Path, bundle: Bundle, target: Target, library: Any) -> dict[str, Any]:
+    """Turn the graphs in `draft` into engines; returns the layers of each by type."""
     layers = {}
     for name in bundle.graphs:
-        source = bundle.path / f"{name}.onnx"
-        graph = draft / source.name
-        low = target.precision == "int8"
-        count = quantise(source, graph) if low else convert(source, graph, target.precision)
-        say(f"{name}: {count} products of matrices in {target.precision}")
-        if library is None:
-            continue
+        graph = draft / f"{name}.onnx"
         plan, layers[name] = build(library, graph, target, _cache(bundle, target), _shown(name))
         graph.with_suffix(".engine").write_bytes(plan)
-        for file in draft.glob(f"{source.name}*"):
+        for file in draft.glob(f"{graph.name}*"):
             file.unlink()
-    return {"layers": layers}
+    return layers
 
 
 def _cache(bundle: Bundle, target: Target) -> Path | None:

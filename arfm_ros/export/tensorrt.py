@@ -15,6 +15,7 @@ from arfm_ros.engines.store import Target
 
 Progress = Callable[[float], None]  # share of the work that is done, 0..1
 TYPES = {"fp32": "FLOAT", "fp16": "HALF", "bf16": "BF16"}
+EIGHT = {"int8": "INT8", "fp8": "FP8"}  # the other products of such a graph are in fp16
 PRODUCTS = ("MATRIX_MULTIPLY", "CONVOLUTION", "DECONVOLUTION", "EINSUM")
 OUTSIDE = ("FLOAT", "INT64", "INT32", "UINT8", "BOOL")  # types of inputs and outputs
 
@@ -44,29 +45,62 @@ def audit(library: Any, network: Any, precision: str) -> dict[str, int]:
     """Count the layers by type and check that the products of matrices have the one wanted.
 
     Raises `EngineError` naming the layers that fell back, or an input or output that is not
-    float32 where the host has float32.
+    float32 where the host has float32. In eight bits a product takes what a layer of eight bits
+    gave, both its operands; the others are in fp16, and some have to be in eight bits.
     """
-    wanted = getattr(library.DataType, TYPES[precision])
+    wanted = getattr(library.DataType, TYPES[precision if precision in TYPES else "fp16"])
     products = {getattr(library.LayerType, name) for name in PRODUCTS}
     counts: Counter[str] = Counter()
-    wrong = []
+    wrong, eight = [], 0
+    origins = _Origins(library, network, EIGHT.get(precision, ""))
     for layer in (network.get_layer(i) for i in range(network.num_layers)):
         if layer.num_outputs == 0:
             continue
         counts[layer.get_output(0).dtype.name.lower()] += 1
         kinds = [layer.get_input(i).dtype for i in range(layer.num_inputs)]
-        if layer.type in products and any(kind != wanted for kind in kinds):
+        if layer.type not in products:
+            continue
+        if origins.eight(layer):
+            eight += 1
+        elif any(kind != wanted for kind in kinds):
             wrong.append(f"{layer.name} ({', '.join(kind.name.lower() for kind in kinds)})")
-    if wrong:
+    if wrong or (precision in EIGHT and not eight):
         raise EngineError(
-            f"{len(wrong)} products of matrices are not {precision}: {', '.join(wrong[:4])}"
+            f"{len(wrong)} products of matrices are not {precision}"
+            f"{f', {eight} are in eight bits' * (precision in EIGHT)}: {', '.join(wrong[:4])}"
         )
     ends = [network.get_input(i) for i in range(network.num_inputs)]
     ends += [network.get_output(i) for i in range(network.num_outputs)]
     odd = [end.name for end in ends if end.dtype.name not in OUTSIDE]
     if odd:
         raise EngineError(f"not float32 outside of the engine: {', '.join(odd)}")
-    return dict(counts)
+    return {**counts, f"{precision} products": eight} if eight else dict(counts)
+
+
+class _Origins:
+    """Which layer a tensor comes from, past those that only move its numbers."""
+
+    def __init__(self, library: Any, network: Any, kind: str) -> None:
+        self._kind, self._library = kind, library
+        self._made = {
+            layer.get_output(i).name: layer
+            for layer in (network.get_layer(k) for k in range(network.num_layers))
+            for i in range(layer.num_outputs)
+        }
+
+    def eight(self, layer: Any) -> bool:
+        """Tell whether every operand of a product was in eight bits."""
+        count = min(2, layer.num_inputs)
+        return bool(self._kind) and all(self._is(layer.get_input(i)) for i in range(count))
+
+    def _is(self, tensor: Any) -> bool:
+        kinds = self._library.LayerType
+        layer = self._made.get(tensor.name)
+        while layer is not None and layer.type == kinds.SHUFFLE:
+            layer = self._made.get(layer.get_input(0).name)
+        if layer is None or layer.type != kinds.DEQUANTIZE:
+            return False
+        return bool(layer.get_input(0).dtype.name == self._kind)
 
 
 def build(

@@ -22,6 +22,7 @@ from arfm_ros.core.values.sync import Synced
 from arfm_ros.engines import load_bundle, load_policy
 from arfm_ros.episodes.reader import EpisodeReader
 from arfm_ros.episodes.write.writer import EpisodeWriter
+from arfm_ros.export.calibrate import observations
 from arfm_ros.nodes.policy.inference import Inference, Wish
 from arfm_ros.nodes.policy.values import Loaded, Pacing, Ports
 from arfm_ros.nodes.policy.wiring import Sample
@@ -100,6 +101,8 @@ def test_every_chunk_of_a_running_node_is_computed_again_bit_by_bit(
     known, policy = load_bundle(bundle), load_policy(bundle, threads=1)
     made = [one.made for one in recompute(reader, policy, known.spec, known.sha256)]
     assert any(one.recall.follows is not None for one in made)  # guided ones are among them
+    seen = list(observations(known, [tmp_path / "episode"]))  # what calibration looks at
+    assert len(seen) >= 10 and seen[0].images.keys() == set(CAMERAS)
     _told_apart(reader, bundle, tmp_path, heard)
 
 

@@ -7,7 +7,7 @@ not change, so that the flow loop on the host does not either.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ def convert(source: Path, target: Path, precision: str) -> int:
     _cast_bytes_first(model)
     _turn_weights(model)
     expand_layer_norms(model)
-    count = _lower(model, precision) if precision in LOW else 0
+    count = lower(model, precision) if precision in LOW else 0
     data = target.with_suffix(target.suffix + ".data")
     data.unlink(missing_ok=True)  # onnx would append
     onnx.save_model(
@@ -72,13 +72,14 @@ def _turn_weights(model: ModelProto) -> None:
     _drop_unused(model)
 
 
-def _lower(model: ModelProto, precision: str) -> int:
+def lower(model: ModelProto, precision: str, but: Collection[str] = ()) -> int:
+    """Have the products compute in `precision`, all `but` those of these names; count them."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     lowered: set[str] = set()  # names of float32 values that exist in low precision too
     nodes: list[NodeProto] = []
     count = 0
     for node in model.graph.node:
-        if node.op_type not in PRODUCTS:
+        if node.op_type not in PRODUCTS or (but and node.name in but):
             nodes.append(node)
             continue
         count += 1

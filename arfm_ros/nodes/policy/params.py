@@ -30,7 +30,7 @@ class PolicyParams:
     bundle: str = knob("", "bundle folder or name in models/; swapped to while active", live=True)
     autostart: bool = knob(True, "configure and activate without being asked")
     engine: str = knob("onnx", "one of docs/engines.md, next configure", live=True)
-    precision: str = knob("", "fp32, fp16, bf16, int8; '' as built, next configure", live=True)
+    precision: str = knob("", "one of docs/engines.md; '' as built, next configure", live=True)
     providers: tuple[str, ...] = knob(
         ("default",), "by preference (docs/engines.md), next configure", live=True
     )
