@@ -34,6 +34,8 @@ PARTS = (
             ("onnxruntime fp32", 40, {"engine": "onnx", "precision": ""}),
             ("onnxruntime fp16", 40, {"engine": "onnx", "precision": "fp16"}),
             ("TensorRT fp16", 80, {"engine": "tensorrt", "precision": "fp16"}),
+            ("TensorRT int8", 60, {"engine": "tensorrt", "precision": "int8"}),
+            ("TensorRT fp8", 60, {"engine": "tensorrt", "precision": "fp8"}),
         )
     ),
     *(
