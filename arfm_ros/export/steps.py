@@ -38,7 +38,7 @@ def with_steps(
     shutil.copytree(bundle, draft, ignore=lambda _, names: {*OF_ITS_OWN} & {*names})
     raw = json.loads((draft / POLICY).read_text())
     raw["spec"] = json.loads(replace(spec, steps=steps).to_json())
-    raw.setdefault("provenance", {})["steps"] = {"before": spec.steps, "tried": [*tried]}
+    raw.setdefault("provenance", {})["flow_steps"] = {"before": spec.steps, "tried": [*tried]}
     (draft / POLICY).write_text(json.dumps(raw, indent=1) + "\n")
     policy, reference = load_policy(draft), load_reference(draft)
     parity = replay(policy, reference)
