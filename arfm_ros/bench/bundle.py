@@ -163,7 +163,8 @@ def chunk_runs(spec: PolicySpec, whole: str = "", views: int = 0) -> dict[str, d
         runs["chunk_rtc"] = {**looks, "step_rtc": spec.steps}
     elif spec.rtc.mode == "guided":
         exact = exact_steps(spec.steps, spec.rtc.guidance)
-        runs["chunk_rtc"] = {**looks, "step_rtc": exact, "step": spec.steps - exact}
+        each = {"step_rtc": exact, "step": spec.steps - exact}
+        runs["chunk_rtc"] = looks | {name: count for name, count in each.items() if count}
     return runs
 
 

@@ -197,7 +197,9 @@ def test_the_machine_s_roofs_only_rise_and_more_threads_are_not_slower() -> None
 
 def test_a_chunk_runs_the_guided_graph_as_often_as_the_sampler_does(tmp_path: Path) -> None:
     spec = load_bundle(write_bundle(tmp_path / "bundle", guided=True)).spec
-    assert chunk_runs(spec)["chunk_rtc"] == {"prefix": 1, "step_rtc": 1, "step": 2}
+    assert chunk_runs(spec)["chunk_rtc"] == {"prefix": 1, "step": 3}
+    mixed = replace(spec, rtc=replace(spec.rtc, guidance="mixed"))
+    assert chunk_runs(mixed)["chunk_rtc"] == {"prefix": 1, "step_rtc": 1, "step": 2}
     trained = replace(spec, rtc=Rtc("prefix", 4, 12))
     assert chunk_runs(trained)["chunk_rtc"] == {"prefix": 1, "step_rtc": 3}
     assert chunk_runs(replace(spec, rtc=Rtc())) == {"chunk": {"prefix": 1, "step": 3}}
