@@ -170,7 +170,9 @@ def run(args: argparse.Namespace) -> int:
     if args.card:
         from arfm_ros.export.card import keep_perturbed
 
-        keep_perturbed(plan.bundles[0], report(plan, outcomes), rebuild("eval", args))
+        keep_perturbed(
+            plan.bundles[0], report(plan, outcomes), rebuild("eval", args, positional=("bundle",))
+        )
     if args.plot:
         draw(outcomes, args.plot)
     return 0

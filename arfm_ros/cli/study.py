@@ -51,6 +51,6 @@ def run(args: argparse.Namespace) -> int:
     cells = list(cells_of(study, args.seeds, tuple(args.row or ())))
     if args.report is None:
         lab.open()
-        run_cells(cells, lab, args.workers, rebuild("study", args), print)
+        run_cells(cells, lab, args.workers, rebuild("study", args, positional=("name",)), print)
     print(report(study, read_cells(cells, lab), args.report or args.out / "report"))
     return 0

@@ -24,7 +24,8 @@ from arfm_ros.bootstrap.wanted import (
     extras_wanted,
     missing_files,
 )
-from arfm_ros.cli.__main__ import FOLDER, help_line, main, verbs
+from arfm_ros.cli.__main__ import FOLDER, Parser, help_line, main, verbs
+from arfm_ros.cli.parts.words import rebuild
 from arfm_ros.cli.test import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -269,3 +270,23 @@ def test_the_script_keeps_the_working_directory(tmp_path: Path) -> None:
     script = (ROOT / "arfm").read_text()
     assert not re.search(r"^\s*cd ", script, re.MULTILINE)
     assert FOLDER == ROOT / "arfm_ros" / "cli"
+
+
+@pytest.mark.parametrize(
+    "line,positional",
+    [
+        ("eval b --task lift --delay-ms 0,50 --steps 10,ab2:5 --seed 0 --perturb all", "bundle"),
+        ("eval b --episodes 20", "bundle"),
+        ("study paces --out s --seeds 5 --row RWR --row ARFM", "name"),
+        ("demos --task lift --task place --episodes 3 --out d --no-images", ""),
+        ("train a b --out r --steps 3 --objective arfm", "data"),
+    ],
+)
+def test_a_command_that_is_kept_can_be_typed_again(line: str, positional: str) -> None:
+    verb, *words = line.split()
+    parser = Parser(prog=verb)
+    importlib.import_module(f"arfm_ros.cli.{verb}").add_arguments(parser)
+    given = parser.parse_args(words)
+    again = rebuild(verb, given, ("minutes",), positional=(positional,)).split()
+    assert again[:2] == ["./arfm", verb]
+    assert parser.parse_args(again[2:]) == given

@@ -21,7 +21,7 @@ def rebuild(
     """
     words = [f"./arfm {verb}"]
     for name, value in vars(args).items():
-        if value is None or value is False or value == "" or callable(value):
+        if value is None or value is False or value in ("", (), (None,)) or callable(value):
             continue
         if value == 0 and name in unset_is_0:
             continue
@@ -39,5 +39,7 @@ def _option(name: str, value: Any) -> list[str]:
 
 
 def _words(value: Any) -> list[str]:
+    if isinstance(value, tuple):  # one word that lists several: --delay-ms 0,50
+        return [",".join(map(str, value))]
     values = value if isinstance(value, list) else [value]
     return [one.name if isinstance(one, Path) else str(one) for one in values]
