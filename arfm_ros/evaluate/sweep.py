@@ -30,6 +30,11 @@ class Steps:
     count: int
     solver: str = ""  # "": the bundle's
 
+    @property
+    def word(self) -> str:
+        """As the command line takes it."""
+        return f"{self.solver}:{self.count}" if self.solver else str(self.count)
+
     def __str__(self) -> str:
         return f"{self.count} steps" + (f" of {self.solver}" if self.solver else "")
 

@@ -40,6 +40,6 @@ def _option(name: str, value: Any) -> list[str]:
 
 def _words(value: Any) -> list[str]:
     if isinstance(value, tuple):  # one word that lists several: --delay-ms 0,50
-        return [",".join(map(str, value))]
+        return [",".join(str(getattr(one, "word", one)) for one in value)]
     values = value if isinstance(value, list) else [value]
     return [one.name if isinstance(one, Path) else str(one) for one in values]
