@@ -6,8 +6,10 @@ import json
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -256,16 +258,21 @@ def test_a_takeover_and_a_new_instruction_cancel_the_chunk_being_computed(
     def cancelled() -> int:
         return counted(robot, "cancelled")
 
-    words = iter(range(1000))
+    words, rng = count(), np.random.default_rng(0)
+
+    def at_any_moment() -> int:
+        """A message wakes us, a chunk's above all, and then no chunk is being computed."""
+        time.sleep(rng.uniform(0.0, 0.06))
+        return next(words)
 
     def gave_up(before: int) -> bool:
-        robot.instruct(f"{TEXT} {next(words)}")
+        robot.instruct(f"{TEXT} {at_any_moment()}")
         return cancelled() > before
 
     robot.until(lambda: gave_up(0))
 
     def interrupted(before: int) -> bool:
-        robot.hands_over_to("human" if next(words) % 2 else "policy")
+        robot.hands_over_to("human" if at_any_moment() % 2 else "policy")
         return cancelled() > before
 
     before = cancelled()
