@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +39,9 @@ def observations(bundle: Bundle, episodes: Sequence[Path]) -> Iterator[Observati
         reference = load_reference(bundle.path)
         yield from (reference.observation(k) for k in range(len(reference.state)))
         return
-    each = -(-MOST // len(episodes))
-    for folder in episodes:
-        yield from _of(folder, bundle.spec, each)
+    chosen = _spread(len(episodes), MOST)
+    for number in chosen:
+        yield from _of(episodes[number], bundle.spec, MOST // len(chosen))
 
 
 def _of(folder: Path, spec: PolicySpec, count: int) -> Iterator[Observation]:
@@ -53,10 +52,16 @@ def _of(folder: Path, spec: PolicySpec, count: int) -> Iterator[Observation]:
         for one in read_made(reader)
         if not one.recall.reused and min(one.recall.stamps_ns[0].values()) >= sights.begin_ns
     ]
-    chosen = np.unique(np.linspace(0, max(len(made) - 1, 0), count).round().astype(int))
-    for number in chosen if made else ():
+    for number in _spread(len(made), count):
         with suppress(EpisodeError):  # one whose inputs came before the recording
-            yield sights.observation(made[int(number)].recall)
+            yield sights.observation(made[number].recall)
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """Choose at most `count` of the numbers below `length`, evenly."""
+    if length <= count:
+        return list(range(length))
+    return sorted({round(one) for one in np.linspace(0, length - 1, count).tolist()})
 
 
 class Listening:
@@ -118,10 +123,9 @@ def ranges(
 
 
 def _policy(bundle: Bundle, graphs: Mapping[str, Any]) -> EnginePolicy:
-    opened = Graphs(
-        graphs["prefix"], graphs["step"], graphs.get("step_rtc"), view=graphs.get("view")
-    )
-    opened = replace(opened, inputs=Inputs(bundle.spec, bundle.path))
+    guided, view = graphs.get("step_rtc"), graphs.get("view")
+    inputs = Inputs(bundle.spec, bundle.path)
+    opened = Graphs(graphs["prefix"], graphs["step"], guided, view=view, inputs=inputs)
     return EnginePolicy(bundle.spec, opened, bundle.sha256, Runtime("onnx", "", "cpu"))
 
 

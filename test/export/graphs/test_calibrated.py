@@ -21,7 +21,7 @@ from arfm_ros.engines.runtimes.tensorrt_engine import tensorrt_module
 from arfm_ros.engines.store import MANIFEST
 from arfm_ros.export import build as builder
 from arfm_ros.export.build import build_engine
-from arfm_ros.export.calibrate import Listening, observations
+from arfm_ros.export.calibrate import Listening, _spread, observations
 from arfm_ros.export.graphs.calibrated import LARGEST, weighed_products
 from arfm_ros.export.tensorrt import audit, parse
 
@@ -106,6 +106,12 @@ def test_a_value_that_was_not_finite_once_stays_so(tmp_path: Path) -> None:
         found = run({"x": np.array(values, np.float32)})
     assert found.keys() == {"y"}
     assert listening.largest["x"] == 4.0 and np.isnan(listening.largest["log"])
+
+
+def test_no_more_are_taken_than_are_wanted_and_evenly() -> None:
+    assert _spread(3, 64) == [0, 1, 2] and _spread(0, 8) == []
+    assert _spread(101, 5) == [0, 25, 50, 75, 100]
+    assert len(_spread(1000, 64)) == 64
 
 
 def test_nothing_to_calibrate_with_is_said(tmp_path: Path) -> None:
