@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arfm_ros.cli.parts.access import add_access, granted
+from arfm_ros.core.precisions import PRECISIONS
 
 if TYPE_CHECKING:
     from arfm_ros.engines import Bundle
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="onnx, torch, or tensorrt, tensorrt_rtx (after `arfm export`)",
     )
     parser.add_argument(
-        "--precision", default="", help="fp32, fp16, bf16, int8, fp8 (default: as built)"
+        "--precision", default="", help=f"{', '.join(PRECISIONS)} (default: as built)"
     )
     parser.add_argument(
         "--providers",

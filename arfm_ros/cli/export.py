@@ -7,6 +7,7 @@ from pathlib import Path
 
 from arfm_ros.cli.parts.access import add_access, granted
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.precisions import FEW_BITS, PRECISIONS
 
 HELP = "export a training run as a policy bundle; build its engine for a GPU"
 EXTRAS = ("train",)  # for a run; what else other sources need, see `arfm`
@@ -82,7 +83,7 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision",
-        choices=("fp32", "fp16", "bf16", "int8", "fp8"),
+        choices=PRECISIONS,
         default="fp32",
         help="of products of matrices (default: fp32); int8 of onnx, for a CPU, needs no data",
     )
@@ -91,8 +92,8 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         metavar="EPISODE",
-        help="int8, fp8: episodes that the policy drove; their largest values scale eight bits "
-        "(default: the bundle's reference)",
+        help="int8, fp8, nvfp4: episodes that the policy drove; their largest values scale the "
+        "operands (default: the bundle's reference)",
     )
     parser.add_argument(
         "--sm",
@@ -244,8 +245,8 @@ def _export_run(args: argparse.Namespace) -> None:
 def _build(bundle: Path, args: argparse.Namespace) -> None:
     from arfm_ros.export.build import build_engine
 
-    if args.calibrate and args.precision not in {"int8", "fp8"}:
-        raise ConfigError(f"--calibrate is of int8 and fp8, not of {args.precision}")
+    if args.calibrate and args.precision not in FEW_BITS:
+        raise ConfigError(f"--calibrate is of {', '.join(FEW_BITS)}, not of {args.precision}")
     folder = build_engine(bundle, args.engine, args.precision, args.sm, episodes=args.calibrate)
     size = sum(file.stat().st_size for file in folder.iterdir()) / 2**20
     engine = "" if args.engine == "onnx" else f" --engine {args.engine}"

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from arfm_ros.core.errors import BundleError, EngineError
+from arfm_ros.core.precisions import PRECISIONS
 from arfm_ros.core.solvers.flow import Clock
 from arfm_ros.engines.bundle import Bundle, load_bundle
 from arfm_ros.engines.inputs import Inputs
 from arfm_ros.engines.policy import EnginePolicy
-from arfm_ros.engines.runtimes.graph import ENGINES, PRECISIONS, Graphs, Runtime
+from arfm_ros.engines.runtimes.graph import ENGINES, Graphs, Runtime
 from arfm_ros.engines.runtimes.onnx_engine import open_onnx
 from arfm_ros.engines.runtimes.openvino_engine import open_openvino
 from arfm_ros.engines.runtimes.tensorrt_engine import open_tensorrt

@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import onnx
-
-from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.errors import BundleError, ConfigError
+from arfm_ros.core.precisions import LEAST_SM
 from arfm_ros.engines.bundle import Bundle, load_bundle
 from arfm_ros.engines.gate.machine import machine
 from arfm_ros.engines.runtimes.cuda import Device, find_gpu
 from arfm_ros.engines.runtimes.tensorrt_engine import tensorrt_module
 from arfm_ros.engines.store import FOLDER, Target, write_manifest
 from arfm_ros.export.calibrate import observations, ranges
-from arfm_ros.export.graphs.calibrated import LARGEST, quantise_calibrated, weighed_products
+from arfm_ros.export.graphs.calibrated import WEIGHED, quantise_calibrated, weighed_products
 from arfm_ros.export.graphs.eight_bits import quantise
 from arfm_ros.export.graphs.precision import convert
 from arfm_ros.export.tensorrt import build, check_capabilities
@@ -52,7 +51,7 @@ def build_engine(
         begin = time.monotonic()
         notes = _write_graphs(draft, bundle, target, episodes, say)
         if library is not None:
-            notes |= {"layers": _compile(draft, bundle, target, library)}
+            notes |= {"layers": _compile(draft, bundle, target, library, notes["products"])}
         notes |= {"machine": machine(), "seconds": round(time.monotonic() - begin, 1)}
         write_manifest(draft, target, bundle, notes)
         shutil.rmtree(place, ignore_errors=True)
@@ -73,11 +72,24 @@ def _target(engine: str, precision: str, sm: tuple[int, ...]) -> tuple[Target, A
     version = library.__version__
     if engine == "tensorrt_rtx":
         gpu = find_gpu()
-        chosen = sm or ((gpu.sm,) if gpu else RTX_GPUS)
+        least = LEAST_SM.get(precision, 0)
+        chosen = sm or ((gpu.sm,) if gpu else tuple(one for one in RTX_GPUS if one >= least))
         check_capabilities(library, chosen)
+        _check_precision(precision, chosen)
         return Target(engine, version, precision, tuple(sorted(set(chosen)))), library
     gpu = Device().gpu  # TensorRT builds for the GPU that it finds, and needs one
+    _check_precision(precision, (gpu.sm,))
     return Target(engine, version, precision, (gpu.sm,), gpu.name), library
+
+
+def _check_precision(precision: str, sm: Sequence[int]) -> None:
+    least = LEAST_SM.get(precision, 0)
+    low = [f"{one}" for one in sm if one < least]
+    if low:
+        raise ConfigError(
+            f"{precision} on a GPU of compute capability {' '.join(low)}, needs {least} or more: "
+            "choose --precision int8 or fp16, or another --sm"
+        )
 
 
 def _write_graphs(
@@ -89,13 +101,15 @@ def _write_graphs(
 ) -> dict[str, Any]:
     """Write every graph in the precision; returns what is to be noted of it."""
     on_demand = target.precision == "int8" and target.engine == "onnx" and episodes is None
-    if target.precision in LARGEST and not on_demand:
+    if target.precision in WEIGHED and not on_demand:
         return _calibrated(draft, bundle, target, episodes or (), say)
+    counts = {}
     for name in bundle.graphs:
         source, graph = bundle.path / f"{name}.onnx", draft / f"{name}.onnx"
         count = quantise(source, graph) if on_demand else convert(source, graph, target.precision)
         say(f"{name}: {count} products of matrices in {target.precision}")
-    return {}
+        counts[name] = count
+    return {"products": counts}
 
 
 def _calibrated(
@@ -109,27 +123,33 @@ def _calibrated(
     wanted = {}
     for name, graph in floats.items():
         convert(bundle.path / f"{name}.onnx", graph, "fp32")
-        products = weighed_products(onnx.load(graph, load_external_data=False), target.precision)
-        wanted[name] = graph, [node.input[0] for node in products]
+        wanted[name] = graph, list(weighed_products(graph, target.precision).values())
     largest, count = ranges(bundle, wanted, observations(bundle, episodes))
     source = f"{len(episodes)} episodes" if episodes else "the reference"
     say(f"calibrated with {count} observations of {source}")
     rest = "fp32" if target.engine == "onnx" else "fp16"
+    counts = {}
     for name, graph in floats.items():
         new = draft / f"{name}.onnx"
-        number = quantise_calibrated(graph, new, target.precision, largest[name], rest)
+        number = quantise_calibrated(graph, new, target.precision, largest[name], target.engine)
         say(f"{name}: {number} products of matrices in {target.precision}, the others in {rest}")
+        counts[name] = number
+    if not any(counts.values()):
+        raise BundleError(f"{bundle.path} has no product of matrices that fits {target.precision}")
     for file in draft.glob("*.float.*"):
         file.unlink()
-    return {"calibration": {"observations": count, "source": source}}
+    return {"products": counts, "calibration": {"observations": count, "source": source}}
 
 
-def _compile(draft: Path, bundle: Bundle, target: Target, library: Any) -> dict[str, Any]:
+def _compile(
+    draft: Path, bundle: Bundle, target: Target, library: Any, products: Mapping[str, int]
+) -> dict[str, Any]:
     """Turn the graphs in `draft` into engines; returns the layers of each by type."""
     layers = {}
     for name in bundle.graphs:
         graph = draft / f"{name}.onnx"
-        plan, layers[name] = build(library, graph, target, _cache(bundle, target), _shown(name))
+        cache, shown = _cache(bundle, target), _shown(name)
+        plan, layers[name] = build(library, graph, target, products[name], cache, shown)
         graph.with_suffix(".engine").write_bytes(plan)
         for file in draft.glob(f"{graph.name}*"):
             file.unlink()

@@ -15,7 +15,7 @@ from arfm_ros.engines.store import Target
 
 Progress = Callable[[float], None]  # share of the work that is done, 0..1
 TYPES = {"fp32": "FLOAT", "fp16": "HALF", "bf16": "BF16"}
-EIGHT = {"int8": "INT8", "fp8": "FP8"}  # the other products of such a graph are in fp16
+FEW = {"int8": "INT8", "fp8": "FP8", "nvfp4": "FP4"}  # others of such a graph are in fp16
 PRODUCTS = ("MATRIX_MULTIPLY", "CONVOLUTION", "DECONVOLUTION", "EINSUM")
 OUTSIDE = ("FLOAT", "INT64", "INT32", "UINT8", "BOOL")  # types of inputs and outputs
 
@@ -41,40 +41,40 @@ def _describe(error: Any) -> str:
     return f"{where}{error.desc()}"
 
 
-def audit(library: Any, network: Any, precision: str) -> dict[str, int]:
+def audit(library: Any, network: Any, precision: str, products: int = 0) -> dict[str, int]:
     """Count the layers by type and check that the products of matrices have the one wanted.
 
     Raises `EngineError` naming the layers that fell back, or an input or output that is not
-    float32 where the host has float32. In eight bits a product takes what a layer of eight bits
-    gave, both its operands; the others are in fp16, and some have to be in eight bits.
+    float32 where the host has float32. In int8, fp8 and nvfp4 as many as `products` take what was
+    stored in it, both their operands; the others are in fp16.
     """
     wanted = getattr(library.DataType, TYPES[precision if precision in TYPES else "fp16"])
-    products = {getattr(library.LayerType, name) for name in PRODUCTS}
+    kinds_of_product = {getattr(library.LayerType, name) for name in PRODUCTS}
     counts: Counter[str] = Counter()
-    wrong, eight = [], 0
-    origins = _Origins(library, network, EIGHT.get(precision, ""))
+    wrong, few = [], 0
+    origins = _Origins(library, network, FEW.get(precision, ""))
     for layer in (network.get_layer(i) for i in range(network.num_layers)):
         if layer.num_outputs == 0:
             continue
         counts[layer.get_output(0).dtype.name.lower()] += 1
         kinds = [layer.get_input(i).dtype for i in range(layer.num_inputs)]
-        if layer.type not in products:
+        if layer.type not in kinds_of_product:
             continue
-        if origins.eight(layer):
-            eight += 1
+        if origins.few(layer):
+            few += 1
         elif any(kind != wanted for kind in kinds):
             wrong.append(f"{layer.name} ({', '.join(kind.name.lower() for kind in kinds)})")
-    if wrong or (precision in EIGHT and not eight):
+    if wrong or (precision in FEW and few < products):
         raise EngineError(
             f"{len(wrong)} products of matrices are not {precision}"
-            f"{f', {eight} are in eight bits' * (precision in EIGHT)}: {', '.join(wrong[:4])}"
+            f"{f', {few} of {products} are' * (precision in FEW)}: {', '.join(wrong[:4])}"
         )
     ends = [network.get_input(i) for i in range(network.num_inputs)]
     ends += [network.get_output(i) for i in range(network.num_outputs)]
     odd = [end.name for end in ends if end.dtype.name not in OUTSIDE]
     if odd:
         raise EngineError(f"not float32 outside of the engine: {', '.join(odd)}")
-    return {**counts, f"{precision} products": eight} if eight else dict(counts)
+    return {**counts, f"{precision} products": few} if few else dict(counts)
 
 
 class _Origins:
@@ -88,8 +88,8 @@ class _Origins:
             for i in range(layer.num_outputs)
         }
 
-    def eight(self, layer: Any) -> bool:
-        """Tell whether every operand of a product was in eight bits."""
+    def few(self, layer: Any) -> bool:
+        """Tell whether every operand of a product was in the precision wanted."""
         count = min(2, layer.num_inputs)
         return bool(self._kind) and all(self._is(layer.get_input(i)) for i in range(count))
 
@@ -104,17 +104,23 @@ class _Origins:
 
 
 def build(
-    library: Any, graph: Path, target: Target, cache: Path | None, progress: Progress
+    library: Any,
+    graph: Path,
+    target: Target,
+    products: int,
+    cache: Path | None,
+    progress: Progress,
 ) -> tuple[bytes, dict[str, int]]:
     """Build the graph for `target`; returns the engine and its layers by type.
 
-    `cache` keeps measured kernel times between builds, where the library measures any. Raises
-    `EngineError` where the build fails, `BundleError` where the graph does.
+    `products` is how many products of the graph are in the target's precision. `cache` keeps
+    measured kernel times between builds, where the library measures any. Raises `EngineError`
+    where the build fails, `BundleError` where the graph does.
     """
     logger = _logger(library)
     builder = library.Builder(logger)
     network = parse(library, builder, graph)
-    counts = audit(library, network, target.precision)
+    counts = audit(library, network, target.precision, products)
     config = builder.create_builder_config()
     config.clear_flag(library.BuilderFlag.TF32)  # float32 means float32
     # layers keep their names for NVIDIA's engine inspector, which itself needs the GPU

@@ -97,6 +97,7 @@ SIGNAL_ROWS = (  # every demonstration succeeds: filtered BC is plain flow match
 _ALL = Stage(TASKS, measured=TASKS)
 _ONE_SOFTMAX = {"normaliser": "batch"}
 _LAMBDAS = (5e-4, 5e-3, 0.04, 0.2, 2.0, 20.0)
+_REPLAY_ROWS = (*ROWS, Row("ARFM, one softmax", "arfm", _ONE_SOFTMAX))
 _SWEEP = (
     *(Row(f"ARFM lambda {lam}", "arfm", PAPER | {"lam": lam}) for lam in _LAMBDAS),
     *(
@@ -145,7 +146,7 @@ STUDIES: dict[str, Study] = {
                     for n in range(1, len(TASKS))
                 )
             },
-            ROWS,
+            _REPLAY_ROWS,
         ),
         Study(
             "sweep",

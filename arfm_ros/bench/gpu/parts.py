@@ -36,6 +36,7 @@ PARTS = (
             ("TensorRT fp16", 80, {"engine": "tensorrt", "precision": "fp16"}),
             ("TensorRT int8", 60, {"engine": "tensorrt", "precision": "int8"}),
             ("TensorRT fp8", 60, {"engine": "tensorrt", "precision": "fp8"}),
+            ("TensorRT nvfp4", 60, {"engine": "tensorrt", "precision": "nvfp4"}),
         )
     ),
     *(

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.precisions import PRECISIONS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bundle = parser.add_argument_group("a bundle, beside eager torch where that is installed")
     bundle.add_argument("--engine", default="onnx", metavar="E", help="as in arfm check")
     bundle.add_argument(
-        "--precision", default="", help="fp32, fp16, bf16, int8, fp8 (default: as built)"
+        "--precision", default="", help=f"{', '.join(PRECISIONS)} (default: as built)"
     )
     bundle.add_argument("--providers", nargs="+", default=["default"], metavar="P")
     bundle.add_argument("--threads", type=int, default=2, help="(default: 2)")

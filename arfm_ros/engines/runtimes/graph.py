@@ -13,7 +13,6 @@ from arfm_ros.core.errors import EngineError
 from arfm_ros.engines.inputs import Inputs
 
 ENGINES = ("onnx", "openvino", "tensorrt", "tensorrt_rtx", "torch")
-PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
 Array = NDArray[np.generic]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]  # inputs by name -> outputs by name
 
