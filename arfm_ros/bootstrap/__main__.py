@@ -24,7 +24,7 @@ def main(words: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
     environment = Environment(ROOT, environment_of(words))
     try:
-        missing = missing_files(words)
+        missing = missing_files(ROOT, words)
         if missing:
             raise BootstrapError(missing)
         with (ROOT / "arfm").open() as lock:  # one call at a time sets up

@@ -14,6 +14,7 @@ BENCHMARKS = {
     "metaworld": ".venv-metaworld",
     "libero": ".venv-libero",
 }  # --env, which is an extra too: nor do these
+ACTED = {"metaworld": (12_500_000, 4), "libero": (50_000_000, 7)}  # dt [ns], numbers of an action
 LIBRARIANS = ("export", "bench", "train")  # verbs that open another library's checkpoint
 AGAINST, TUNED = "--against=", "--policy="
 SOURCES = {
@@ -122,12 +123,14 @@ def _by_kinematics(bundle: Path) -> bool:
     return poses or "fr3_joint1" not in names
 
 
-def missing_files(words: Sequence[str]) -> str:
+def missing_files(root: Path, words: Sequence[str]) -> str:
     """Name what a command cannot do without, before gigabytes are installed for it; '' if nothing.
 
     A checkpoint may be a folder or a name of the hub whose cache is there (`export` looks closer).
     """
     verb, *rest = words or [""]
+    if verb == "eval" and (benchmark := _benchmark(words)):
+        return _unfit(root, rest, benchmark)
     if verb not in LIBRARIANS:
         return ""
     for word in _plain(rest):
@@ -142,6 +145,28 @@ def missing_files(words: Sequence[str]) -> str:
         if not Path(file).is_file():
             return f"there is no file {file}: give --interface FILE (docs/vla.md)"
     return ""
+
+
+def _unfit(root: Path, words: Sequence[str], benchmark: str) -> str:
+    """Say why the bundle among the words of `eval` cannot act in a benchmark; '' if it may."""
+    if {"-h", "--help"} & {*words}:
+        return ""
+    places = [place for word in words for place in _places(root, word)]
+    bundle = next((place for place in places if (place / "policy.json").is_file()), None)
+    if bundle is None:
+        return f"none of '{' '.join(words)}' is a bundle: give its folder, or its name in models"
+    try:
+        spec = json.loads((bundle / "policy.json").read_text())["spec"]
+        dt_ns, count = spec["dt_ns"], len(spec["action"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""  # its error is told later
+    wanted_ns, wanted = ACTED[benchmark]
+    if (dt_ns, count) == (wanted_ns, wanted):
+        return ""
+    return (
+        f"{bundle.name} has {count} actions of {dt_ns / 1e6:g} ms, {benchmark} takes {wanted} "
+        f"of {wanted_ns / 1e6:g} ms (docs/environments.md)"
+    )
 
 
 def _plain(words: Sequence[str]) -> list[str]:
