@@ -23,7 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--robot", default="", help="a robot of config/robots or a YAML file (default: fr3)"
     )
     parser.add_argument("--episodes", type=int, default=200, help="episodes per task")
-    parser.add_argument("--quality", default="full", help="full, good, mixed or poor")
+    parser.add_argument(
+        "--quality",
+        default="full",
+        help="full, good, mixed, poor, paces, segments, stitch, halves or graded "
+        "(docs/learning.md)",
+    )
     parser.add_argument("--wide", type=float, default=0.0, help="share of random arm starts")
     parser.add_argument("--thrown", type=float, default=0.0, help="share with the arm thrown off")
     parser.add_argument("--no-images", action="store_true", help="physics only: object poses")

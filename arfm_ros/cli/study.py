@@ -14,7 +14,8 @@ EXTRAS = ("sim", "train", "show")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument(
-        "name", help="mixed, paces, segments, stitch, pixels, noise, few, continual or sweep"
+        "name",
+        help="mixed, paces, segments, stitch, halves, pixels, noise, few, continual or sweep",
     )
     parser.add_argument("--out", type=Path, required=True, help="goes on with what is there")
     parser.add_argument("--seeds", type=int, default=3, help="training seeds")

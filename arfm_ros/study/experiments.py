@@ -127,6 +127,7 @@ STUDIES: dict[str, Study] = {
         _no_filter("paces", "All succeed, half of them slowly"),
         _no_filter("segments", "All succeed, each with bad stretches"),
         _no_filter("stitch", "All succeed, each slow in one of two parts"),
+        _no_filter("halves", "All succeed, each clumsy in one of two parts"),
         Study("pixels", "Mixed-quality data, from pixels", _ALL, {"": (_ALL,)}, ROWS, pixels=True),
         Study("noise", "Action noise", _ALL, {"": (_ALL,)}, ROWS, noise=(0.1, 0.2, 0.3)),
         Study(

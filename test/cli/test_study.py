@@ -206,7 +206,8 @@ def test_an_unknown_study_or_row_is_answered_with_the_known_ones(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(
-        ConfigError, match="mixed, paces, segments, stitch, pixels, noise, few, continual, sweep"
+        ConfigError,
+        match="mixed, paces, segments, stitch, halves, pixels, noise, few, continual, sweep",
     ):
         find_study("all")
     assert main(["study", "mixed", "--out", str(tmp_path), "--row", "DPO"]) == 1

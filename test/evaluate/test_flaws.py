@@ -55,6 +55,14 @@ def test_of_a_stitch_only_one_part_is_slow_with_the_hand_shut_or_open() -> None:
     assert paces == {(slow, 1.0), (1.0, slow)}
 
 
+def test_of_halves_the_clumsy_part_drops_or_hesitates_on_a_detour() -> None:
+    kinds = set()
+    for seed in range(12):
+        hand, _ = played("halves", seed)
+        kinds.add((hand._slow_when, *sorted(what for what, _, _ in hand._stretches)))
+    assert kinds == {("held", "drop"), ("empty", "detour", "pause")}
+
+
 def test_worse_qualities_are_worse() -> None:
     def off(name: str) -> float:
         return float(np.mean([np.abs(played(name, s)[1] - ASKED).mean() for s in range(12)]))

@@ -53,6 +53,12 @@ def test_no_episode_of_stitch_is_good_throughout_and_each_part_is_good_in_some()
         assert one.poor(late, True) != one.poor(late, False)
 
 
+def test_of_halves_one_part_is_clumsy_and_what_is_dropped_was_held_slowly() -> None:
+    kinds = {(one.pace_when, bool(one.drops_ns), bool(one.pauses_ns)) for one in drawn("halves")}
+    assert kinds == {("held", True, False), ("empty", False, True)}
+    assert not any(one.failing for one in drawn("halves"))
+
+
 def test_graded_noise_runs_from_none_to_much() -> None:
     sizes = [max(abs(x) + abs(y) for _, _, x, y in one.waves) for one in drawn("graded")]
     assert min(sizes) < 0.004 < 0.02 < max(sizes)

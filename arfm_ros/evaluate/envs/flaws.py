@@ -20,7 +20,8 @@ F64 = NDArray[np.float64]
 DETOUR_M, NOISE_M, NOISE_MAX = 0.0375, 0.019, 2.0  # so many m are a whole action
 HELD = 0.5  # of an opening: below it something is held
 SPAN_S = 6.0  # within which flaws begin
-PAUSE_S, DETOUR_S, DROP_S, WAVE_S = (0.3, 1.0), (0.3, 0.8), (0.1, 0.25), 0.1
+SPANS = {"pause": (0.3, 1.0), "detour": (0.3, 0.8), "drop": (0.1, 0.25)}  # s
+WAVE_S = 0.1
 SLIP = 0.6  # part of a whole action by which a failing expert misses
 
 
@@ -71,6 +72,10 @@ class Flawed:
         way = self._rng.standard_normal(len(self._size)) * (self._size > 0)
         return np.asarray(way / max(float(np.linalg.norm(way)), 1e-9) * self._size)
 
+    def _stretch(self, what: str) -> None:
+        begin = float(self._rng.uniform(0.0, SPAN_S / 4))
+        self._stretches.append((what, begin, begin + float(self._rng.uniform(*SPANS[what]))))
+
     def _draw(self, quality: Quality) -> None:
         rng = self._rng
         chances = {
@@ -78,16 +83,17 @@ class Flawed:
             "pause": 1.0 if quality.sure else quality.hesitation_chance,
             "drop": quality.drop_chance,
         }
-        spans = {"detour": DETOUR_S, "pause": PAUSE_S, "drop": DROP_S}
         for what, chance in chances.items():
             if rng.random() < chance:
-                begin = float(rng.uniform(0.0, SPAN_S / 4))
-                self._stretches.append((what, begin, begin + float(rng.uniform(*spans[what]))))
+                self._stretch(what)
         self._bias = self._bias * min(quality.detour_m / DETOUR_M, 2.0)
         share = float(rng.uniform()) if quality.graded else 1.0
         self._noise = share * min(quality.noise_m / NOISE_M, NOISE_MAX)
         self._pace = quality.slow_pace if rng.random() < quality.slow_chance else 1.0
         parts = ("held", "empty") if quality.slow_when else ("",)
         self._slow_when = parts[int(rng.integers(len(parts)))]
+        if quality.clumsy:
+            for what in {"held": ("drop",), "empty": ("detour", "pause")}[self._slow_when]:
+                self._stretch(what)
         self.failing = bool(rng.random() < quality.failure_chance)
         self._slip = self._direction()

@@ -28,6 +28,7 @@ class Quality:
     drop_chance: float = 0.0  # the fingers open for a moment, and it is picked up again
     graded: bool = False  # the noise of an episode is drawn from none to `noise_m`
     sure: bool = False  # a hesitation and a detour in every episode
+    clumsy: bool = False  # the slow part hesitates and makes a detour, or drops what it holds
 
 
 QUALITIES: dict[str, Quality] = {
@@ -45,6 +46,10 @@ QUALITIES: dict[str, Quality] = {
     "segments": Quality(detour_m=0.10, drop_chance=0.5, sure=True),
     # no episode does the whole task well, parts do
     "stitch": Quality(detour_m=0.08, slow_chance=1.0, slow_when="part"),
+    # the same, and the other part is clumsy, not only slow
+    "halves": Quality(
+        detour_m=0.10, slow_chance=1.0, slow_pace=0.7, slow_when="part", clumsy=True
+    ),
     # the same noise in all, from none to much
     "graded": Quality(noise_m=0.03, graded=True),
 }
@@ -156,15 +161,26 @@ def _with_stretches(flaws: Flaws, q: Quality, rng: np.random.Generator, start_ns
         when = str(rng.choice(["held", "empty"])) if q.slow_when else ""
         flaws = replace(flaws, pace=q.slow_pace, pace_when=when)
         flaws = _detoured(flaws, q, rng, start_ns) if when != "held" else flaws
+        if q.clumsy:
+            flaws = (
+                _dropped(flaws, rng, start_ns) if when == "held" else _paused(flaws, rng, start_ns)
+            )
     if q.sure:
-        flaws = _detoured(flaws, q, rng, start_ns)
-        begin = start_ns + int(rng.uniform(0.3, 3.0) * SECOND_NS)
-        pause = (begin, begin + int(rng.uniform(0.6, 1.5) * SECOND_NS))
-        flaws = replace(flaws, pauses_ns=(*flaws.pauses_ns, pause))
+        flaws = _paused(_detoured(flaws, q, rng, start_ns), rng, start_ns)
     if q.drop_chance > 0 and rng.random() < q.drop_chance:
-        begin = start_ns + int(rng.uniform(2.5, 5.0) * SECOND_NS)
-        flaws = replace(flaws, drops_ns=((begin, begin + SECOND_NS // 2),))
+        flaws = _dropped(flaws, rng, start_ns)
     return flaws
+
+
+def _paused(flaws: Flaws, rng: np.random.Generator, start_ns: int) -> Flaws:
+    begin = start_ns + int(rng.uniform(0.3, 3.0) * SECOND_NS)
+    pause = (begin, begin + int(rng.uniform(0.6, 1.5) * SECOND_NS))
+    return replace(flaws, pauses_ns=(*flaws.pauses_ns, pause))
+
+
+def _dropped(flaws: Flaws, rng: np.random.Generator, start_ns: int) -> Flaws:
+    begin = start_ns + int(rng.uniform(2.5, 5.0) * SECOND_NS)
+    return replace(flaws, drops_ns=((begin, begin + SECOND_NS // 2),))
 
 
 def _detoured(flaws: Flaws, q: Quality, rng: np.random.Generator, start_ns: int) -> Flaws:
