@@ -22,6 +22,7 @@ from learn_rig import plan, silent
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.loop.begin import start
 from arfm_ros.learn.loop.checkpoint import NAME, load_checkpoint, save_checkpoint
+from arfm_ros.learn.loop.diverged import Watch
 from arfm_ros.learn.loop.train import Trainer
 
 data, frames = learn_rig.data, learn_rig.frames  # the fixtures
@@ -99,6 +100,27 @@ def test_training_goes_on_while_the_disk_is_full_and_the_end_is_an_error(
     assert len(failed) == 2 and "step 2 " in failed[0]
     assert (tmp_path / NAME).read_bytes() == before
     assert start(longer, say=silent).step == 3
+
+
+@pytest.mark.parametrize("rate", [1e6, 1e30])
+def test_what_diverged_ends_and_what_was_saved_before_is_whole(
+    data: Path, tmp_path: Path, rate: float
+) -> None:
+    planned = plan(data, tmp_path, steps=40, save_every_s=0.0, learning_rate=rate)
+    with pytest.raises(ConfigError, match=r"diverged: .* lower --learning-rate \(now 1e\+"):
+        start(planned, say=silent)
+    assert not [*tmp_path.glob("*.new")]
+    if (tmp_path / NAME).exists():
+        kept = load_checkpoint(tmp_path).average.values()
+        assert all(bool(weight.isfinite().all()) for weight in kept)
+
+
+def test_one_loss_that_overflows_in_half_precision_is_forgiven() -> None:
+    watch = Watch(1e-3, "fp16")
+    for step, loss in enumerate([1.0, float("inf"), *[float("nan")] * 8, 1.0, float("nan")]):
+        watch.took(step, loss)
+    with pytest.raises(ConfigError, match="the loss of step 3 is inf"):
+        Watch(1e-3, "bf16").took(3, float("inf"))
 
 
 @contextmanager

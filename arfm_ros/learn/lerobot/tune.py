@@ -24,6 +24,7 @@ from arfm_ros.learn.lerobot.policy import TunedPolicy
 from arfm_ros.learn.lerobot.saved import CHECKPOINTS, LAST, digest, read_progress, save
 from arfm_ros.learn.lerobot.tuner import TuneConfig, Tuner
 from arfm_ros.learn.loop.device import choose_device
+from arfm_ros.learn.loop.diverged import Watch
 from arfm_ros.learn.loop.group import ALONE, Group, stop_on_signal
 from arfm_ros.learn.loop.log import RunLog
 from arfm_ros.learn.signals.rl_signal import make_signal
@@ -94,10 +95,11 @@ class _Run:
     def steps(self, stop: threading.Event) -> None:
         tuner, config = self.tuner, self.tuner.config
         self.say("training; SIGTERM or Ctrl-C saves and stops")
-        stopped = 0.0
+        stopped, watch = 0.0, Watch(config.learning_rate)
         while tuner.step_count < config.steps and not stopped:
             began = time.monotonic()
             info = tuner.step()
+            watch.took(tuner.step_count, info["loss"])
             info["step_s"] = time.monotonic() - began
             (stopped,) = tuner.group.largest(float(stop.is_set()))
             if self.log is not None:
@@ -107,6 +109,7 @@ class _Run:
             if due and not stopped:  # a signal leaves half a minute under torchrun
                 self.say(f"validating  val_loss {tuner.validate(self.held):.4f}")
             if due or stopped:
+                watch.check(tuner.step_count, tuner.policy.learned)
                 save(self.out, tuner, self.facts)
                 self.say(f"saved step {tuner.step_count}")
         self.say(f"{'stopped' if stopped else 'done'} after {tuner.step_count} steps")

@@ -12,6 +12,7 @@ from typing import Any
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.data.dataset import Sampler
 from arfm_ros.learn.loop.checkpoint import Checkpoint, save_checkpoint
+from arfm_ros.learn.loop.diverged import Watch
 from arfm_ros.learn.loop.group import stop_on_signal
 from arfm_ros.learn.loop.log import RunLog, line
 from arfm_ros.learn.loop.progress import Bar
@@ -34,7 +35,7 @@ def train(trainer: Trainer, run: Run) -> Checkpoint:
     """Train until the budget is spent or SIGTERM or SIGINT asks to stop; always leaves a file.
 
     Of several processes all take the same steps, and the first one writes. Raises `ConfigError`
-    if the last checkpoint cannot be written.
+    if the last checkpoint cannot be written, or if training diverged: nothing is saved then.
     """
     with stop_on_signal() as stop:
         run.say("training; SIGTERM or Ctrl-C saves and stops")
@@ -52,9 +53,10 @@ def train(trainer: Trainer, run: Run) -> Checkpoint:
 
 def _steps(trainer: Trainer, writer: _Writer | None, stop: threading.Event) -> bool:
     """Take steps until the budget is spent; tells whether something stopped it before."""
-    stopped = 0.0
+    stopped, watch = 0.0, Watch(trainer.config.learning_rate, trainer.precision)
     while not trainer.done and not stopped:
         info = trainer.step()
+        watch.took(trainer.step_count, info["loss"])
         trainer.elapsed_s, stopped = trainer.group.largest(trainer.elapsed_s, float(stop.is_set()))
         if writer is not None:
             writer.took(info)
@@ -91,6 +93,8 @@ class _Writer:
     def save(self) -> Checkpoint:
         """Validate the averaged weights and write a checkpoint."""
         trainer, run = self._trainer, self._run
+        watch = Watch(trainer.config.learning_rate)
+        watch.check(trainer.step_count, trainer.average.values())
         self._averaged.load_state_dict(trainer.average)
         rows = self._rows
         values = validate(self._averaged, run.held, rows) if len(rows) else {}

@@ -133,3 +133,12 @@ def test_what_does_not_fit_is_said(
         assert train(given, tmp_path / "r", *words) != 0
         assert said in capsys.readouterr().err
     assert Adapter().rank == 16
+
+
+def test_what_diverged_is_not_saved(
+    given: Given, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--steps", "6", "--learning-rate", "1e30")
+    assert train(given, tmp_path / "r", *words) != 0
+    assert "diverged: " in capsys.readouterr().err
+    assert not [*(tmp_path / "r").rglob("*.safetensors")]
