@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib import import_module
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,14 +61,34 @@ def sources() -> Mapping[str, type[Source]]:
 
 
 def make_source(name: str, **knobs: float | str | int) -> Source:
-    """Make a source. Raises `ConfigError` listing the names, or what it does not take."""
+    """Make a source. Raises `ConfigError` listing the names, or the knobs that it takes.
+
+    A knob is a word or a number as its default is; numbers are above 0 where that is.
+    """
     known = sources()
     if name not in known:
         raise ConfigError(f"signal '{name}', needs one of {', '.join(known)}")
-    try:
-        return known[name](**knobs)
-    except TypeError as error:
-        raise ConfigError(f"signal '{name}' does not take {', '.join(knobs)}: {error}") from error
+    defaults = {one.name: one.default for one in fields(known[name])}  # type: ignore[arg-type]
+    unknown = [key for key in knobs if key not in defaults]
+    if unknown:
+        takes = ", ".join(f"{k}={v}" for k, v in defaults.items()) or "nothing"
+        raise ConfigError(f"signal '{name}' does not take {', '.join(unknown)}; it takes {takes}")
+    for key, value in knobs.items():
+        wanted = _lacking(value, defaults[key])
+        if wanted:
+            raise ConfigError(f"signal '{name}': {key}={value}, needs {wanted}")
+    return known[name](**knobs)
+
+
+def _lacking(value: float | str, default: Any) -> str:
+    """Say what a knob needs instead of `value`; '' if nothing."""
+    if isinstance(default, str) or isinstance(value, str):
+        same = isinstance(default, str) and isinstance(value, str)
+        return "" if same else ("a word" if isinstance(default, str) else "a number")
+    if isinstance(default, int) and not isinstance(value, int):
+        return "a whole number"
+    low = value <= 0 if default > 0 else value < 0
+    return f"a number {'above 0' if default > 0 else 'of 0 or more'}" if low else ""
 
 
 def parse_source(text: str) -> Source:

@@ -19,7 +19,14 @@ from arfm_ros.learn.signals import heads, report
 from arfm_ros.learn.signals.heads import Fit
 from arfm_ros.learn.signals.rewards import TERMS
 from arfm_ros.learn.signals.rl_signal import SignalConfig
-from arfm_ros.learn.signals.source import Told, make_source, seconds, seconds_left, sources
+from arfm_ros.learn.signals.source import (
+    Told,
+    make_source,
+    parse_source,
+    seconds,
+    seconds_left,
+    sources,
+)
 
 NAMES = {
     "advantage", "chunk_td", "human", "preference", "progress", "smoothness", "success",
@@ -59,6 +66,23 @@ def test_all_signals_are_found_by_name_and_a_wrong_name_or_knob_is_said() -> Non
         make_source("luck")
     with pytest.raises(ConfigError, match="does not take .*weight"):
         make_source("success", weight=2)
+
+
+@pytest.mark.parametrize(
+    ("told", "needed"),
+    [
+        ("advantage:gamma=0.9", "it takes kind=distribution, tau_s=4.0"),
+        ("advantage:steps=0", "steps=0, needs a number above 0"),
+        ("advantage:steps=1.5", "needs a whole number"),
+        ("advantage:seed=-1", "seed=-1, needs a number of 0 or more"),
+        ("chunk_td:tau_s=x", "tau_s=x, needs a number"),
+        ("time_to_success:of=3", "of=3, needs a word"),
+        ("preference:margin=inf", "margin needs a finite number"),
+    ],
+)
+def test_a_knob_that_does_not_fit_is_said_with_what_is_needed(told: str, needed: str) -> None:
+    with pytest.raises(ConfigError, match=needed):
+        parse_source(told)
 
 
 def test_time_is_that_of_the_stamps_and_counts_down_to_the_success() -> None:
