@@ -74,8 +74,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace) -> int:
     """Take training steps of plain flow matching and ARFM in turn."""
+    from arfm_ros.bench.step_costs import BUSY_TARGET, RATIO_TARGET, measure_steps
     from arfm_ros.learn.loop.begin import Plan
-    from arfm_ros.learn.loop.costs import BUSY_TARGET, RATIO_TARGET, measure_steps
     from arfm_ros.learn.loop.train import TrainConfig
     from arfm_ros.up.targets import at_least, at_most, show_lines
     from arfm_ros.up.watch.report import save

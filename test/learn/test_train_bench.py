@@ -11,13 +11,13 @@ import pytest
 import torch
 from learn_rig import SMALL, plan, sampler_of, silent
 
+from arfm_ros.bench.step_costs import FEWEST, StepCosts, measure_steps
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.statistics import median_interval
 from arfm_ros.learn.data.augment import AugmentConfig
 from arfm_ros.learn.data.dataset import WHOLE, Batch, Sampler, Share
 from arfm_ros.learn.data.frames import Frames
 from arfm_ros.learn.data.loader import Direct, Prefetch
-from arfm_ros.learn.loop.costs import FEWEST, StepCosts, measure_steps
 from arfm_ros.learn.loop.train import TrainConfig, Trainer
 from arfm_ros.learn.model.network import FlowPolicy
 
