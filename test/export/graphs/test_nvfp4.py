@@ -12,12 +12,13 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 from policy_rig import PICTURE, STATE, write_bundle
 
 from arfm_ros.core.values.data import Observation
 from arfm_ros.export import build as builder
 from arfm_ros.export.build import build_engine
-from arfm_ros.export.graphs.nvfp4 import DOMAIN, FourBits, _stored, rounded, split
+from arfm_ros.export.graphs.nvfp4 import DOMAIN, OPSET, FourBits, _stored, rounded, split
 
 SEEN = Observation(PICTURE, STATE, "lift the cube", stamp_ns=0)
 E2M1 = np.array([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0], np.float32)  # OCP MX 1.0, table 5
@@ -85,6 +86,19 @@ def test_a_stored_weight_is_what_the_reference_reader_of_onnx_reads() -> None:
     assert np.allclose(numpy_helper.to_array(made), whole, rtol=1e-6, atol=0)
     across = by_hand(np.ascontiguousarray(weight.T), float(scale)).T
     assert np.allclose(whole, across, atol=1e-6)
+
+
+def test_onnx_s_own_evaluator_reads_from_an_engine_s_weight_what_is_computed_here() -> None:
+    weight = np.random.default_rng(1).standard_normal((64, 5)).astype(np.float32)
+    nodes, stored = FourBits(native=True).weight("w", "low", weight, 1)
+    end = helper.make_tensor_value_info("low", TensorProto.FLOAT, [64, 5])
+    opsets = [helper.make_opsetid("", OPSET)]
+    made = helper.make_graph(nodes, "weight", [], [end], stored)
+    model = helper.make_model(made, opset_imports=opsets, ir_version=11)
+    onnx.checker.check_model(model, full_check=True)
+    (read,) = ReferenceEvaluator(model).run(None, {})
+    (_, (here,)) = FourBits(native=False).weight("w", "low", weight, 1)
+    assert np.array_equal(read, numpy_helper.to_array(here))
 
 
 @pytest.mark.parametrize("opset", [20, 23])
