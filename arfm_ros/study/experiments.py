@@ -86,10 +86,12 @@ ROWS = (
 )
 FILTER = "filtered BC"
 TIME, ADVANTAGE = {"source": "time_to_success"}, {"source": "advantage"}
+NEAR = {"source": "advantage:over_s=0.5"}  # what follows later does not count
 SIGNAL_ROWS = (  # every demonstration succeeds: filtered BC is plain flow matching
     Row(FILTER, "filtered_bc"),
     Row("ARFM, time", "arfm", {}, TIME),
     Row("ARFM, advantage", "arfm", {}, ADVANTAGE),
+    Row("ARFM, near advantage", "arfm", {}, NEAR),
     Row("ARFM, advantage, a quarter", "arfm", {"ess_min": 0.25}, ADVANTAGE),
     Row("filtered by advantage", "filtered_signal", {}, ADVANTAGE),
     Row("advantage-conditioned", "advantage", {}, ADVANTAGE),

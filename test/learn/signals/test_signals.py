@@ -132,6 +132,25 @@ def test_of_like_starts_the_faster_success_is_preferred_and_the_failure_never() 
     assert np.isnan(alone.values).all() and "nothing to be compared" in alone.notes[0]
 
 
+def test_what_comes_later_does_not_count_where_the_value_takes_over() -> None:
+    """Each episode is slow in one of two halves, and all take the same time."""
+    halves = [np.linspace(0, 0.5, n, endpoint=False) for n in (10, 25)]
+    ways = [np.concatenate([halves[k], 0.5 + halves[1 - k]]) for k in (0, 1)]
+    episodes = [ways[e % 2] for e in range(16)]
+    place = np.concatenate(episodes)
+    features = np.stack([np.cos(n * np.pi * place) for n in range(1, 7)], axis=1)
+    frames = made_up([35] * 16, [1] * 16)
+    fast = np.concatenate([(way < 0.5) == (e % 2 == 0) for e, way in enumerate(episodes)])
+    begin = place < 0.3
+    found = {}
+    for over_s in (0.0, 0.5):
+        source = make_source("advantage", over_s=over_s, steps=300)
+        values = source.tell(frames, features.astype(np.float32)).values
+        found[over_s] = report.auc(values[begin & fast], values[begin & ~fast])
+    assert found[0.5] is not None and found[0.5] > 0.9
+    assert found[0.0] is not None and found[0.0] < 0.7
+
+
 @pytest.mark.parametrize("kind", ["distribution", "expectile"])
 def test_the_advantage_is_what_the_context_does_not_explain(kind: str) -> None:
     """Two kinds of starts, seen in the context: hard ones take long, whatever is done."""
