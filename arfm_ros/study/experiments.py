@@ -86,7 +86,7 @@ ROWS = (
 )
 FILTER = "filtered BC"
 TIME, ADVANTAGE = {"source": "time_to_success"}, {"source": "advantage"}
-NEAR = {"source": "advantage:over_s=0.5"}  # what follows later does not count
+NEAR = {"source": "near_advantage:see=state"}
 SIGNAL_ROWS = (  # every demonstration succeeds: filtered BC is plain flow matching
     Row(FILTER, "filtered_bc"),
     Row("ARFM, time", "arfm", {}, TIME),

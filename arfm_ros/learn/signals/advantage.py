@@ -10,7 +10,7 @@ import numpy as np
 from arfm_ros.core.errors import ConfigError, EpisodeError
 from arfm_ros.learn.data.frames import Frames
 from arfm_ros.learn.signals.heads import Fit, distribution_values, expectile_values
-from arfm_ros.learn.signals.source import F32, F64, Told, episodes_of, register, seconds
+from arfm_ros.learn.signals.source import F32, Told, register
 from arfm_ros.learn.signals.time_to_success import TimeToSuccess
 
 KINDS = ("distribution", "expectile")
@@ -21,10 +21,6 @@ KINDS = ("distribution", "expectile")
 class Advantage:
     """G(o) - V(o): G the discounted time to success, V what heads expect that never saw it.
 
-    With `over_s` the value takes over after that time: exp(-over_s / tau) V(o') - V(o), where the
-    episode goes on so long. What comes later does not count then: of an episode that is slow in
-    one part each part is judged for itself. G(o) has the time of all that follows.
-
     `distribution`: the mean of a distribution over bins, as in pi*0.6 (RECAP, 2025).
     `expectile`: an expectile of the return, as in IQL (Kostrikov et al. 2021).
     """
@@ -33,15 +29,12 @@ class Advantage:
     tau_s: float = 4.0
     limit_s: float = 20.0
     expectile: float = 0.5  # 0.5 is the mean
-    over_s: float = 0.0  # 0: to the end of the episode
     steps: int = 1500
     seed: int = 0
     name: ClassVar[str] = "advantage"
     needs_policy: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.over_s < 0:
-            raise ConfigError(f"over_s {self.over_s}: needs 0 or more")
         if self.kind not in KINDS or not 0 < self.expectile < 1:
             raise ConfigError(
                 f"kind '{self.kind}', expectile {self.expectile}: need one of {', '.join(KINDS)}, "
@@ -59,17 +52,4 @@ class Advantage:
             values = expectile_values(features, returns, episode, self.expectile, fit)
         else:
             values = distribution_values(features, returns, episode, fit)
-        if self.over_s > 0:
-            returns = self._until(frames, returns, values)
         return Told(returns - values, {"return": returns, "value": values})
-
-    def _until(self, frames: Frames, returns: F64, values: F64) -> F64:
-        """Have the value of the observation `over_s` later end the return of each [N]."""
-        time_s, found = seconds(frames), returns.copy()
-        for rows in episodes_of(frames):
-            at = np.searchsorted(time_s[rows], time_s[rows] + self.over_s)
-            begin = np.flatnonzero(at < len(rows))
-            later = rows[at[begin]]
-            wait_s = time_s[later] - time_s[rows[begin]]
-            found[rows[begin]] = np.exp(-wait_s / self.tau_s) * values[later]
-        return np.where(np.isfinite(returns), found, np.nan)

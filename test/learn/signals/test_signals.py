@@ -29,8 +29,8 @@ from arfm_ros.learn.signals.source import (
 )
 
 NAMES = {
-    "advantage", "chunk_td", "human", "preference", "progress", "smoothness", "success",
-    "time_to_success",
+    "advantage", "chunk_td", "human", "near_advantage", "preference", "progress", "smoothness",
+    "success", "time_to_success",
 }  # fmt: skip
 NONE = np.zeros((0, 0), np.float32)
 
@@ -143,12 +143,14 @@ def test_what_comes_later_does_not_count_where_the_value_takes_over() -> None:
     fast = np.concatenate([(way < 0.5) == (e % 2 == 0) for e, way in enumerate(episodes)])
     begin = place < 0.3
     found = {}
-    for over_s in (0.0, 0.5):
-        source = make_source("advantage", over_s=over_s, steps=300)
+    for name in ("advantage:steps=300", "near_advantage:steps=300,over_s=0.5"):
+        source = parse_source(name)
         values = source.tell(frames, features.astype(np.float32)).values
-        found[over_s] = report.auc(values[begin & fast], values[begin & ~fast])
-    assert found[0.5] is not None and found[0.5] > 0.9
-    assert found[0.0] is not None and found[0.0] < 0.7
+        found[source.name] = report.auc(values[begin & fast], values[begin & ~fast])
+        assert np.isfinite(values).all()
+    assert np.abs(values).max() <= 1.5
+    assert found["near_advantage"] is not None and found["near_advantage"] > 0.9
+    assert found["advantage"] is not None and found["advantage"] < 0.7
 
 
 @pytest.mark.parametrize("kind", ["distribution", "expectile"])
