@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--signal",
         action="append",
         metavar="NAME[:KNOB=VALUE,...]",
-        help="success, time_to_success, progress, smoothness, advantage, chunk_td, human or "
+        help="success, time_to_success, progress, smoothness, advantage, near_advantage, chunk_td, human or "
         "preference (repeatable; default: all that need no policy)",
     )
     parser.add_argument(
