@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--signal",
         action="append",
         metavar="NAME[:KNOB=VALUE,...]",
-        help="success, time_to_success, progress, smoothness, advantage, near_advantage, chunk_td, human or "
-        "preference (repeatable; default: all that need no policy)",
+        help="success, time_to_success, progress, smoothness, advantage, near_advantage, "
+        "chunk_td, human or preference (repeatable; default: all that need no policy)",
     )
     parser.add_argument(
         "--policy", default="", metavar="BUNDLE", help="whose context is looked at"

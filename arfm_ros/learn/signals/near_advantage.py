@@ -38,7 +38,11 @@ class NearAdvantage:
     steps: int = 1500
     seed: int = 0
     name: ClassVar[str] = "near_advantage"
-    needs_policy: ClassVar[bool] = True
+
+    @property
+    def needs_policy(self) -> bool:
+        """Whether it looks at the context of a policy."""
+        return self.see == "context"
 
     def __post_init__(self) -> None:
         if self.see not in SEEN:

@@ -226,7 +226,7 @@ def test_the_verb_reports_writes_a_side_car_and_draws(tmp_path: Path) -> None:
     assert main(["signals", str(data), "--good", str(data), *words]) == 0
     assert sorted(path.stat().st_mtime_ns for path in data.rglob("*")) == before
     rows = {row["name"]: row for row in json.loads(told.read_text())}
-    assert set(rows) == NAMES - {"advantage", "chunk_td"}
+    assert set(rows) == NAMES - {"advantage", "chunk_td", "near_advantage"}
     assert rows["success"]["auc_success"] == 1.0
     with np.load(out) as kept:
         assert {"success", "time_to_success.seconds_left", "stamp_ns", "folders"} <= set(kept)
