@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 KEYS = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
-WIDE, NARROW, MLP, HEADS, HEAD = 32, 16, 48, 4, 8  # as `lerobot_rig` shrinks the library's
+WIDE, NARROW, MLP, HEADS, HEAD = 32, 16, 48, 8, 8  # as `lerobot_rig` shrinks the library's
 VISION, FEATURES, PATCHES, PATCH = 24, 32, 4, 14
 ACTIONS, HORIZON, ROBOT, SIZE = 12, 10, 8, 28
 LENGTH = {"pi0": 48, "pi05": 200}
