@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         if args.out:
             report.save(args.out, frames, told)
         if args.plot:
-            from arfm_ros.learn.signals.plot import draw
+            from arfm_ros.cli.signals.plot import draw
 
             draw(frames, told, args.episode, args.plot)
     _show(rows)
