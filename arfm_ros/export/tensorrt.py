@@ -15,7 +15,7 @@ from arfm_ros.engines.store import Target
 
 Progress = Callable[[float], None]  # share of the work that is done, 0..1
 TYPES = {"fp32": "FLOAT", "fp16": "HALF", "bf16": "BF16"}
-FEW = {"int8": "INT8", "fp8": "FP8", "nvfp4": "FP4"}  # others of such a graph are in fp16
+STORED_AS = {"int8": "INT8", "fp8": "FP8", "nvfp4": "FP4"}  # others of such a graph are in fp16
 PRODUCTS = ("MATRIX_MULTIPLY", "CONVOLUTION", "DECONVOLUTION", "EINSUM")
 OUTSIDE = ("FLOAT", "INT64", "INT32", "UINT8", "BOOL")  # types of inputs and outputs
 
@@ -51,8 +51,8 @@ def audit(library: Any, network: Any, precision: str, products: int = 0) -> dict
     wanted = getattr(library.DataType, TYPES[precision if precision in TYPES else "fp16"])
     kinds_of_product = {getattr(library.LayerType, name) for name in PRODUCTS}
     counts: Counter[str] = Counter()
-    wrong, few = [], 0
-    origins = _Origins(library, network, FEW.get(precision, ""))
+    wrong, quantised = [], 0
+    origins = _Origins(library, network, STORED_AS.get(precision, ""))
     for layer in (network.get_layer(i) for i in range(network.num_layers)):
         if layer.num_outputs == 0:
             continue
@@ -60,21 +60,22 @@ def audit(library: Any, network: Any, precision: str, products: int = 0) -> dict
         kinds = [layer.get_input(i).dtype for i in range(layer.num_inputs)]
         if layer.type not in kinds_of_product:
             continue
-        if origins.few(layer):
-            few += 1
+        if origins.quantised(layer):
+            quantised += 1
         elif any(kind != wanted for kind in kinds):
             wrong.append(f"{layer.name} ({', '.join(kind.name.lower() for kind in kinds)})")
-    if wrong or (precision in FEW and few < products):
+    if wrong or (precision in STORED_AS and quantised < products):
         raise EngineError(
             f"{len(wrong)} products of matrices are not {precision}"
-            f"{f', {few} of {products} are' * (precision in FEW)}: {', '.join(wrong[:4])}"
+            f"{f', {quantised} of {products} are' * (precision in STORED_AS)}: "
+            f"{', '.join(wrong[:4])}"
         )
     ends = [network.get_input(i) for i in range(network.num_inputs)]
     ends += [network.get_output(i) for i in range(network.num_outputs)]
     odd = [end.name for end in ends if end.dtype.name not in OUTSIDE]
     if odd:
         raise EngineError(f"not float32 outside of the engine: {', '.join(odd)}")
-    return {**counts, f"{precision} products": few} if few else dict(counts)
+    return {**counts, f"{precision} products": quantised} if quantised else dict(counts)
 
 
 class _Origins:
@@ -88,7 +89,7 @@ class _Origins:
             for i in range(layer.num_outputs)
         }
 
-    def few(self, layer: Any) -> bool:
+    def quantised(self, layer: Any) -> bool:
         """Tell whether every operand of a product was in the precision wanted."""
         count = min(2, layer.num_inputs)
         return bool(self._kind) and all(self._is(layer.get_input(i)) for i in range(count))
