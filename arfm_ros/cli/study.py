@@ -15,7 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument(
         "name",
-        help="mixed, paces, segments, stitch, halves, pixels, noise, few, continual or sweep",
+        help="mixed, paces, segments, stitch, halves, mt10, pixels, noise, few, continual or "
+        "sweep",
     )
     parser.add_argument("--out", type=Path, required=True, help="goes on with what is there")
     parser.add_argument("--seeds", type=int, default=3, help="training seeds")
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         )
     eyes = find_bundle(args.eyes) if study.pixels else None
     sizes = Sizes(args.start_steps, args.steps, args.episodes, args.batch)
-    lab = Lab(args.out, sizes, eyes)
+    lab = Lab(args.out, sizes, eyes, study.world)
     cells = list(cells_of(study, args.seeds, tuple(args.row or ())))
     if args.report is None:
         lab.open()

@@ -13,6 +13,7 @@ import torch
 
 from arfm_ros.learn.loop.checkpoint import Checkpoint, machine
 from arfm_ros.sim.drive.driver import DriverConfig
+from arfm_ros.study import worlds
 from arfm_ros.study.experiments import START, Row, Stage, Study, find_study
 from arfm_ros.study.lab import Lab, Training, start_of, write_json
 from arfm_ros.study.rollouts import TorchPolicy, run_batch
@@ -94,12 +95,7 @@ def run_cell(job: tuple[Cell, Lab, str]) -> str:
     chain = chain_of(cell)
     results: list[dict[str, Any]] = []
     for training, stage in chain if cell.row == START else chain[1:]:
-        checkpoint = lab.train(training)
-        for noise in study.noise:
-            for task in stage.measured:
-                found = measure(checkpoint, study, task, noise, lab)
-                result = {"after": stage.tasks, "task": task, "noise": noise, **found}
-                results.append(result)
+        results += [{"after": stage.tasks, **r} for r in _reached(training, stage, study, lab)]
     write_json(
         cell.file(lab),
         {
@@ -114,6 +110,21 @@ def run_cell(job: tuple[Cell, Lab, str]) -> str:
     )
     rate = sum(sum(r["success"]) for r in results) / sum(len(r["success"]) for r in results)
     return f"{cell.name}: {100 * rate:.1f} %"
+
+
+def _reached(training: Training, stage: Stage, study: Study, lab: Lab) -> list[dict[str, Any]]:
+    """Train, then measure every task of the stage, with each noise."""
+    checkpoint = lab.train(training)
+    if study.world:
+        seeds = range(study.first_seed, study.first_seed + lab.sizes.episodes)
+        run, cache = lab.run(training), lab.cache(training)
+        found = worlds.measure(run, cache, study.world, stage.measured, seeds)
+        return [{"noise": 0.0, **one} for one in found]
+    return [
+        {"task": task, "noise": noise, **measure(checkpoint, study, task, noise, lab)}
+        for noise in study.noise
+        for task in stage.measured
+    ]
 
 
 def measure(

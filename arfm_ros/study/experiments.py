@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.objectives.arfm import PAPER
+from arfm_ros.learn.signals.rl_signal import Reward
 
 TASKS = ("reach", "lift", "push", "place")
 QUALITIES = ("good", "poor")  # of the demonstrations, equal shares: `sim/quality.py`
@@ -26,6 +27,8 @@ class Row:
     objective: str
     knobs: Mapping[str, float | str] = field(default_factory=dict)
     signal: Mapping[str, Any] = field(default_factory=dict)  # what differs from `lab.SIGNAL`
+    batch: int = 0  # observations a step; 0: as the sizes have it
+    drawn: bool = False  # observations are drawn by their weight, each then counting the same
 
 
 START = Row("start", PLAIN)  # what all rows begin with, measured as it is
@@ -61,6 +64,7 @@ class Study:
     against: tuple[str, ...] = (PLAIN, "RWR")  # rows that every other one is compared with
     timed: bool = False  # how long an episode takes counts too, a failure as long as the limit
     limit_s: float = 0.0  # of a measured episode; 0: as the sizes have it
+    world: str = ""  # another environment of `arfm eval --env`; '': the simulated table
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,8 @@ ROWS = (
 FILTER = "filtered BC"
 TIME, ADVANTAGE = {"source": "time_to_success"}, {"source": "advantage"}
 NEAR = {"source": "near_advantage:see=state"}
+SCALES = (0.1, 1.0, 10.0)  # of a reward
+BATCHES = (32, 512)  # beside the one of the sizes
 SIGNAL_ROWS = (  # every demonstration succeeds: filtered BC is plain flow matching
     Row(FILTER, "filtered_bc"),
     Row("ARFM, time", "arfm", {}, TIME),
@@ -96,7 +102,39 @@ SIGNAL_ROWS = (  # every demonstration succeeds: filtered BC is plain flow match
     Row("filtered by advantage", "filtered_signal", {}, ADVANTAGE),
     Row("advantage-conditioned", "advantage", {}, ADVANTAGE),
 )
+
+
+def _at_batches(*rows: Row) -> tuple[Row, ...]:
+    """Repeat rows at other batches: does one setting hold?"""
+    return tuple(
+        replace(row, name=f"{row.name}, batch {batch}", batch=batch)
+        for row in rows
+        for batch in BATCHES
+    )
+
+
+def _scaled(factor: float) -> dict[str, Any]:
+    """Multiply the success by a factor that no z-score takes out again."""
+    return RAW | {"reward": Reward(success=factor, takeover=0.0)}
+
+
+_SCALE_ROWS = (
+    *_at_batches(ROWS[-1], ROWS[2]),
+    *(Row(f"ARFM, raw x{factor}", "arfm", {}, _scaled(factor)) for factor in SCALES),
+    *(
+        Row(f"RWR, raw x{factor}", "rwr", {"beta": 10.0, "z_score": 0.0}, _scaled(factor))
+        for factor in SCALES
+    ),
+)
 _ALL = Stage(TASKS, measured=TASKS)
+_MT10_TASKS = tuple(
+    f"{name}-v3"
+    for name in (
+        "reach", "push", "pick-place", "door-open", "drawer-open", "drawer-close",
+        "button-press-topdown", "peg-insert-side", "window-open", "window-close",
+    )
+)  # fmt: skip
+_MT10 = Stage(_MT10_TASKS, measured=_MT10_TASKS, qualities=("mixed",))
 _ONE_SOFTMAX = {"normaliser": "batch"}
 _LAMBDAS = (5e-4, 5e-3, 0.04, 0.2, 2.0, 20.0)
 _REPLAY_ROWS = (*ROWS, Row("ARFM, one softmax", "arfm", _ONE_SOFTMAX))
@@ -115,21 +153,35 @@ _SWEEP = (
 )
 
 
-def _no_filter(quality: str, title: str) -> Study:
-    """Make a study of demonstrations that all succeed: success alone tells nothing."""
+def _no_filter(quality: str, title: str, best: Row) -> Study:
+    """Make a study of demonstrations that all succeed: success alone tells nothing.
+
+    RWR has the signal of the best row, and both are trained at other batches as well.
+    """
+    rwr = Row(best.name.replace("ARFM", "RWR"), "rwr", {"beta": 10.0}, best.signal)
+    rows = (*SIGNAL_ROWS, rwr, *_at_batches(best, rwr))
     stage = Stage(("lift", "place"), measured=("lift", "place"), qualities=(quality,))
     chain, options = {"": (stage,)}, {"against": (FILTER,), "timed": True, "limit_s": 20.0}
-    return Study(quality, title, stage, chain, SIGNAL_ROWS, **options)  # type: ignore[arg-type]
+    return Study(quality, title, stage, chain, rows, **options)  # type: ignore[arg-type]
 
 
 STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
-        Study("mixed", "Mixed-quality data", _ALL, {"": (_ALL,)}, ROWS),
-        _no_filter("paces", "All succeed, half of them slowly"),
-        _no_filter("segments", "All succeed, each with bad stretches"),
-        _no_filter("stitch", "All succeed, each slow in one of two parts"),
-        _no_filter("halves", "All succeed, each clumsy in one of two parts"),
+        Study("mixed", "Mixed-quality data", _ALL, {"": (_ALL,)}, (*ROWS, *_SCALE_ROWS)),
+        _no_filter("paces", "All succeed, half of them slowly", SIGNAL_ROWS[1]),
+        _no_filter("segments", "All succeed, each with bad stretches", SIGNAL_ROWS[3]),
+        _no_filter("stitch", "All succeed, each slow in one of two parts", SIGNAL_ROWS[3]),
+        _no_filter("halves", "All succeed, each clumsy in one of two parts", SIGNAL_ROWS[3]),
+        Study(
+            "mt10",
+            "Meta-World MT10, mixed-quality data",
+            _MT10,
+            {"": (_MT10,)},
+            (*ROWS, Row("ARFM, drawn", "arfm", drawn=True)),
+            against=(PLAIN, "RWR", FILTER),
+            world="metaworld",
+        ),
         Study("pixels", "Mixed-quality data, from pixels", _ALL, {"": (_ALL,)}, ROWS, pixels=True),
         Study("noise", "Action noise", _ALL, {"": (_ALL,)}, ROWS, noise=(0.1, 0.2, 0.3)),
         Study(

@@ -28,6 +28,7 @@ from arfm_ros.learn.signals.rl_signal import Reward, SignalConfig
 from arfm_ros.sim.expert.quality import quality
 from arfm_ros.sim.record.batch import Batch, note_command, record_batch
 from arfm_ros.sim.record.demos import DemoOptions
+from arfm_ros.study import worlds
 from arfm_ros.study.blind import BLIND
 from arfm_ros.study.experiments import PLAIN, POOL, QUALITIES, REPLAYED, Row, Sizes, Stage
 
@@ -35,9 +36,12 @@ SIZES = "sizes.json"
 SIGNAL = SignalConfig(Reward(success=1.0, takeover=0.0))
 
 
+USUAL = {"qualities": QUALITIES, "batch": 0, "drawn": False}
+
+
 def _told(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Leave out the usual qualities: what is on disk has no word of them."""
-    return {name: value for name, value in pairs if (name, value) != ("qualities", QUALITIES)}
+    """Leave out what is as usual: what is on disk has no word of it."""
+    return {n: value for n, value in pairs if n not in USUAL or value != USUAL[n]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class Lab:
     root: Path
     sizes: Sizes
     eyes: Path | None = None  # bundle whose camera encoders all policies keep; None: no images
+    world: str = ""  # another environment than the simulated table
 
     @property
     def pixels(self) -> bool:
@@ -99,6 +104,9 @@ class Lab:
         for name in qualities:
             out = self.root / "demos" / name
             batch = Batch(tasks, each, 0, out, f"demo_{{task}}_{name}")
+            if self.world:
+                note_command(out, worlds.record(batch, self.world, name, workers))
+                continue
             options = DemoOptions(quality=quality(name))
             words = " ".join(f"--task {task}" for task in tasks)
             command = f"./arfm demos {words} --episodes {each} --quality {name}"
@@ -136,7 +144,8 @@ class Lab:
         episodes = self.episodes(training.stage, training.seed)
         names = json.dumps([folder.name for folder in episodes]).encode()
         folder = self.root / "cache" / hashlib.sha256(names).hexdigest()[:12]
-        if not (folder / "frames.json").exists():
+        if not self.world and not (folder / "frames.json").exists():
+            # of another robot the training reads them: the start's, before all others
             load_frames(episodes, folder, frames_config(self._model))
         return folder
 
@@ -171,7 +180,7 @@ class Lab:
         sizes, row = self.sizes, training.row
         return TrainConfig(
             steps=steps,
-            batch=sizes.batch,
+            batch=row.batch or sizes.batch,
             seed=training.seed,
             threads=1,
             precision="auto" if self.pixels else "fp32",
@@ -182,6 +191,7 @@ class Lab:
             freeze_vision=self.pixels,
             objective=make_objective(row.objective, **row.knobs),
             signal=replace(SIGNAL, **row.signal),
+            drawn=row.drawn,
         )
 
     def log(self, training: Training) -> dict[str, float]:

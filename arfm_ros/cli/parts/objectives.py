@@ -23,6 +23,7 @@ KNOBS: dict[str, tuple[str, str, str]] = {
     "--normaliser": ("arfm", "normaliser", "task: a softmax for each, or batch as in the paper"),
     "--beta": ("rwr", "beta", "inverse temperature"),
     "--weight-max": ("rwr", "weight_max", "largest weight"),
+    "--z-score": ("rwr", "z_score", "0: beta stands for R* as it is, not for the batch's spread"),
     "--keep-above": ("filtered_signal", "quantile", "quantile of R* above which is kept"),
     "--guidance": ("advantage", "guidance", "how far beyond what good data does, 1: as it does"),
     "--drop": ("advantage", "drop", "share of the observations that are not told"),

@@ -36,6 +36,7 @@ from arfm_ros.export.lerobot.processors import BEFORE, Processors, read_processo
 from arfm_ros.export.lerobot.raw import Library, drawn
 from arfm_ros.export.lerobot.steps import NORMALIZER, TOKENIZER, Order
 from arfm_ros.export.lerobot.text import read_language
+from arfm_ros.export.lerobot.versions import florence_encoder, florence_seen, imagenet_stats
 from arfm_ros.export.vla.interface import Interface
 from arfm_ros.export.vla.network import Opened, freeze
 
@@ -57,11 +58,10 @@ class LeRobotXVla(nn.Module):
     context: type[Any] = XVlaContext
 
     def __init__(self, policy: Any, domain: int, masked: bool) -> None:
-        from lerobot.utils.constants import IMAGENET_STATS
-
         super().__init__()
+        stats = imagenet_stats()
         self.core, self.config, self.masked = policy.model, policy.config, masked
-        mean, std = (torch.tensor(IMAGENET_STATS[k]).reshape(3, 1, 1) for k in ("mean", "std"))
+        mean, std = (torch.tensor(stats[k]).reshape(3, 1, 1) for k in ("mean", "std"))
         proprio, x, gripper = self._action_space()
         kept = {"mean": mean, "std": std, "domain": torch.tensor([domain])}
         for name, value in (kept | {"told": proprio, "taken": x, "gripper": gripper}).items():
@@ -90,11 +90,11 @@ class LeRobotXVla(nn.Module):
         *pictures, state, tokens, _ = inputs
         vlm, head = self.core.vlm, self.core.transformer
         images = torch.cat(self._pixels(list(pictures)))
-        seen = vlm.get_image_features(images).pooler_output  # [cameras, N, d]
+        seen = florence_seen(vlm, images)  # [cameras, N, d]
         absent = self.config.num_image_views - len(seen)
         text = torch.cat([seen[:1], vlm.get_input_embeddings()(tokens)], dim=1)
         ones = torch.ones(text.shape[:2], dtype=torch.long)
-        read = vlm.language_model.encoder(attention_mask=ones, inputs_embeds=text)[0]
+        read = florence_encoder(vlm)(attention_mask=ones, inputs_embeds=text)[0]
         others = F.pad(seen[1:], (0, 0, 0, 0, 0, absent)).reshape(1, -1, seen.shape[-1])
         parts = [(head.vlm_proj, read), (head.aux_visual_proj, others)]
         more = (self.domain,) if head.use_hetero_proj else ()

@@ -5,6 +5,7 @@
 | actions as offsets | - | delta_actions_processor | relative_actions_processor |
 | fields of config.json | | use_relative_actions, ... | also pretrained_revision |
 | masks of pi0, pi0.5 | (not run) | a method of the network | a function beside it |
+| Florence-2 of X-VLA | - | LeRobot's own | transformers' |
 | cache of SmolVLA | a dict [1, L, heads, d] | the same | 0.6.2: DynamicCache [1, heads, L, d] |
 """
 
@@ -97,6 +98,29 @@ def newer_names(policy: Any, state: dict[str, Tensor]) -> dict[str, Tensor]:
     if is_old is None or not is_old(state):
         return state
     return dict(module._remap_vendored_florence_state_dict(state))  # noqa: SLF001
+
+
+def imagenet_stats() -> dict[str, Any]:
+    """Return `mean` and `std` [3, 1, 1] of ImageNet, as LeRobot normalises pictures by them."""
+    try:
+        from lerobot.utils.constants import IMAGENET_STATS as found
+    except ImportError:
+        from lerobot.datasets.factory import IMAGENET_STATS as found
+    return dict(found)
+
+
+def florence_seen(florence: Any, images: Tensor) -> Tensor:
+    """Map pictures [cameras, 3, H, W] to the tokens [cameras, N, d] that X-VLA's Florence sees."""
+    own = getattr(florence, "_encode_image", None)
+    if own is not None:
+        return own(images)  # type: ignore[no-any-return]
+    return florence.get_image_features(images).pooler_output  # type: ignore[no-any-return]
+
+
+def florence_encoder(florence: Any) -> Any:
+    """Return what reads pictures and text together."""
+    language = florence.language_model
+    return getattr(language, "model", language).encoder
 
 
 class SmolVlaCache:

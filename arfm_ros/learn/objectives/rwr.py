@@ -18,11 +18,15 @@ ROUNDING = 1e-12  # of the largest R*: a spread below it is none
 
 @dataclass(frozen=True, slots=True)
 class Rwr:
-    """w_i = min(exp(beta z(R_i)), w_max), not normalised; z over the batch."""
+    """w_i = min(exp(beta z(R_i)), w_max), not normalised; z over the batch.
+
+    Without `z_score` beta stands for R* as it is: for one scale of the reward.
+    """
 
     name: str = "rwr"
     beta: float = 10.0
     weight_max: float = 100.0
+    z_score: float = 1.0  # 0: none
     needs_signal: ClassVar[bool] = True
     conditioned: ClassVar[bool] = False
     needs_reference: ClassVar[bool] = False
@@ -54,7 +58,8 @@ class Rwr:
         """Weigh the samples [B]: w_i / B."""
         sigma = signal.std(correction=0)
         differ = bool(sigma > ROUNDING * signal.abs().max())
-        z = (signal - signal.mean()) / sigma if differ else torch.zeros_like(signal)
+        z = signal - signal.mean() if differ else torch.zeros_like(signal)
+        z = z / sigma if differ and self.z_score else z
         # the cut-off is taken in logarithms: exp would overflow first
         exponent = (self.beta * z).clamp(max=float(np.log(self.weight_max)))
         weights = exponent.exp()

@@ -74,8 +74,9 @@ def save(kind: str, folder: Path, config: Any, actions: int) -> Path:
     torch.manual_seed(0)
     policy = get_policy_class(kind)(config).eval()
     with torch.no_grad():
-        for parameter in policy.parameters():
-            if not parameter.any():  # gates begin as if they were not there
+        for name, parameter in policy.named_parameters():
+            left_as_found = name.endswith("image_projection")  # by LeRobot 0.5's Florence
+            if left_as_found or not parameter.any():  # gates begin as if they were not there
                 parameter.normal_(std=0.1)
     before, after = make_pre_post_processors(config, dataset_stats=statistics(actions))
     for part in (policy, before, after):
@@ -90,7 +91,7 @@ def save_xvla(folder: Path, domain: int = 2, **options: Any) -> Path:
     vocabulary = write_words(folder / "tokenizer", "<s>", "</s>", 24)
     florence = {
         "vision_config": {
-            "embed_dim": [8, 16], "num_heads": [2, 2], "num_groups": [2, 2], "depths": [1, 1],
+            "embed_dim": [8, 16], "dim_embed": [8, 16], "num_heads": [2, 2], "num_groups": [2, 2], "depths": [1, 1],
             "patch_size": [7, 3], "patch_stride": [4, 2], "patch_padding": [3, 1],
             "patch_prenorm": [False, True], "window_size": 4, "projection_dim": 24,
             "max_temporal_embeddings": 10, "max_position_embeddings": 20,
@@ -102,6 +103,7 @@ def save_xvla(folder: Path, domain: int = 2, **options: Any) -> Path:
             "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2,
         },
         "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2,
+        "projection_dim": 24,  # where LeRobot 0.5 looks for it, and for dim_embed
     }  # fmt: skip
     actions = options.pop("actions", 20)
     given = {"chunk_size": 10, "n_action_steps": 10, "hidden_size": 32, "depth": 2}

@@ -63,3 +63,13 @@ def test_without_the_z_score_a_small_reward_is_plain_flow_matching_to_arfm() -> 
         for scale in (0.01, 1.0, 10.0)
     ]
     assert spread[0] < 0.02 < spread[1] < spread[2]  # alpha is bounded in units of the reward
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
+def test_a_beta_without_z_score_stands_for_one_scale_of_the_reward(scale: float) -> None:
+    values = torch.tensor([0.0, 0.0, 0.5, 0.5], dtype=torch.float64)
+    objective = Rwr(beta=4.0, z_score=0.0)
+    made, _ = objective.weights(torch.ones(4), scale * values)
+    half = min(np.exp(4.0 * 0.25 * scale), 100.0)
+    low = np.exp(-4.0 * 0.25 * scale)
+    np.testing.assert_allclose(made.numpy(), np.array([low, low, half, half]) / 4, rtol=1e-6)
