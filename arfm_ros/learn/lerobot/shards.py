@@ -67,9 +67,21 @@ def shard(policy: nn.Module, group: Group, device: torch.device, precision: str)
         for part in parts:
             sizes.append(_in_float32(part) * (2 if low else FLOAT32))
             fully_shard(part, mesh=mesh, mp_policy=rounded)
+            for module in part:
+                module.register_forward_pre_hook(_gather, prepend=True)
     root = _in_float32([policy]) * FLOAT32
     fully_shard(policy, mesh=mesh)
     return Sharding(len(blocks), root + sum(sorted(sizes)[-2:]))
+
+
+def _gather(module: Any, _: Any) -> None:
+    """Put a part together before it computes.
+
+    A layer that runs twice before the backward pass, as for two cameras, is cut again after the
+    first of its backward passes. Where the second recomputes it, PyTorch before 2.11 does not put
+    it together. What is whole already stays as it is.
+    """
+    module.unshard()
 
 
 def _in_float32(modules: Sequence[nn.Module]) -> int:
