@@ -10,13 +10,14 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from arfm_ros.bringup import prepare_environment
 from arfm_ros.core.errors import ArfmError
 from arfm_ros.core.numbers import finite
 
 FOLDER = Path(__file__).parent
+ELASTIC = "TORCHELASTIC_RUN_ID"  # in the environment of what torchrun starts
 
 
 def verbs() -> Mapping[str, str]:
@@ -95,5 +96,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGPIPE
 
 
+def run(argv: Sequence[str] | None = None) -> NoReturn:
+    """End the process with the status of `arfm VERB ...`.
+
+    Where torchrun started it the interpreter is not taken down: threads of gloo live on, and one
+    that lets go of a tensor then aborts the process ("terminate called without an active
+    exception", PyTorch 2.10 and 2.11).
+    """
+    status = main(argv)
+    if ELASTIC in os.environ:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from arfm_ros.cli.__main__ import Parser, help_line, main, verbs
+from arfm_ros.cli.__main__ import ELASTIC, Parser, help_line, main, verbs
 from arfm_ros.cli.parts.words import rebuild
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,6 +80,23 @@ def test_the_command_line_starts_without_loading_anything_heavy() -> None:
     )
     loaded = {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
     assert loaded & {"numpy", "rclpy", "torch", "mujoco", "rich", "cv2", "onnxruntime"} == set()
+
+
+@pytest.mark.parametrize("elastic", [False, True])
+def test_a_process_of_torchrun_ends_without_taking_the_interpreter_down(elastic: bool) -> None:
+    """Threads of PyTorch abort it otherwise; what was said and the status are kept."""
+    code = (
+        "import atexit, arfm_ros.cli.__main__ as m;"
+        "atexit.register(print, 'interpreter ended'); print('said', end='');"
+        "m.run(['dance'])"
+    )
+    more = {ELASTIC: "some"} if elastic else {}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT,
+        env={**os.environ, **more},
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stdout.startswith("said")
+    assert ("interpreter ended" in done.stdout) is not elastic
 
 
 @pytest.mark.parametrize(

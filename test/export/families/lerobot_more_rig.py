@@ -91,7 +91,8 @@ def save_xvla(folder: Path, domain: int = 2, **options: Any) -> Path:
     vocabulary = write_words(folder / "tokenizer", "<s>", "</s>", 24)
     florence = {
         "vision_config": {
-            "embed_dim": [8, 16], "dim_embed": [8, 16], "num_heads": [2, 2], "num_groups": [2, 2], "depths": [1, 1],
+            "embed_dim": [8, 16], "dim_embed": [8, 16], "depths": [1, 1],
+            "num_heads": [2, 2], "num_groups": [2, 2],
             "patch_size": [7, 3], "patch_stride": [4, 2], "patch_padding": [3, 1],
             "patch_prenorm": [False, True], "window_size": 4, "projection_dim": 24,
             "max_temporal_embeddings": 10, "max_position_embeddings": 20,

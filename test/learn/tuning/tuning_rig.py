@@ -37,8 +37,8 @@ kind, folder = sys.argv[1], Path(sys.argv[2])
 if kind in ("pi0", "pi05"):
     read = json.loads((folder / "tokenizer" / "tokenizer.json").read_text())
     shrink(kind, folder, len(read["model"]["vocab"]), pytest.MonkeyPatch())
-from arfm_ros.cli.__main__ import main
-sys.exit(main(["train", *sys.argv[3:]]))
+from arfm_ros.cli.__main__ import run
+run(["train", *sys.argv[3:]])
 """
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
