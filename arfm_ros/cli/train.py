@@ -45,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a small new policy that sees the objects' poses, which only a simulator tells",
     )
     parser.add_argument(
+        "--state",
+        help="what a new policy sees of what was measured, comma-separated: hand_*,gripper "
+        "(default: all)",
+    )
+    parser.add_argument(
         "--objects",
         default="",
         help="of --no-images: such as cup_x,cup_yaw (default: those of the tabletop tasks)",
@@ -189,7 +194,7 @@ def new_policy(args: argparse.Namespace) -> dict[str, Any]:
     """Collect what describes a policy that has none before it."""
     from arfm_ros.learn.model.network import ModelConfig
 
-    own = ("camera", "dt", "urdf", "statistics", "actions")
+    own = ("camera", "dt", "urdf", "statistics", "actions", "state")
     names = [name for name in own if getattr(args, name) is not None]
     names += ["no-images"] if args.no_images else []
     if args.objects and not args.no_images:
@@ -197,6 +202,8 @@ def new_policy(args: argparse.Namespace) -> dict[str, Any]:
     if names and args.init:
         raise ConfigError(f"--{names[0]} with --init: the policy in {args.init} has its own")
     given: dict[str, Any] = {"urdf": args.urdf}
+    if args.state:
+        given["state"] = tuple(filter(None, args.state.split(",")))
     if args.statistics:
         given["statistics"] = tuple(args.statistics)
     if args.no_images:

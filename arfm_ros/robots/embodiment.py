@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import filter as filter_names
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
@@ -40,6 +42,19 @@ class Embodiment:
         """Whether an action is learned as an offset [A]: that of a joint that is measured."""
         measured = set(self.state_names)
         return tuple(a.unit != OPENING and a.name in measured for a in self.action)
+
+    def seeing(self, wanted: Sequence[str]) -> Embodiment:
+        """Keep of the state what is named, in its order; `hand_*` names several, nothing all.
+
+        Raises `ConfigError` for a name that nothing has.
+        """
+        idle = [name for name in wanted if not filter_names(self.state_names, name)]
+        if idle:
+            raise ConfigError(
+                f"--state {','.join(idle)}: measured are {', '.join(self.state_names)}"
+            )
+        kept = [a for a in self.state if not wanted or any(fnmatch(a.name, n) for n in wanted)]
+        return replace(self, state=tuple(kept))
 
     @staticmethod
     def of(robot: Robot, groups: Sequence[str] = ()) -> Embodiment:

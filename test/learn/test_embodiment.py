@@ -69,14 +69,14 @@ def write_arm(
     return writer.close()
 
 
-def trained(root: Path) -> tuple[Path, Path]:
+def trained(root: Path, state: tuple[str, ...] = ()) -> tuple[Path, Path]:
     """Train an arm without a gripper; returns (its episodes, its run folder)."""
     data, out = root / "data", root / "run"
     for n in range(2):
         write_arm(data / f"e{n}")
     (root / "ur.urdf").write_text(URDF)
     planned = replace(plan(data, out), model=replace(SMALL, cameras=(("eye", 32, 32),)))
-    start(replace(planned, urdf=root / "ur.urdf"), say=silent)
+    start(replace(planned, urdf=root / "ur.urdf", state=state), say=silent)
     return data, out
 
 
@@ -121,6 +121,16 @@ def test_the_gripper_is_what_its_topic_names_and_is_absolute(tmp_path: Path) -> 
     frames = load_frames([tmp_path / "data"], tmp_path / "cache", config)
     before, after = frames.keyframe[0], frames.keyframe[-1]
     assert before[6] == 1.0 and after[6] == 0.0  # the switch, then the end
+
+
+def test_a_new_policy_sees_what_it_is_told_to_of_what_was_measured(tmp_path: Path) -> None:
+    _, out = trained(tmp_path, state=("ur_joint_[0-2]", "ur_joint_5"))
+    spec = load_checkpoint(out).spec
+    assert spec.state_names == (*ARM[:3], ARM[5]) and spec.action_names == ARM
+    assert spec.relative == (True, True, True, False, False, True)
+    (other := tmp_path / "other").mkdir()
+    with pytest.raises(ConfigError, match="--state elbow: measured are ur_joint_0, ur_joint_1"):
+        trained(other, state=("ur_joint_0", "elbow"))
 
 
 def test_a_command_that_is_not_measured_is_learned_as_it_is(tmp_path: Path) -> None:

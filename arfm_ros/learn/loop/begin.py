@@ -250,8 +250,10 @@ def _spaces(plan: Plan, actions: tuple[Mapping[str, Plain], ...]) -> Spaces | No
 def _robot(plan: Plan, recorded: Recorded | None) -> Embodiment:
     """Take the robot that is named, else what the episodes tell of theirs."""
     if plan.robot is not None:
-        return Embodiment.of(plan.robot, plan.topics.groups)
-    return embodiment_of(recorded, read_urdf(plan.urdf) if plan.urdf else {})
+        robot = Embodiment.of(plan.robot, plan.topics.groups)
+    else:
+        robot = embodiment_of(recorded, read_urdf(plan.urdf) if plan.urdf else {})
+    return robot.seeing(plan.state)
 
 
 def _sized(model: ModelConfig, config: FramesConfig) -> ModelConfig:

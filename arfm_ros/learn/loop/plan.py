@@ -32,6 +32,7 @@ class Plan:
     model: ModelConfig = field(default_factory=ModelConfig)
     cache: Path | None = None  # of the frames, for several runs on the same data; else in `out`
     robot: Robot | None = None  # whose axes a new policy has; None: those that were commanded
+    state: tuple[str, ...] = ()  # what a new policy sees of what was measured; nothing: all
     topics: Topics = OWN  # which topic of the episodes holds what
     actions: tuple[Mapping[str, Plain], ...] = ()  # spaces of a new policy's actions
     urdf: Path | None = None  # limits and units of joints where no robot is named
