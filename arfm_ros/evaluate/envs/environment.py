@@ -6,7 +6,7 @@ makes of a policy is measured by `Rollouts`; what the policy alone does, here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.values.data import Observation, Policy
+from arfm_ros.core.values.data import U8, Observation, Policy
 from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.robots.embodiment import Embodiment
 
@@ -45,7 +45,34 @@ class Environment(Protocol):
 
 
 Cameras = Sequence[tuple[str, int, int]]  # name, height, width
+Draw = Callable[[str, tuple[int, int]], U8]  # name, (height, width) -> [H, W, 3]
 Act = Callable[[Observation], F64]  # observation with all axes of the body -> action [A]
+
+
+class Pictures(Mapping[str, U8]):
+    """Images [H, W, 3] by camera, drawn when they are looked at: before the world's next step.
+
+    Without a GPU drawing one takes hundreds of times as long as a step, and a policy looks at few.
+    """
+
+    def __init__(self, cameras: Cameras, draw: Draw, now: Callable[[], int]) -> None:
+        self._sizes = {name: (height, width) for name, height, width in cameras}
+        self._draw, self._now, self._at = draw, now, now()
+        self._drawn: dict[str, U8] = {}
+
+    def __getitem__(self, name: str) -> U8:
+        """Draw a camera's image. Raises `LookupError` once the world has moved on."""
+        if name not in self._drawn:
+            if self._now() != self._at:
+                raise LookupError(f"camera {name} was not looked at before the world moved on")
+            self._drawn[name] = self._draw(name, self._sizes[name])
+        return self._drawn[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sizes)
+
+    def __len__(self) -> int:
+        return len(self._sizes)
 
 
 @dataclass(frozen=True, slots=True)

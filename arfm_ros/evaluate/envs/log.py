@@ -14,6 +14,7 @@ from arfm_ros.wire import messages
 from arfm_ros.wire.images import to_jpeg
 
 STATE = "/environment/state"
+FRAME_NS = 50_000_000  # between two pictures, at least: those of a robot come no faster
 
 
 class Log:
@@ -28,6 +29,7 @@ class Log:
         self._begin_ns = EPOCH_NS + seed % EPOCHS * EPISODE_NS
         self._writer.tell({"environment": environment, **told}, self._begin_ns)
         self._poor: list[list[int]] = []
+        self._frame_ns = 0  # when the next picture is due
 
     def close(self) -> None:
         """Finish the file."""
@@ -40,9 +42,11 @@ class Log:
 
     def saw(self, at_ns: int, seen: Observation, step: Step | None) -> None:
         """Write an observation of all that the body senses, and what the step before came to."""
-        for camera, image in seen.images.items():
-            jpeg = messages.compressed_image(self._begin_ns + at_ns, to_jpeg(image), camera)
-            self._put(f"/{_topics((camera,))[camera]}", jpeg, at_ns)
+        if at_ns >= self._frame_ns:
+            self._frame_ns = at_ns + FRAME_NS
+            for camera, image in seen.images.items():
+                jpeg = messages.compressed_image(self._begin_ns + at_ns, to_jpeg(image), camera)
+                self._put(f"/{_topics((camera,))[camera]}", jpeg, at_ns)
         values = {
             "success": str(step is not None and step.success).lower(),
             "progress": round(step.progress, 4) if step else 0.0,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.data import Observation
 from arfm_ros.core.values.spec import Axis, PolicySpec
-from arfm_ros.evaluate.envs.environment import Act, Body, Cameras, Kind, Step
+from arfm_ros.evaluate.envs.environment import Act, Body, Cameras, Kind, Pictures, Step
 from arfm_ros.robots.embodiment import OPENING, Embodiment
 from arfm_ros.sim.view.render import Renderer
 
@@ -130,7 +130,7 @@ class MetaWorld:
         self._cameras = tuple(cameras)
         self._worlds: dict[str, Any] = {}
         self._eyes: dict[str, Renderer] = {}  # of the present task
-        self._task, self._steps = "", 0
+        self._task, self._steps, self._moves = "", 0, 0
 
     def reset(self, task: str, seed: int) -> Observation:
         """Start an episode; raises `ConfigError` for an unknown task."""
@@ -168,7 +168,8 @@ class MetaWorld:
 
     def _observe(self, numbers: F64) -> Observation:
         state = np.asarray(numbers, np.float32)[self._columns]
-        images = {name: self._look(name, (h, w)) for name, h, w in self._cameras}
+        self._moves += 1
+        images = Pictures(self._cameras, self._look, lambda: self._moves)
         return Observation(images, state, instruction(self._task), self._steps * DT_NS)
 
     def _look(self, camera: str, size: tuple[int, int]) -> NDArray[np.uint8]:
