@@ -40,6 +40,8 @@ class Grip:
 
 SPATIAL = Grip((0.0, 0.045, 0.026), 0.06)  # a bowl, by its wall
 ON_RAMEKIN = Grip((-0.045, 0.0, 0.03), 0.06)  # found by trial
+IN_DRAWER = Grip((-0.035, 0.022, 0.025), 0.06)
+ELSEWHERE = {"on the ramekin": ON_RAMEKIN, "in the top drawer": IN_DRAWER}
 OBJECT = Grip((0.0, 0.0, 0.0), 0.16, standing=True)  # into a basket
 
 
@@ -53,17 +55,20 @@ class PickAndPlace:
         """Return step [m], turn [rad] and opening [7] for an observation of all axes."""
         state = seen.state.astype(np.float64)
         tool, target, goal = state[TOOL], state[TARGET], state[GOAL]
-        grip = ON_RAMEKIN if "on the ramekin" in seen.instruction else self._grip
+        grip = self._grip
+        for where, other in ELSEWHERE.items():
+            grip = other if where in seen.instruction else grip
         grasp = target + grip.grasp
         if grip.standing:  # on the floor, its origin in the middle: the palm stays above it
             grasp[2] = max(target[2], 2.0 * target[2] - FINGER_M)
+        over_goal = goal[:2] + (tool - target)[:2]  # as it is held, it may have slipped
         way = (
             (np.append(grasp[:2], grasp[2] + ABOVE_M), 1.0),
             (grasp, 1.0),
             (tool, 0.0),
             (np.append(tool[:2], goal[2] + HIGH_M), 0.0),
-            (np.append(goal[:2] + grip.grasp[:2], goal[2] + HIGH_M), 0.0),
-            (np.append(goal[:2] + grip.grasp[:2], goal[2] + grip.release_m), 0.0),
+            (np.append(over_goal, goal[2] + HIGH_M), 0.0),
+            (np.append(over_goal, goal[2] + grip.release_m), 0.0),
             (tool, 1.0),
             (tool + (0.0, 0.0, 0.1), 1.0),
         )

@@ -158,9 +158,10 @@ class TunedPolicy:
                 losses: Tensor = self.policy(batch, reduction="none")[0]
             return losses
         found = []
-        for i in range(size):
-            torch.manual_seed(seed + begin + i)
-            found.append(self.policy(_row(batch, i, size))[0].reshape(1))
+        with _without_posterior(self.policy):
+            for i in range(size):
+                torch.manual_seed(seed + begin + i)
+                found.append(self.policy(_row(batch, i, size))[0].reshape(1))
         return torch.cat(found)
 
     def save(self, folder: Path, leads: bool = True) -> None:
@@ -192,6 +193,23 @@ class _State:
 
     def state_dict(self) -> dict[str, Tensor]:
         return self._state
+
+
+@contextmanager
+def _without_posterior(policy: Any) -> Generator[None, None, None]:
+    """Leave out what ACT's loss asks of its posterior, of which there is none in evaluation.
+
+    LeRobot 0.6 does so itself, 0.4 and 0.5 fail.
+    """
+    config = policy.config
+    asked = getattr(config, "use_vae", False) and not policy.training
+    if asked:
+        config.use_vae = False
+    try:
+        yield
+    finally:
+        if asked:
+            config.use_vae = True
 
 
 @contextmanager
