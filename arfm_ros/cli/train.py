@@ -34,26 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--authority", default="", help="keep only steps commanded by these, comma-separated"
     )
     add_interventions(parser, "learn what a person did who corrected the policy (HG-DAgger)")
-    parser.add_argument(
-        "--camera",
-        action="append",
-        help="NAME or NAME=HEIGHTxWIDTH of a new policy (repeatable; default: scene and wrist)",
-    )
-    parser.add_argument(
-        "--no-images",
-        action="store_true",
-        help="a small new policy that sees the objects' poses, which only a simulator tells",
-    )
-    parser.add_argument(
-        "--state",
-        help="what a new policy sees of what was measured, comma-separated: hand_*,gripper "
-        "(default: all)",
-    )
-    parser.add_argument(
-        "--objects",
-        default="",
-        help="of --no-images: such as cup_x,cup_yaw (default: those of the tabletop tasks)",
-    )
+    _add_senses(parser)
     parser.add_argument(
         "--statistics",
         type=Path,
@@ -92,6 +73,29 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         help="leave out observations with an action further off, in standard deviations; 0: none",
     )
     add_objective(parser)
+
+
+def _add_senses(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--camera",
+        action="append",
+        help="NAME or NAME=HEIGHTxWIDTH of a new policy (repeatable; default: scene and wrist)",
+    )
+    parser.add_argument(
+        "--no-images",
+        action="store_true",
+        help="a small new policy that sees the objects' poses, which only a simulator tells",
+    )
+    parser.add_argument(
+        "--state",
+        help="what a new policy sees of what was measured, comma-separated: hand_*,gripper "
+        "(default: all)",
+    )
+    parser.add_argument(
+        "--objects",
+        default="",
+        help="of --no-images: such as cup_x,cup_yaw (default: those of the tabletop tasks)",
+    )
 
 
 def _add_beginning(parser: argparse.ArgumentParser) -> None:

@@ -34,13 +34,14 @@ class Grip:
     """Where the hand goes, from the centre of the thing; m."""
 
     grasp: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    release_m: float = 0.15  # of the tool over the goal's origin
+    release_m: float = 0.15  # of the tool over the goal's origin; of the thing where it slips
     standing: bool = False
+    slips: bool = False  # so that it is put down from where it is held by then
 
 
 SPATIAL = Grip((0.0, 0.045, 0.026), 0.06)  # a bowl, by its wall
 ON_RAMEKIN = Grip((-0.045, 0.0, 0.03), 0.06)  # found by trial
-IN_DRAWER = Grip((-0.035, 0.022, 0.025), 0.06)
+IN_DRAWER = Grip((-0.035, 0.022, 0.025), 0.02, slips=True)  # away from its walls; by trial too
 ELSEWHERE = {"on the ramekin": ON_RAMEKIN, "in the top drawer": IN_DRAWER}
 OBJECT = Grip((0.0, 0.0, 0.0), 0.16, standing=True)  # into a basket
 
@@ -55,20 +56,20 @@ class PickAndPlace:
         """Return step [m], turn [rad] and opening [7] for an observation of all axes."""
         state = seen.state.astype(np.float64)
         tool, target, goal = state[TOOL], state[TARGET], state[GOAL]
-        grip = self._grip
-        for where, other in ELSEWHERE.items():
-            grip = other if where in seen.instruction else grip
+        places = [grip for where, grip in ELSEWHERE.items() if where in seen.instruction]
+        grip = places[0] if places else self._grip
         grasp = target + grip.grasp
         if grip.standing:  # on the floor, its origin in the middle: the palm stays above it
             grasp[2] = max(target[2], 2.0 * target[2] - FINGER_M)
-        over_goal = goal[:2] + (tool - target)[:2]  # as it is held, it may have slipped
+        held = tool - target if grip.slips else np.append(grip.grasp[:2], 0.0)
+        over_goal = goal + held
         way = (
             (np.append(grasp[:2], grasp[2] + ABOVE_M), 1.0),
             (grasp, 1.0),
             (tool, 0.0),
             (np.append(tool[:2], goal[2] + HIGH_M), 0.0),
-            (np.append(over_goal, goal[2] + HIGH_M), 0.0),
-            (np.append(over_goal, goal[2] + grip.release_m), 0.0),
+            (np.append(over_goal[:2], goal[2] + HIGH_M), 0.0),
+            (over_goal + (0.0, 0.0, grip.release_m), 0.0),
             (tool, 1.0),
             (tool + (0.0, 0.0, 0.1), 1.0),
         )
