@@ -118,8 +118,11 @@ def _scaled(factor: float) -> dict[str, Any]:
     return RAW | {"reward": Reward(success=factor, takeover=0.0)}
 
 
+_DRAWN = Row("ARFM, drawn", "arfm", drawn=True)
 _SCALE_ROWS = (
     *_at_batches(ROWS[-1], ROWS[2]),
+    _DRAWN,
+    *_at_batches(_DRAWN),
     *(Row(f"ARFM, raw x{factor}", "arfm", {}, _scaled(factor)) for factor in SCALES),
     *(
         Row(f"RWR, raw x{factor}", "rwr", {"beta": 10.0, "z_score": 0.0}, _scaled(factor))
@@ -178,7 +181,7 @@ STUDIES: dict[str, Study] = {
             "Meta-World MT10, mixed-quality data",
             _MT10,
             {"": (_MT10,)},
-            (*ROWS, Row("ARFM, drawn", "arfm", drawn=True)),
+            (*ROWS, _DRAWN),
             against=(PLAIN, "RWR", FILTER),
             world="metaworld",
         ),
