@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("lerobot.policies.multi_task_dit", reason="LeRobot 0.6 is in .venv-vla")
+pytest.importorskip("lerobot.policies.multi_task_dit", reason="LeRobot is in .venv-vla")
 
 import torch  # noqa: E402
 from diffusers.schedulers import scheduling_ddpm  # noqa: E402

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("lerobot.policies.xvla", reason="LeRobot 0.6 is in .venv-vla")
+pytest.importorskip("lerobot.policies.xvla", reason="LeRobot is in .venv-vla")
 
 import torch  # noqa: E402
 from foreign_laws import assert_each_counts, assert_guidance_acts, some_noise  # noqa: E402
