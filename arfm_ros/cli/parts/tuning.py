@@ -16,7 +16,7 @@ LIBRARY = "lerobot:"
 RATE = 2.5e-5  # of the learning rate where none is given
 OWN_RATE = 8e-4  # of a policy of this project
 # what a policy of this project has and one of LeRobot does not
-FOREIGN = ("init", "warm_start", "new_velocity", "freeze_vision", "no_images", "camera", "drawn")
+FOREIGN = ("init", "warm_start", "new_velocity", "freeze_vision", "no_images", "camera", "state")
 
 
 def add_tuning(parser: argparse.ArgumentParser) -> None:
@@ -109,6 +109,7 @@ def _tune(args: argparse.Namespace, group: Group) -> Path:
         precision=args.precision,
         objective=make_objective(args.objective or "fm", **objective_knobs(args)),
         signal=signal_config(args),
+        drawn=args.drawn,
     )
     robot = read_interface(args.interface)
     source = Path(args.policy.removeprefix(LIBRARY))

@@ -45,10 +45,14 @@ class Batches:
     cameras: Mapping[str, str]  # feature -> camera of the frames
     signal: NDArray[np.float64]  # [N], R*
     seed: int = 0
+    chance: NDArray[np.float64] | None = None  # [rows], of being drawn; None: each once an epoch
 
     def drawn(self, step: int, size: int) -> NDArray[np.int64]:
-        """Draw the rows [size] of a step: shuffled epochs."""
+        """Draw the rows [size] of a step: shuffled epochs, or by their chances."""
         size = min(size, len(self.rows))
+        if self.chance is not None:
+            rng = np.random.default_rng((self.seed, 1 << 21, step))
+            return rng.choice(self.rows, size, p=self.chance)
         epoch, place = divmod(step, len(self.rows) // size)
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.rows))
         return self.rows[order[place * size : (place + 1) * size]]

@@ -65,6 +65,8 @@ def tune(
     batches, held = gather(policy, job, config, speak, group)
     tuner = Tuner(policy, batches, config, group)
     _introduce(tuner, speak)
+    if config.drawn:
+        tuner.draw_by_weight(job.out, job.resume)
     facts = _facts(tuner, job)
     if job.resume:
         tuner.step_count = read_progress(job.out, policy, tuner.optimiser, facts)

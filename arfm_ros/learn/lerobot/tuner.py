@@ -10,7 +10,8 @@ the batch.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from arfm_ros.learn.lerobot.activations import recompute
 from arfm_ros.learn.lerobot.batches import Batches
 from arfm_ros.learn.lerobot.policy import WHOLE, Adapter, TunedPolicy
 from arfm_ros.learn.lerobot.trial import peak
+from arfm_ros.learn.loop.begun import BATCHES, DRAWN, chances, require_weights
 from arfm_ros.learn.loop.device import autocast, choose_device, choose_precision
 from arfm_ros.learn.loop.group import ALONE, Group
 from arfm_ros.learn.loop.train import warm_then_cosine
@@ -55,6 +57,7 @@ class TuneConfig:
     save_every: int = 1000  # steps
     objective: Objective = field(default_factory=PlainFm)
     signal: SignalConfig = SignalConfig()
+    drawn: bool = False  # observations are drawn by their weight, each then counting the same
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1 or self.piece < 0 or self.save_every < 1:
@@ -64,6 +67,8 @@ class TuneConfig:
             )
         if not 0 < self.learning_rate < math.inf:
             raise ConfigError(f"learning_rate {self.learning_rate}: needs a number above 0")
+        if self.drawn:
+            require_weights(self.objective)
         if self.objective.conditioned or self.objective.needs_reference:
             raise ConfigError(
                 f"objective {self.objective.name} needs an input or a reference that LeRobot's "
@@ -132,6 +137,28 @@ class Tuner:
         whole = 0 if self.sharding is None else self.sharding.whole_bytes
         return float(peak(take, size) + whole)
 
+    def draw_by_weight(self, run: Path, resumes: bool) -> None:
+        """Let rows be drawn by what the objective makes of all of them at once.
+
+        The spread of the losses is that of some batches before any step. A run that `resumes` has
+        the chances that it began with, which `run` keeps. All processes call it together.
+        """
+        path, all_rows = run / DRAWN, self.batches.rows
+        if resumes and path.is_file():
+            self.batches = replace(self.batches, chance=np.load(path))
+            return
+        found = []
+        with torch.no_grad():
+            for step in range(min(BATCHES, max(1, len(all_rows) // self.batch))):
+                pieces = self._pieces(self.batches.drawn(step, self.batch))
+                found.append(self.group.gather(torch.cat([self._losses(p) for p in pieces])))
+        losses = torch.cat(found).double()
+        chance = chances(self.config.objective, losses, *self.batches.told(all_rows))
+        self.batches = replace(self.batches, chance=chance)
+        if self.group.leads:
+            np.save(path, chance)
+        self.group.wait()
+
     def _pieces(self, rows: NDArray[np.int64]) -> list[Piece]:
         """Cut this process's share of a batch's rows [B]."""
         own = self.share.of(rows)
@@ -162,7 +189,7 @@ class Tuner:
     ) -> tuple[Tensor, dict[str, float]]:
         """Weigh the samples of a whole batch [B]; they sum to 1."""
         objective = self.config.objective
-        if not objective.needs_signal:
+        if not objective.needs_signal or self.config.drawn:
             return torch.full_like(losses, 1 / len(losses)), {}
         weights, info = objective.weights(losses.double().cpu(), signal, task)
         return weights.to(losses), info

@@ -23,6 +23,7 @@ from arfm_ros.learn.data.dataset import Sampler
 from arfm_ros.learn.loop.train import TrainConfig
 from arfm_ros.learn.model.network import FlowPolicy
 from arfm_ros.learn.objectives.flow_loss import flow_loss
+from arfm_ros.learn.objectives.objective import Objective
 
 REFERENCE, DRAWN = "reference.pt", "drawn.npy"
 BATCHES = 8  # from which the spread of the losses is taken
@@ -63,24 +64,37 @@ def drawn_by_weight(
     Raises `ConfigError` for an objective whose weights are no chances.
     """
     objective, path = config.objective, run / DRAWN
-    if not objective.needs_signal or objective.conditioned or objective.needs_reference:
-        raise ConfigError(
-            f"--drawn needs an objective that weighs (arfm, rwr), not {objective.name}"
-        )
+    require_weights(objective)
     if resumes and path.is_file():
         return replace(sampler, chance=np.load(path))
     assert sampler.signal is not None  # the objective needs it
     rows = sampler.rows
     signal = torch.from_numpy(sampler.signal[rows])
     tasks = torch.from_numpy(sampler.frames.task_numbers[sampler.frames.episode[rows]])
-    weights, _ = objective.weights(
-        _spread(_losses(sampler, model, config), len(rows)), signal, tasks
-    )
-    chance = weights.double().numpy()
-    chance = chance / chance.sum()
+    chance = chances(objective, _losses(sampler, model, config), signal, tasks)
     run.mkdir(parents=True, exist_ok=True)
     np.save(path, chance)
     return replace(sampler, chance=chance)
+
+
+def require_weights(objective: Objective) -> None:
+    """Raise `ConfigError` for an objective whose weights are no chances of rows."""
+    if not objective.needs_signal or objective.conditioned or objective.needs_reference:
+        raise ConfigError(
+            f"--drawn needs an objective that weighs (arfm, rwr), not {objective.name}"
+        )
+
+
+def chances(
+    objective: Objective, losses: torch.Tensor, signal: torch.Tensor, tasks: torch.Tensor
+) -> F64:
+    """Compute how likely each row [N] is drawn: its weight among all, by its R* and its task.
+
+    `losses` are those of some rows: their spread is taken for all.
+    """
+    weights, _ = objective.weights(_spread(losses, len(signal)), signal, tasks)
+    chance = weights.double().numpy()
+    return np.asarray(chance / chance.sum(), np.float64)
 
 
 def _losses(sampler: Sampler, model: FlowPolicy, config: TrainConfig) -> torch.Tensor:

@@ -48,6 +48,16 @@ def the_same_steps(given: Given, one: str, two: str) -> None:
         torch.testing.assert_close(found[name], weight, rtol=1e-3, atol=1e-4, msg=name)
 
 
+def test_two_processes_draw_the_same_rows_by_their_weight(smolvla: Given) -> None:
+    more = ("--steps", "2", "--tune", "expert", "--drawn")
+    smolvla.train("drawn1", *more)
+    smolvla.train("drawn2", *more, "--piece", "2", processes=2)
+    one, two = (smolvla.steps(name) for name in ("drawn1", "drawn2"))
+    assert [row["step"] for row in one] == [row["step"] for row in two] == [1, 2]
+    for a, b in zip(one, two):
+        assert "alpha" not in a and b["loss"] == pytest.approx(a["loss"], rel=1e-5)
+
+
 @pytest.mark.parametrize("part", ["whole", "expert", "lora"])
 def test_two_processes_take_the_steps_of_one(given: Given, part: str) -> None:
     """Losses, weights of the batch and all parameters; LeRobot reads the folder and samples."""

@@ -21,11 +21,13 @@ from lerobot_rig import CLASSES  # noqa: E402
 from tuning_rig import KINDS, Given, make_given  # noqa: E402
 
 from arfm_ros.cli.__main__ import main  # noqa: E402
+from arfm_ros.core.errors import ConfigError  # noqa: E402
 from arfm_ros.engines.bundle import load_bundle  # noqa: E402
 from arfm_ros.learn.lerobot.policy import Adapter  # noqa: E402
 from arfm_ros.learn.lerobot.saved import read_progress, save  # noqa: E402
 from arfm_ros.learn.lerobot.tuner import Piece, Tuner  # noqa: E402
 from arfm_ros.learn.objectives.arfm import Arfm  # noqa: E402
+from arfm_ros.learn.objectives.rwr import Rwr  # noqa: E402
 
 pytestmark = pytest.mark.vla
 torch.set_num_threads(1)
@@ -60,6 +62,27 @@ def test_arfm_weighs_the_library_s_own_losses(given: Given, tmp_path: Path) -> N
     logits = info["alpha"] * signal.numpy()
     wanted = np.exp(logits - logits.max())
     np.testing.assert_allclose(found.numpy(), wanted / wanted.sum(), rtol=1e-6)
+
+
+def test_rows_are_drawn_by_what_they_weigh_among_all(given: Given, tmp_path: Path) -> None:
+    """In one batch of 8 a success weighs more or less by chance; among all rows it does not."""
+    tmp_path.joinpath("run").mkdir()
+    objective = Arfm(alpha_min=1.0, alpha_max=1.0, moments="gaussian", normaliser="batch")
+    one = given.tuner(tmp_path / "run", objective=objective, drawn=True)
+    one.draw_by_weight(tmp_path / "run", resumes=False)
+    all_rows, chance = one.batches.rows, one.batches.chance
+    signal = one.batches.signal[all_rows]
+    np.testing.assert_allclose(chance, np.exp(signal) / np.exp(signal).sum(), rtol=1e-6)
+    seen = np.concatenate([one.batches.drawn(step, 8) for step in range(2000)])
+    often = np.array([(seen == row).mean() for row in all_rows])
+    assert np.abs(often - chance).max() < 4 * np.sqrt(chance.max() / len(seen))
+    info = one.step()
+    assert "alpha" not in info and info["loss"] > 0  # each row counts the same
+    again = given.tuner(tmp_path / "run", objective=Rwr(), drawn=True)
+    again.draw_by_weight(tmp_path / "run", resumes=True)
+    np.testing.assert_array_equal(again.batches.chance, chance)
+    with pytest.raises(ConfigError, match="--drawn needs an objective that weighs .*, not fm"):
+        given.tuner(tmp_path / "run", drawn=True)
 
 
 def test_a_batch_in_pieces_gives_the_gradient_of_the_whole(given: Given, tmp_path: Path) -> None:
