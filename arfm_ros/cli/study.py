@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from arfm_ros.cli.parts.words import rebuild
@@ -21,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="goes on with what is there")
     parser.add_argument("--seeds", type=int, default=3, help="training seeds")
     parser.add_argument("--row", action="append", help="only this one (repeatable)")
+    parser.add_argument(
+        "--against", action="append", help="compare with this row (repeatable; default: its own)"
+    )
     parser.add_argument("--episodes", type=int, default=100, help="measured, of each task")
     parser.add_argument("--start-steps", type=int, default=3000, help="of the common start")
     parser.add_argument("--steps", type=int, default=1500, help="of each training after it")
@@ -40,13 +44,15 @@ def run(args: argparse.Namespace) -> int:
     from arfm_ros.study.report import report
 
     study = find_study(args.name)
-    unknown = set(args.row or ()) - {row.name for row in study.rows}
+    unknown = {*(args.row or ()), *(args.against or ())} - {row.name for row in study.rows}
     if unknown or args.seeds < 1 or args.workers < 1 or args.episodes < 1:
         known = ", ".join(row.name for row in study.rows)
         raise ConfigError(
             f"--row {', '.join(sorted(unknown)) or 'of'} {args.name}: needs one of {known}; "
             "--seeds, --workers and --episodes need to be at least 1"
         )
+    if args.against:
+        study = replace(study, against=tuple(args.against))
     eyes = find_bundle(args.eyes) if study.pixels else None
     sizes = Sizes(args.start_steps, args.steps, args.episodes, args.batch)
     lab = Lab(args.out, sizes, eyes, study.world)

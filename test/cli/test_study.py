@@ -237,3 +237,5 @@ def test_an_unknown_study_or_row_is_answered_with_the_known_ones(
         find_study("all")
     assert main(["study", "mixed", "--out", str(tmp_path), "--row", "DPO"]) == 1
     assert "--row DPO mixed: needs one of fm, filtered BC" in capsys.readouterr().err
+    assert main(["study", "mixed", "--out", str(tmp_path), "--against", "DPO"]) == 1
+    assert "--row DPO mixed: needs one of fm, filtered BC" in capsys.readouterr().err
