@@ -98,6 +98,7 @@ SIGNAL_ROWS = (  # every demonstration succeeds: filtered BC is plain flow match
     Row("ARFM, time", "arfm", {}, TIME),
     Row("ARFM, advantage", "arfm", {}, ADVANTAGE),
     Row("ARFM, near advantage", "arfm", {}, NEAR),
+    Row("ARFM, near advantage, drawn", "arfm", {}, NEAR, drawn=True),
     Row("ARFM, advantage, a quarter", "arfm", {"ess_min": 0.25}, ADVANTAGE),
     Row("filtered by advantage", "filtered_signal", {}, ADVANTAGE),
     Row("advantage-conditioned", "advantage", {}, ADVANTAGE),
