@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     if unknown or args.seeds < 1 or args.workers < 1 or args.episodes < 1:
         known = ", ".join(row.name for row in study.rows)
         raise ConfigError(
-            f"--row {', '.join(sorted(unknown)) or 'of'} {args.name}: needs one of {known}; "
+            f"--row, --against {', '.join(sorted(unknown)) or 'of'} {args.name}: need {known}; "
             "--seeds, --workers and --episodes need to be at least 1"
         )
     if args.against:

@@ -34,9 +34,7 @@ from arfm_ros.study.experiments import PLAIN, POOL, QUALITIES, REPLAYED, Row, Si
 
 SIZES = "sizes.json"
 SIGNAL = SignalConfig(Reward(success=1.0, takeover=0.0))
-
-
-USUAL = {"qualities": QUALITIES, "batch": 0, "drawn": False}
+USUAL = {"qualities": QUALITIES, "batch": 0, "drawn": False}  # of a stage, of a row
 
 
 def _told(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

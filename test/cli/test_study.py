@@ -28,7 +28,7 @@ from arfm_ros.study.experiments import (
     Study,
     find_study,
 )
-from arfm_ros.study.lab import Lab
+from arfm_ros.study.lab import Lab, Training
 from arfm_ros.study.report import forgetting, reached, report
 
 SIZES = Sizes(start_steps=3, steps=2, episodes=2, batch=8, draws=1, limit_s=0.3)
@@ -48,6 +48,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
         for cell in cells_of(TINY, 1):
             run_cell((cell, made, "./arfm study tiny"))
     return made
+
+
+@pytest.fixture
+def training(monkeypatch: pytest.MonkeyPatch) -> Training:
+    """Give a training of the tiny study that the lab holds."""
+    monkeypatch.setitem(STUDIES, "tiny", TINY)
+    monkeypatch.setattr(labs, "POOL", 1)
+    return chain_of(Cell("tiny", "", ROWS[0], 0))[-1][0]
 
 
 def test_every_row_of_a_study_begins_with_the_same_weights() -> None:
@@ -101,23 +109,15 @@ def test_a_cell_keeps_every_episode_and_what_was_trained(lab: Lab) -> None:
 
 
 def test_a_training_that_is_done_is_opened_and_one_that_was_stopped_goes_on(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, training: Training
 ) -> None:
-    monkeypatch.setitem(STUDIES, "tiny", TINY)
-    monkeypatch.setattr(labs, "POOL", 1)
-    training = chain_of(Cell("tiny", "", ROWS[0], 0))[-1][0]
     file = lab.root / "runs" / training.key / "checkpoint.pt"
     before = file.stat().st_mtime_ns
     assert lab.train(training).step == 2 and file.stat().st_mtime_ns == before
     assert replace(lab, sizes=replace(SIZES, steps=3)).train(training).step == 3
 
 
-def test_another_environment_is_measured_by_its_own_command(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(STUDIES, "tiny", TINY)
-    monkeypatch.setattr(labs, "POOL", 1)
-    training = chain_of(Cell("tiny", "", ROWS[0], 0))[-1][0]
+def test_another_environment_is_measured_by_its_own_command(lab: Lab, training: Training) -> None:
     run, cache = lab.run(training), lab.cache(training)
     (found,) = worlds.measure(run, cache, "tabletop", ("reach",), range(7, 9))
     assert found["task"] == "reach" and len(found["success"]) == len(found["seconds"]) == 2
@@ -236,6 +236,6 @@ def test_an_unknown_study_or_row_is_answered_with_the_known_ones(
     ):
         find_study("all")
     assert main(["study", "mixed", "--out", str(tmp_path), "--row", "DPO"]) == 1
-    assert "--row DPO mixed: needs one of fm, filtered BC" in capsys.readouterr().err
+    assert "--row, --against DPO mixed: need fm, filtered BC" in capsys.readouterr().err
     assert main(["study", "mixed", "--out", str(tmp_path), "--against", "DPO"]) == 1
-    assert "--row DPO mixed: needs one of fm, filtered BC" in capsys.readouterr().err
+    assert "--row, --against DPO mixed: need fm, filtered BC" in capsys.readouterr().err
