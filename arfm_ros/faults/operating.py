@@ -12,7 +12,6 @@ import numpy as np
 import rclpy
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from rclpy.executors import ExternalShutdownException
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool, Trigger
@@ -54,7 +53,8 @@ class Operator:
         self.node.create_timer(BEAT_S, self._beat)
         self._executor = Spinner(context=self._context)
         self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._spin, name="operator", daemon=True)
+        spin = self._executor.spin_to_shutdown
+        self._thread = threading.Thread(target=spin, name="operator", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -135,12 +135,6 @@ class Operator:
             if self.wait(future.done, ANSWER_S):
                 return future.result()
         raise Broken(f"service {row.name} does not answer within {timeout_s:g} s")
-
-    def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return
 
     def _on_authority(self, message: Any) -> None:
         self.authority = message.data

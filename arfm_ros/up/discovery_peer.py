@@ -17,9 +17,9 @@ from typing import Any
 
 import rclpy
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.executors import ExternalShutdownException
 from std_msgs.msg import String
 
+from arfm_ros.nodes.ros.executor import Spinner
 from arfm_ros.workers import end_with_parent
 
 TOPIC = "presence"
@@ -51,19 +51,14 @@ def _heard(message: object) -> None:
     """Let the middleware have something to do."""
 
 
-def _spin(node: Any) -> None:
-    try:
-        rclpy.spin(node)
-    except ExternalShutdownException:
-        return
-
-
 def main() -> None:
     """Run until standard input is closed."""
     end_with_parent(signal.SIGKILL, os.getppid())
     rclpy.init()
     peer = Peer(int(sys.argv[1]))
-    thread = threading.Thread(target=_spin, args=(peer.node,), daemon=True)
+    spinner = Spinner()
+    spinner.add_node(peer.node)
+    thread = threading.Thread(target=spinner.spin_to_shutdown, daemon=True)
     thread.start()
     for _ in sys.stdin:
         print(f"losses {peer.losses}", flush=True)

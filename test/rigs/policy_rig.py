@@ -190,8 +190,9 @@ class Robot:
 
     def close(self) -> None:
         """End the node and its thread."""
-        rclpy.shutdown(context=self.context)
+        self._executor.shutdown(timeout_sec=5.0)  # first: a wait begun later has no context
         self._thread.join(timeout=5.0)
+        rclpy.shutdown(context=self.context)
         self.node.destroy_node()
 
     def instruct(self, text: str) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.signals import SignalHandlerOptions
 
 from arfm_ros.core.errors import FleetError
@@ -50,7 +49,7 @@ class RunningPolicy:
         topics.subscription(node, topics.DIAGNOSTICS, self._on_diagnostics)
         spinner = Spinner(context=context)
         spinner.add_node(node)
-        thread = threading.Thread(target=_spin, args=(spinner,), name="sync", daemon=True)
+        thread = threading.Thread(target=spinner.spin_to_shutdown, name="sync", daemon=True)
         thread.start()
         try:
             if not (client.wait_for_service(FOUND_S) and _wait(lambda: self._heard, FOUND_S)):
@@ -98,13 +97,6 @@ def _bundle_is(row: topics.Service, link: str) -> Any:
     request = topics.interface(row.type_name).Request()
     request.parameters = [Parameter(name="bundle", value=value)]
     return request
-
-
-def _spin(spinner: Spinner) -> None:
-    try:
-        spinner.spin()
-    except ExternalShutdownException:
-        return
 
 
 def _wait(condition: Callable[[], Any], timeout_s: float) -> bool:

@@ -17,8 +17,9 @@ try:  # rclpy keeps what it is made of in a private module
     from rclpy.impl.implementation_singleton import rclpy_implementation
 
     InvalidHandle, WaitSet = rclpy_implementation.InvalidHandle, rclpy_implementation.WaitSet
+    RCLError = rclpy_implementation.RCLError
 except (ImportError, AttributeError):  # pragma: no cover - a later rclpy
-    InvalidHandle, WaitSet = RuntimeError, None
+    InvalidHandle, RCLError, WaitSet = RuntimeError, RuntimeError, None
 
 EVENTS_EVERY_NS = 100_000_000
 FOREVER_NS = -1
@@ -81,6 +82,17 @@ class Spinner(SingleThreadedExecutor):
         over.add_done_callback(lambda _: self.wake())
         while self.context.ok() and not over.done():
             self.spin_once()
+
+    def spin_to_shutdown(self) -> None:
+        """Spin until the context is shut down: what a thread beside the main one does.
+
+        Wherever that meets it: at rest, or about to wait for something that is gone by then.
+        """
+        try:
+            self.spin()
+        except (ExternalShutdownException, InvalidHandle, RCLError):
+            if self.context.ok():
+                raise
 
     def wake(self) -> None:
         """Return from waiting; what was made meanwhile is looked at."""

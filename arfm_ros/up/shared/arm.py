@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import rclpy
 from numpy.typing import NDArray
-from rclpy.executors import ExternalShutdownException
 from rclpy.signals import SignalHandlerOptions
 
 from arfm_ros.bringup import NODES, NodeProcess, environment
@@ -59,7 +58,7 @@ class SharedArm:
         self._listen()
         self._spinner = Spinner(context=self.context)
         self._spinner.add_node(self.node)
-        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread = threading.Thread(target=self._spinner.spin_to_shutdown, daemon=True)
         self._thread.start()
         logs.mkdir(parents=True, exist_ok=True)
         env = environment(True)
@@ -159,12 +158,6 @@ class SharedArm:
         for one in message.status:
             values = {pair.key: pair.value for pair in one.values}
             self.said[one.name.split(":")[0]] = (one.message, values)
-
-    def _spin(self) -> None:
-        try:
-            self._spinner.spin()
-        except ExternalShutdownException:
-            return
 
 
 def reversed_until(kept: list[Heard], at_ns: int) -> list[Heard]:

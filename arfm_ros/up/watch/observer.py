@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 
@@ -125,10 +124,7 @@ class Observer:
 
     def _spin(self) -> None:
         make_way()
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return
+        self._executor.spin_to_shutdown()
 
     def _on_diagnostics(self, message: Any) -> None:
         for status in message.status:

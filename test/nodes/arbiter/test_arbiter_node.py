@@ -72,11 +72,11 @@ class Rig:
         self.env = {**os.environ, "ROS_DOMAIN_ID": str(domain), "PYTHONPATH": str(ROOT)}
         self.processes: list[subprocess.Popen] = []
         self.clients: dict[topics.Service, Any] = {}
-        # this process feeds the state, and may be starved on a busy machine
-        patience = ("state_gap_max", "state_age_max", "state_lost", "human_age_max")
-        arguments = [word for name in patience for word in ("-p", f"{name}:=2.0")]
-        for fast in ("speed:=1.0", "controller_max_torque:=40.0"):
-            arguments += ["-p", fast]
+        # on a busy machine this process, which feeds the state, and the arbiter may be starved
+        patience = ("state_gap_max", "state_age_max", "state_lost", "human_age_max", "stall_max")
+        settings = [f"{name}:=2.0" for name in (*patience, "settle")]
+        settings += ["stall_lost:=10.0", "speed:=1.0", "controller_max_torque:=40.0"]
+        arguments = [word for setting in settings for word in ("-p", setting)]
         self.arbiter = self.start("-m", "arfm_ros.nodes.arbiter_node", "--ros-args", *arguments)
         self.context = Context()
         rclpy.init(context=self.context, domain_id=domain)

@@ -206,3 +206,32 @@ def test_readers_that_another_thread_destroys_do_not_end_the_executor(node):
     over.set()
     spinning.join(timeout=10.0)
     assert not ended and not spinning.is_alive()
+
+
+@pytest.mark.parametrize("when", ["waits", "is about to wait"])
+def test_a_thread_that_spins_ends_quietly_when_the_context_does(node, when):
+    made, spinner = node
+    waiting, ended = threading.Event(), []
+    begin = spinner._wait_set
+
+    def gone(*parts):
+        waiting.set()
+        if when == "is about to wait":
+            spinner._sets.clear()  # as if another reader had come: a new set is made
+            made.context.shutdown()
+        return begin(*parts)
+
+    def spin() -> None:
+        try:
+            spinner.spin_to_shutdown()
+        except BaseException as error:
+            ended.append(error)
+            raise
+
+    spinner._wait_set = gone
+    thread = threading.Thread(target=spin)
+    thread.start()
+    assert waiting.wait(5.0)
+    made.context.try_shutdown()
+    thread.join(timeout=5.0)
+    assert not thread.is_alive() and not ended
