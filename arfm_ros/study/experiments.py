@@ -96,6 +96,7 @@ BATCHES = (32, 512)  # beside the one of the sizes
 SIGNAL_ROWS = (  # every demonstration succeeds: filtered BC is plain flow matching
     Row(FILTER, "filtered_bc"),
     Row("ARFM, time", "arfm", {}, TIME),
+    Row("ARFM, time, drawn", "arfm", {}, TIME, drawn=True),
     Row("ARFM, advantage", "arfm", {}, ADVANTAGE),
     Row("ARFM, near advantage", "arfm", {}, NEAR),
     Row("ARFM, near advantage, drawn", "arfm", {}, NEAR, drawn=True),
@@ -160,10 +161,11 @@ _SWEEP = (
 def _no_filter(quality: str, title: str, best: Row) -> Study:
     """Make a study of demonstrations that all succeed: success alone tells nothing.
 
-    RWR has the signal of the best row, and both are trained at other batches as well.
+    RWR has the signal of the best row; both, and rows drawn by weight, at other batches as well.
     """
+    drawn = replace(best, name=f"{best.name}, drawn", drawn=True)  # one of `SIGNAL_ROWS`
     rwr = Row(best.name.replace("ARFM", "RWR"), "rwr", {"beta": 10.0}, best.signal)
-    rows = (*SIGNAL_ROWS, rwr, *_at_batches(best, rwr))
+    rows = (*SIGNAL_ROWS, rwr, *_at_batches(best, drawn, rwr))
     stage = Stage(("lift", "place"), measured=("lift", "place"), qualities=(quality,))
     chain, options = {"": (stage,)}, {"against": (FILTER,), "timed": True, "limit_s": 20.0}
     return Study(quality, title, stage, chain, rows, **options)  # type: ignore[arg-type]
