@@ -31,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--wide", type=float, default=0.0, help="share of random arm starts")
     parser.add_argument("--thrown", type=float, default=0.0, help="share with the arm thrown off")
+    parser.add_argument(
+        "--vary",
+        default="",
+        metavar="KIND:LOW..HIGH",
+        help="domain randomisation: each kind (those of eval --perturb) in half of the episodes, "
+        "light:0.5..1.6,colours:0..1,distractors:0..2",
+    )
     parser.add_argument("--no-images", action="store_true", help="physics only: object poses")
     parser.add_argument(
         "--takeover", type=Path, help="bundle that drives first, until the expert takes over"
@@ -65,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
 def _of_table(args: argparse.Namespace) -> tuple[tuple[str, ...], Options]:
     """Read what is demonstrated on the simulated table, and how."""
     from arfm_ros.sim.expert.quality import quality
+    from arfm_ros.sim.perturb import read_ranges
     from arfm_ros.sim.record.demos import DEFAULT_ROBOT, DemoOptions
     from arfm_ros.sim.tasks import make_task
 
@@ -77,6 +85,7 @@ def _of_table(args: argparse.Namespace) -> tuple[tuple[str, ...], Options]:
         quality=quality(args.quality),
         wide=args.wide,
         thrown=args.thrown,
+        vary=read_ranges(args.vary),
         robot=args.robot or DEFAULT_ROBOT,
         takeover=args.takeover,
         cameras=() if args.no_images else None,
@@ -90,7 +99,7 @@ def _of_environment(args: argparse.Namespace) -> tuple[tuple[str, ...], Options]
     from arfm_ros.evaluate.envs.demonstrate import EnvironmentOptions
     from arfm_ros.sim.expert.quality import quality
 
-    own = ("robot", "wide", "thrown", "takeover")
+    own = ("robot", "wide", "thrown", "vary", "takeover")
     given = [name for name in own if getattr(args, name)]
     if given:
         raise ConfigError(f"--{given[0]} is of the simulated table: leave it out with --env")

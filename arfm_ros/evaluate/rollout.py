@@ -18,7 +18,7 @@ from arfm_ros.core.values.data import Policy
 from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.sim.arms.contract import robot_of
 from arfm_ros.sim.drive.driver import MS, TICK_MS, DriverConfig, PolicyDriver
-from arfm_ros.sim.perturb import Perturber
+from arfm_ros.sim.perturb import Perturber, always
 from arfm_ros.sim.tasks import make_task
 from arfm_ros.sim.tasks.task import HELD_MS, Task
 from arfm_ros.sim.world import World
@@ -63,7 +63,7 @@ class Rollouts:
         self.driver = PolicyDriver(policy, spec, self.world, config)
         self._changed: Perturber | None = None
         if config is not None and config.perturb:
-            self._changed = Perturber(self.world, config.perturb)
+            self._changed = Perturber(self.world, always(config.perturb))
             self.driver.look_through(self._changed.see)
 
     def close(self) -> None:

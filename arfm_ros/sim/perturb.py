@@ -1,7 +1,7 @@
-"""Worlds and pictures that a policy did not learn from, one change at a time.
+"""Changed worlds and pictures: to measure a policy in what it did not learn from, or to learn it.
 
-A change is written `kind:amount`, as in `light:0.6`. What it draws, it draws of the episode's
-seed: the same for every policy.
+A change is written `kind:amount`, as in `light:0.6`, or with a range, `light:0.5..1.6`. What it
+draws, it draws of the episode's seed: the same for every policy.
 """
 
 from __future__ import annotations
@@ -152,31 +152,71 @@ STANDARD = (
 def read_change(text: str) -> tuple[str, float]:
     """Read `kind:amount`. Raises `ConfigError` naming the kinds, or the bounds of one."""
     name, _, amount = text.partition(":")
+    return name, _bounded(name, amount, f"--perturb {text}")
+
+
+def _bounded(name: str, text: str, option: str) -> float:
+    """Read an amount. Raises `ConfigError` with the bounds of its kind, or naming the kinds."""
     kind = KINDS.get(name)
     if kind is None:
         told = "; ".join(f"{n}: {k.says}" for n, k in KINDS.items())
-        raise ConfigError(f"--perturb {text}: needs kind:amount, of {told}")
+        raise ConfigError(f"{option}: needs kind:amount, of {told}")
     try:
-        value = float(amount)
+        value = float(text)
     except ValueError:
         value = float("nan")
     if not kind.low <= value <= kind.high:
-        raise ConfigError(f"--perturb {text}: {kind.says}, {kind.low:g} to {kind.high:g}")
-    return name, value
+        raise ConfigError(f"{option}: {kind.says}, {kind.low:g} to {kind.high:g}")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """Domain randomisation (Tobin et al. 2017): each kind in a share of the episodes."""
+
+    ranges: tuple[tuple[str, float, float], ...]
+    share: float = 0.5  # of the episodes that a kind is changed in
+
+    def draw(self, seed: int) -> dict[str, float]:
+        """Draw the changes of the episode of `seed`: kind -> amount, uniform in its range."""
+        rng = np.random.default_rng([seed, 12])
+        drawn = {name: (rng.random(), rng.uniform(low, high)) for name, low, high in self.ranges}
+        return {name: float(value) for name, (u, value) in drawn.items() if u < self.share}
+
+
+def always(change: str) -> Ranges:
+    """Make one change, `kind:amount`, in every episode. Raises `ConfigError` as `read_change`."""
+    name, amount = read_change(change)
+    return Ranges(((name, amount, amount),), 1.0)
+
+
+def read_ranges(text: str) -> Ranges:
+    """Read `kind:low..high,...`. Raises `ConfigError` naming the kinds, or the bounds of one."""
+    found = []
+    for one in filter(None, text.split(",")):
+        name, _, amounts = one.partition(":")
+        low, dots, high = amounts.partition("..")
+        option = f"--vary {one}"
+        pair = (_bounded(name, low, option), _bounded(name, high if dots else low, option))
+        if pair[0] > pair[1]:
+            raise ConfigError(f"{option}: the lower amount comes first")
+        found.append((name, *pair))
+    return Ranges(tuple(found))
 
 
 class Perturber:
-    """One change in one world; `begin` before the task is reset, `started` after it."""
+    """Changes of one world; `begin` before the task is reset, `started` after it."""
 
-    def __init__(self, world: World, change: str) -> None:
-        self._name, self._amount = read_change(change)
-        self._kind, self._world = KINDS[self._name], world
-        camera = self._name.partition("_")[0]
-        if camera in {"scene", "wrist"} and camera not in world.cameras:
-            raise ConfigError(
-                f"--perturb {change}: robot '{world.robot.name}' has the cameras "
-                f"{', '.join(world.cameras)}"
-            )
+    def __init__(self, world: World, changes: Ranges) -> None:
+        self._ranges, self._world = changes, world
+        self.drawn: dict[str, float] = {}  # of the present episode: kind -> amount
+        for name, _, _ in changes.ranges:
+            camera = name.partition("_")[0]
+            if camera in {"scene", "wrist"} and camera not in world.cameras:
+                raise ConfigError(
+                    f"change {name}: robot '{world.robot.name}' has the cameras "
+                    f"{', '.join(world.cameras)}"
+                )
         model = world.model
         self._kept = {name: getattr(model, name).copy() for name in FIELDS}
         self._lights = {n: getattr(model.vis.headlight, n).copy() for n in HEADLIGHT}
@@ -191,20 +231,26 @@ class Perturber:
             getattr(model.vis.headlight, name)[:] = value
         self._rng = np.random.default_rng([seed, 11])
         self._before.clear()
-        if self._kind.before is not None:
-            self._kind.before(self._world, self._rng, self._amount)
+        self.drawn = self._ranges.draw(seed)
+        for name, amount in self.drawn.items():
+            change = KINDS[name].before
+            if change is not None:
+                change(self._world, self._rng, amount)
 
     def started(self) -> None:
         """Change what the task has put somewhere."""
-        if self._kind.after is not None:
-            self._kind.after(self._world, self._rng, self._amount)
+        for name, amount in self.drawn.items():
+            change = KINDS[name].after
+            if change is not None:
+                change(self._world, self._rng, amount)
 
     def see(self, camera: str, picture: U8) -> U8:
         """Return what a camera gives in place of `picture` [H, W, 3]."""
-        if self._name == "blur" and self._amount:
-            return np.asarray(cv2.GaussianBlur(picture, (0, 0), self._amount), np.uint8)
-        if self._name == "dropped":
-            drop = camera in self._before and self._rng.random() < self._amount
+        blur, dropped = self.drawn.get("blur", 0.0), self.drawn.get("dropped")
+        if blur:
+            picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), blur), np.uint8)
+        if dropped is not None:
+            drop = camera in self._before and self._rng.random() < dropped
             picture = self._before[camera] if drop else picture
             self._before[camera] = picture
         return picture

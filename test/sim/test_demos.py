@@ -16,6 +16,7 @@ from arfm_ros.episodes.series import image_topic
 from arfm_ros.episodes.windows import read_episode
 from arfm_ros.robots.files.load import load_robot
 from arfm_ros.sim.expert.quality import quality
+from arfm_ros.sim.perturb import Ranges
 from arfm_ros.sim.record import demos
 from arfm_ros.sim.record.batch import Batch, note_command, record_batch
 from arfm_ros.sim.record.demos import Demonstrator, DemoOptions
@@ -52,6 +53,23 @@ def test_a_thrown_arm_is_marked_and_the_task_still_succeeds(tmp_path: Path) -> N
     assert Demonstrator(DemoOptions(thrown=1.0, wide=1.0)).record("lift", 4, tmp_path / "one")
     arrays = read_episode(tmp_path / "one", CAMERAS, NAMES, NAMES, 50_000_000)
     assert set(arrays.authority) == {"expert", "disturbed"}
+
+
+def test_a_demonstration_in_a_changed_world_succeeds_and_says_what_was_changed(
+    tmp_path: Path,
+) -> None:
+    vary = Ranges((("light", 0.4, 0.5), ("distractors", 2.0, 2.0), ("scene_deg", 5.0, 8.0)), 1.0)
+    plain, changed = Demonstrator(DemoOptions()), Demonstrator(DemoOptions(vary=vary))
+    pictures = []
+    for name, one in (("plain", plain), ("changed", changed)):
+        assert one.record("lift", 4, tmp_path / name)
+        arrays = read_episode(tmp_path / name, CAMERAS, NAMES, NAMES, 50_000_000)
+        pictures.append(arrays.images["scene"][0].astype(float))
+    assert pictures[1].mean() < 0.7 * pictures[0].mean()
+    label = EpisodeReader(tmp_path / "changed").label()
+    assert set(label["world"]) == {"light", "distractors", "scene_deg"}
+    assert 0.4 <= label["world"]["light"] <= 0.5 and label["world"]["distractors"] == 2.0
+    assert "world" not in EpisodeReader(tmp_path / "plain").label()
 
 
 def test_the_expert_takes_over_from_a_policy(

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.sharing.modes import POLICY
+from arfm_ros.core.values.data import U8
 from arfm_ros.engines import load_policy
 from arfm_ros.episodes.authorities import DISTURBED, EXPERT
 from arfm_ros.robots.files.load import load_robot
@@ -23,6 +23,7 @@ from arfm_ros.sim.arms.arm import Arm
 from arfm_ros.sim.drive.driver import PolicyDriver
 from arfm_ros.sim.expert.quality import Quality, draw_flaws
 from arfm_ros.sim.expert.scripted import Expert
+from arfm_ros.sim.perturb import Perturber, Ranges
 from arfm_ros.sim.record.scribe import Scribe
 from arfm_ros.sim.tasks import make_task
 from arfm_ros.sim.tasks.task import HELD_MS, Task
@@ -45,6 +46,7 @@ class DemoOptions:
     quality: Quality = field(default_factory=Quality)
     wide: float = 0.0  # share of episodes that start anywhere over the table
     thrown: float = 0.0  # share of episodes in which the arm is thrown off its way
+    vary: Ranges = Ranges(())  # changed worlds, other ones in each episode
     robot: str = DEFAULT_ROBOT  # of config/robots, or a YAML file
     takeover: Path | None = None  # bundle that drives first, until the expert takes over
     limit_s: float = 10.0
@@ -80,26 +82,28 @@ class Demonstrator:
         size = (options.height, options.width)
         cameras = self._world.cameras if options.cameras is None else options.cameras
         self._renderer = Renderer(self._world.model, *size, cameras)
+        self._changed = Perturber(self._world, options.vary)
         self._driver = _open_driver(options.takeover, self._world) if options.takeover else None
 
     def record(self, task_name: str, seed: int, folder: Path) -> bool:
         """Record the episode of `seed` into `folder` and return whether it succeeded."""
         world, rng = self._world, np.random.default_rng([seed, 7])
         task = make_task(task_name)
+        self._changed.begin(seed)
         instruction = task.reset(world, np.random.default_rng(seed))
         if rng.random() < self._options.wide:
             start_anywhere(world, rng)
+        self._changed.started()
         flaws = draw_flaws(self._options.quality, rng)
         throws = draw_throws(rng, world) if rng.random() < self._options.thrown else ()
         script = _Script(Expert(task_name, flaws), throws)
         if self._driver is not None:
             self._driver.start(instruction, seed)
             script.let_drive(self._driver, until_ns=int(rng.uniform(0.4, TAKEOVER_S) * 1e9))
-        picture = partial(self._renderer.render, world.data)
-        with Scribe(folder, world, picture, seed, self._renderer.cameras) as scribe:
+        with Scribe(folder, world, self._picture, seed, self._renderer.cameras) as scribe:
             scribe.text("/instruction", instruction)
             success, held_ms = self._play(task, script, scribe)
-            poor = script.poor_ns
+            poor, changes = script.poor_ns, self._changed.drawn
             scribe.label({
                 "task": task_name,
                 "success": success,
@@ -108,8 +112,12 @@ class Demonstrator:
                 "source": EXPERT,
                 "flawed": flaws.failing,
                 **({"poor_ns": poor} if poor else {}),  # the truth: for evaluation only
+                **({"world": changes} if changes else {}),
             })
         return success
+
+    def _picture(self, camera: str) -> U8:
+        return self._changed.see(camera, self._renderer.render(self._world.data, camera))
 
     def _play(self, task: Task, script: _Script, scribe: Scribe) -> tuple[bool, int]:
         world, held_ms = self._world, 0
