@@ -79,7 +79,7 @@ def _pair(trainer: Trainer, first: int) -> F64:
     """
     rows = np.zeros((2, 3))
     for index in (first, 1 - first):
-        trainer.config = replace(trainer.config, objective=(PlainFm(), Arfm())[index])
+        trainer.objective = (PlainFm(), Arfm())[index]
         began, used = time.perf_counter(), time.process_time()
         info = trainer.step()
         if trainer.device.type == "cuda":

@@ -121,10 +121,12 @@ def _scaled(factor: float) -> dict[str, Any]:
 
 
 _DRAWN = Row("ARFM, drawn", "arfm", drawn=True)
+_OF_ALL = Row("ARFM, of all data", "arfm", {"normaliser": "data"})
 _SCALE_ROWS = (
     *_at_batches(ROWS[-1], ROWS[2]),
     _DRAWN,
-    *_at_batches(_DRAWN),
+    _OF_ALL,
+    *_at_batches(_DRAWN, _OF_ALL),
     *(Row(f"ARFM, raw x{factor}", "arfm", {}, _scaled(factor)) for factor in SCALES),
     *(
         Row(f"RWR, raw x{factor}", "rwr", {"beta": 10.0, "z_score": 0.0}, _scaled(factor))
@@ -184,7 +186,7 @@ STUDIES: dict[str, Study] = {
             "Meta-World MT10, mixed-quality data",
             _MT10,
             {"": (_MT10,)},
-            (*ROWS, _DRAWN),
+            (*ROWS, _DRAWN, _OF_ALL),
             against=(PLAIN, "RWR", FILTER),
             world="metaworld",
         ),

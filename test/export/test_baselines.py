@@ -59,7 +59,7 @@ def weights(model: FlowPolicy) -> torch.Tensor:
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_every_objective_has_the_same_functions_in_the_same_order(name: str) -> None:
     functions = [k for k, v in vars(OBJECTIVES[name]).items() if callable(v) and k[0] != "_"]
-    assert functions[:5] == ["rows", "condition", "target", "weights", "loss"]
+    assert functions[:6] == ["rows", "over", "condition", "target", "weights", "loss"]
     assert make_objective(name).name == name
 
 

@@ -20,7 +20,11 @@ KNOBS: dict[str, tuple[str, str, str]] = {
     "--alpha-max": ("arfm", "alpha_max", "upper bound of the scale"),
     "--ess-min": ("arfm", "ess_min", "least effective sample size, a share of the batch"),
     "--moments": ("arfm", "moments", "batch for success or failure, or gaussian as in the paper"),
-    "--normaliser": ("arfm", "normaliser", "task: a softmax for each, or batch as in the paper"),
+    "--normaliser": (
+        "arfm",
+        "normaliser",
+        "task: a softmax for each, data: a constant for each of all data, batch: as in the paper",
+    ),
     "--beta": ("rwr", "beta", "inverse temperature"),
     "--weight-max": ("rwr", "weight_max", "largest weight"),
     "--z-score": ("rwr", "z_score", "0: beta stands for R* as it is, not for the batch's spread"),

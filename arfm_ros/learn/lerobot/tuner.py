@@ -101,6 +101,7 @@ class Tuner:
         self.sharding = policy.settle(self.device, group, self.precision)
         policy.policy.train()
         self.step_count = 0
+        self.objective = config.objective.over(*batches.told(batches.rows))
         self.optimiser = torch.optim.AdamW(
             policy.learned,
             config.learning_rate,
@@ -188,7 +189,7 @@ class Tuner:
         self, losses: Tensor, signal: Tensor, task: Tensor
     ) -> tuple[Tensor, dict[str, float]]:
         """Weigh the samples of a whole batch [B]; they sum to 1."""
-        objective = self.config.objective
+        objective = self.objective
         if not objective.needs_signal or self.config.drawn:
             return torch.full_like(losses, 1 / len(losses)), {}
         weights, info = objective.weights(losses.double().cpu(), signal, task)

@@ -108,6 +108,7 @@ class Trainer:
     ) -> None:
         self.sampler, self.config, self.group = sampler, config, group
         self.step_count, self.elapsed_s = 0, 0.0
+        self.objective = knowing(config.objective, sampler)
         self.device = choose_device(config.device, group)
         self.loader = make_loader(sampler, config.batch, self.device)
         self.precision = choose_precision(config.precision, self.device)
@@ -160,7 +161,7 @@ class Trainer:
         batch = self.loader.batch(self.step_count, share)
         waited_s = time.monotonic() - began
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step_count)
-        wanted = config.objective.condition(batch.signal, self._drawn(len(batch.signal), share))
+        wanted = self.objective.condition(batch.signal, self._drawn(len(batch.signal), share))
         context, keyframe = model.encode(batch.images, batch.state, batch.tokens, wanted)
         per_sample, info = flow_loss(model, context, batch.actions, config.flow, rng, share)
         if self.reference is not None:
@@ -191,8 +192,8 @@ class Trainer:
         rate = config.rate(config.progress(self.step_count, self.elapsed_s))
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        weighs = config.objective.needs_signal and not config.drawn
-        loss = config.objective.loss if weighs else None
+        weighs = self.objective.needs_signal and not config.drawn
+        loss = self.objective.loss if weighs else None
         infos = self.replicas.gradients(self.forward, loss)
         self.scaler.unscale_(self.optimiser)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
@@ -215,6 +216,14 @@ class Trainer:
     def done(self) -> bool:
         """Whether the budget is spent."""
         return self.config.progress(self.step_count, self.elapsed_s) >= 1.0
+
+
+def knowing(objective: Objective, sampler: Sampler) -> Objective:
+    """Let an objective know all that a sampler's rows hold."""
+    if sampler.signal is None or not objective.needs_signal:
+        return objective
+    tasks = sampler.frames.task_numbers[sampler.frames.episode[sampler.rows]]
+    return objective.over(torch.from_numpy(sampler.signal[sampler.rows]), torch.from_numpy(tasks))
 
 
 def _frozen(

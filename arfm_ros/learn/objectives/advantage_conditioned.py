@@ -46,6 +46,10 @@ class AdvantageConditioned:
         """Select what is learned from: everything."""
         return rows
 
+    def over(self, signal: Tensor, task: Tensor) -> AdvantageConditioned:
+        """Know all that is learned from: nothing of it is needed."""
+        return self
+
     def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
         """Make the indicator [B]; `draw` [B] in 0..1 says where it is dropped."""
         told = torch.where(signal > self.threshold, GOOD, POOR).float()

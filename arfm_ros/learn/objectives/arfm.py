@@ -14,13 +14,14 @@ Returns that say only success or failure are no Gaussian: their weights cannot v
 
 The target policy's constant Z depends on o, and one softmax over a batch of several tasks takes it
 for one: a task with few successes, whose R* are the highest, takes the weight of the others.
-`normaliser` of "task" gives each task of the batch a softmax and a Z of its own.
+`normaliser` of "task" gives each task of the batch a softmax and a Z of its own; of "data" Z and
+the moments are those of all that is learned from (`population`), whatever the batch holds of it.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 import numpy as np
@@ -30,10 +31,11 @@ from torch import Tensor
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.data.frames import Frames
+from arfm_ros.learn.objectives.population import Population
 
 ITERATIONS_MIN = 20
 MOMENTS = ("gaussian", "batch")
-NORMALISERS = ("batch", "task")
+NORMALISERS = ("batch", "task", "data")
 CANDIDATES = 64  # values of alpha that `batch` compares
 # what the paper gives; at the losses' spread of 0.15 its alpha is 0.01, plain flow matching
 PAPER: dict[str, float | str] = {
@@ -86,12 +88,26 @@ class Arfm:
             raise ConfigError(
                 f"normaliser '{self.normaliser}', needs one of {', '.join(NORMALISERS)}"
             )
+        if self.normaliser == "data" and self.moments != "batch":
+            raise ConfigError("normaliser 'data' has moments of its own: leave moments at 'batch'")
+
+    @property
+    def candidates(self) -> F64:
+        """Values of alpha [C] that moments of the batch choose among."""
+        return np.geomspace(max(self.alpha_min, 1e-3), self.alpha_max, CANDIDATES)
 
     def rows(
         self, frames: Frames, rows: NDArray[np.int64], signal: NDArray[np.float64]
     ) -> NDArray[np.int64]:
         """Select what is learned from: everything."""
         return rows
+
+    def over(self, signal: Tensor, task: Tensor) -> Arfm:
+        """Know R* [N] and the tasks [N] of all that is learned from: what "data" stands for."""
+        if self.normaliser != "data":
+            return self
+        own = {one.name: getattr(self, one.name) for one in fields(self)}
+        return ArfmOverAll(**own, population=Population.of(signal, task, self.candidates))
 
     def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
         """Make the network's extra input: none."""
@@ -107,9 +123,7 @@ class Arfm:
         """Weigh the samples [B] by softmax(alpha R*); alpha and w take no gradient."""
         sigma_r = float(signal.std(correction=0))
         sigma_l = float(losses.std(correction=0))
-        task = task if self.normaliser == "task" else None
-        alpha, clipped = self.alpha(sigma_r, sigma_l, signal, task)
-        weights = softmax_weights(signal, alpha, task)
+        alpha, clipped, weights = self.weigh(sigma_r, sigma_l, signal, task)
         info = {
             "alpha": alpha,
             "clipped": float(clipped),
@@ -125,6 +139,14 @@ class Arfm:
         """Sum w_i l_i over the batch [B]."""
         weights, info = self.weights(losses.detach(), signal, task)
         return (weights * losses).sum(), info
+
+    def weigh(
+        self, sigma_r: float, sigma_l: float, signal: Tensor, task: Tensor | None
+    ) -> tuple[float, bool, Tensor]:
+        """Choose alpha, tell whether it was clipped, and weigh the samples [B] with it."""
+        task = None if self.normaliser == "batch" else task
+        alpha, clipped = self.alpha(sigma_r, sigma_l, signal, task)
+        return alpha, clipped, softmax_weights(signal, alpha, task)
 
     def alpha(
         self,
@@ -148,13 +170,29 @@ class Arfm:
         if self.moments == "batch":
             if signal is None:
                 raise ConfigError("moments of the batch need the R* of the batch")
-            candidates = np.geomspace(max(self.alpha_min, 1e-3), self.alpha_max, CANDIDATES)
-            rule = sigma_l, self.lam, self.ess_min
+            rule, candidates = (sigma_l, self.lam, self.ess_min), self.candidates
             best = best_alpha(signal, rule, candidates, task)
             return best, best == candidates[0] or best == candidates[-1]
         best = solve_alpha(sigma_r, sigma_l, self.lam, self.iterations)
         clipped = min(max(best, self.alpha_min), self.alpha_max)
         return clipped, clipped != best
+
+
+@dataclass(frozen=True, slots=True)
+class ArfmOverAll(Arfm):
+    """ARFM that knows all that is learned from; each batch is a sample of it."""
+
+    population: Population = field(kw_only=True)
+
+    def weigh(
+        self, sigma_r: float, sigma_l: float, signal: Tensor, task: Tensor | None
+    ) -> tuple[float, bool, Tensor]:
+        """Choose alpha by the moments of all rows and weigh the samples [B] with their Z."""
+        task = torch.zeros_like(signal) if task is None else task
+        chosen = self.population.best(sigma_l, self.lam, self.ess_min)
+        clipped = chosen in {0, len(self.population.alphas) - 1}
+        alpha = float(self.population.alphas[chosen])
+        return alpha, clipped, self.population.weights(signal, task, chosen)
 
 
 def solve_alpha(sigma_r: float, sigma_l: float, lam: float, iterations: int = 60) -> float:
@@ -211,5 +249,5 @@ def softmax_weights(signal: Tensor, alpha: float | Tensor, task: Tensor | None =
 
 
 def effective_samples(weights: Tensor) -> float:
-    """Compute the effective sample size 1 / sum w^2 of weights that sum to 1."""
-    return float(1 / weights.square().sum())
+    """Compute the effective sample size (sum w)^2 / sum w^2 of weights."""
+    return float(weights.sum().square() / weights.square().sum())

@@ -37,6 +37,10 @@ class FilteredBc:
             )
         return kept
 
+    def over(self, signal: Tensor, task: Tensor) -> FilteredBc:
+        """Know all that is learned from: nothing of it is needed."""
+        return self
+
     def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
         """Make the network's extra input: none."""
         return None

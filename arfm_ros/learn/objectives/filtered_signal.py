@@ -50,6 +50,10 @@ class FilteredSignal:
             )
         return chosen
 
+    def over(self, signal: Tensor, task: Tensor) -> FilteredSignal:
+        """Know all that is learned from: nothing of it is needed."""
+        return self
+
     def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
         """Make the network's extra input: none."""
         return None

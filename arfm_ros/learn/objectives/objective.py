@@ -41,6 +41,9 @@ class Objective(Protocol):
     ) -> NDArray[np.int64]:
         """Select the observations that are learned from; `signal` [N] is R* of each frame."""
 
+    def over(self, signal: Tensor, task: Tensor) -> Objective:
+        """Know R* [N] and the tasks [N] of all that is learned from."""
+
     def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
         """Make the network's extra input [B] from R* [B]; `draw` [B] is uniform in 0..1."""
 

@@ -29,6 +29,10 @@ class PlainFm:
         """Select what is learned from: everything."""
         return rows
 
+    def over(self, signal: Tensor, task: Tensor) -> PlainFm:
+        """Know all that is learned from: nothing of it is needed."""
+        return self
+
     def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
         """Make the network's extra input: none."""
         return None

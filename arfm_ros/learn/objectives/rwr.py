@@ -44,6 +44,10 @@ class Rwr:
         """Select what is learned from: everything."""
         return rows
 
+    def over(self, signal: Tensor, task: Tensor) -> Rwr:
+        """Know all that is learned from: nothing of it is needed."""
+        return self
+
     def condition(self, signal: Tensor, draw: Tensor | None = None) -> Tensor | None:
         """Make the network's extra input: none."""
         return None
