@@ -111,7 +111,7 @@ def _contenders(folder: Path, choice: Choice) -> tuple[list[Contender], dict[str
     apart = "" if runtime.device == "cpu" else f" on {runtime.device}"
     threads = dict.fromkeys((*GRAPHS, *WHOLE), choice.threads)
     if runtime.engine == "onnx":
-        threads = {graph: graph_threads(graph, choice.threads) for graph in threads}
+        threads = {g: graph_threads(folder / f"{g}.onnx", choice.threads) for g in threads}
     first = Contender(f"{runtime.engine} {runtime.precision}{apart}", policy, threads)
     try:
         eager = _open(folder, Choice("torch", providers=("cpu",), threads=1))

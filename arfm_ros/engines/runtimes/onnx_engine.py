@@ -16,14 +16,18 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from arfm_ros.core.errors import BundleError, EngineError
 from arfm_ros.engines.bundle import Bundle
-from arfm_ros.engines.memory import elements
+from arfm_ros.engines.memory import elements, elements_of
 from arfm_ros.engines.runtimes.cuda import find_gpu
 from arfm_ros.engines.runtimes.graph import Array, Graphs, Run, Runtime
 from arfm_ros.engines.runtimes.lean import waiting_weights
 from arfm_ros.engines.runtimes.residents import Residents
 from arfm_ros.engines.store import WHOLE, Build, cache_folder
 
-FLOAT32, LARGE = 4, 2**30  # bytes of a number, and of all weights
+FLOAT32 = 4  # bytes of a number
+LARGE = 2**30  # bytes of weights, see `is_large`
+SHARED = 2**26  # from so many bytes of weights on threads share a step
+SEES = frozenset({"view", "prefix"})  # graphs with many rows
+OFTEN = "step"  # the graph whose weights are packed, where all of a bundle's would take too much
 WEIGHTS_LIE_IN = "session.model_external_initializers_file_folder_path"
 LEAN = ("ConstantFolding",)  # would convert and turn the weights once, into memory
 ERROR = 3  # onnxruntime's log severity: say nothing below
@@ -166,9 +170,10 @@ def _with_whole(graphs: Graphs, bundle: Bundle, threads: int) -> tuple[Graphs, l
     missing = []
     residents = Residents[ort.OrtValue]()
     for name in bundle.whole(WHOLE):
-        options = session_options(graph_threads(name, threads))
+        file = bundle.path / f"{name}.onnx"
+        options = session_options(graph_threads(file, threads))
         try:
-            session = _open(bundle.path / f"{name}.onnx", options, _with_options("cpu", Path()))
+            session = _open(file, options, _with_options("cpu", Path()))
         except BundleError as error:
             missing.append(f"chunks run step by step: {str(error).splitlines()[0]}")
         else:
@@ -197,12 +202,13 @@ def _runtime(
 def _open_all(bundle: Bundle, build: Build | None, provider: str, threads: int) -> Graphs | None:
     folder = bundle.path if build is None else build.path
     chosen = _with_options(provider, cache_folder() / "onnx-tensorrt" / bundle.sha256[:16])
-    lean = provider == "cpu" and is_large(folder)
     graphs: dict[str, OnnxGraph] = {}
     residents = Residents[ort.OrtValue]()
     for name in bundle.graphs:
-        options = session_options(graph_threads(name, threads), lean)
-        session = _open(folder / f"{name}.onnx", options, chosen, lean)
+        file = folder / f"{name}.onnx"
+        lean = provider == "cpu" and is_large(file)
+        options = session_options(graph_threads(file, threads), lean)
+        session = _open(file, options, chosen, lean)
         if session.get_providers()[0] != PROVIDERS[provider]:
             return None  # onnxruntime fell back without an error
         graphs[name] = OnnxGraph(session, "cpu" if provider == "cpu" else "cuda", residents)
@@ -210,12 +216,25 @@ def _open_all(bundle: Bundle, build: Build | None, provider: str, threads: int) 
     return Graphs(prefix, step, graphs.get("step_rtc"), view=graphs.get("view"), apart=True)
 
 
-def graph_threads(graph: str, threads: int) -> int:
-    """Give the threads of one graph, where `threads` are wanted.
+def graph_threads(graph: Path, threads: int) -> int:
+    """Give the threads of the graph in a file, where `threads` are wanted.
 
-    The step's matrices are too small to share: a second thread costs more than it brings.
+    The matrices of a small network's step are too small to share: a second thread costs more than
+    it brings. Those of a VLA's are not: two threads take 74 ms for SmolVLA's (381 MiB), one 120.
     """
-    return threads if graph in {"view", "prefix"} else 1
+    return threads if graph.stem in SEES or FLOAT32 * elements_of(graph) >= SHARED else 1
+
+
+def is_large(graph: Path) -> bool:
+    """Tell whether the weights of the graph in a file are read from their file at each run.
+
+    Measured of SmolVLA at full size: its prefix (1.1 GiB) is 0 to 9 % faster with packed weights,
+    which take ten times the memory and three times as long to open. A step has few rows for each
+    weight, packed it takes two thirds of the time: it is large by its own weights only.
+    """
+    own = graph.stem == OFTEN
+    held = elements_of(graph) if own else elements(graph.parent.glob("*.safetensors"))
+    return FLOAT32 * held > LARGE
 
 
 def _with_options(provider: str, cache: Path) -> list[tuple[str, dict[str, Any]]]:
@@ -228,15 +247,6 @@ def _with_options(provider: str, cache: Path) -> list[tuple[str, dict[str, Any]]
             cache.mkdir(parents=True, exist_ok=True)
             tensorrt[1].update(trt_engine_cache_enable="1", trt_engine_cache_path=str(cache))
     return {"cpu": [cpu], "cuda": [cuda, cpu], "tensorrt": [tensorrt, cuda, cpu]}[provider]
-
-
-def is_large(folder: Path) -> bool:
-    """Tell whether the weights in `folder` are read from their file at each run.
-
-    Measured of SmolVLA at full size: as fast as packed ones, opened three times as fast, and a
-    tenth of the memory. A small network's packed weights are faster.
-    """
-    return FLOAT32 * elements(folder.glob("*.safetensors")) > LARGE
 
 
 def session_options(threads: int, lean: bool = False) -> ort.SessionOptions:
