@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 
-NEWEST = ("python3.12", "python3.13")  # that LeRobot's newer versions want
+NEWEST = ("python3.13", "python3.12")  # that LeRobot's newer versions want, the newest first
 OLDEST = (3, 10)
 GL = ("libegl1", "libgl1-mesa-dri")
 COMPILER = ("gcc", "libc6-dev", "linux-libc-dev", "python3-dev")
@@ -30,10 +30,13 @@ def ros_sourced() -> bool:
 
 
 def find_python(newest: bool) -> str:
-    """Return the Python that an environment is made with: this one, or a newer one there is."""
+    """Return the Python that an environment is made with: this one, or a newer one that runs.
+
+    A name on the path may be a version manager's, which has that Python and does not run it here.
+    """
     for name in NEWEST if newest else ():
         found = shutil.which(name)
-        if found is not None:
+        if found is not None and works(found, "-c", "import ensurepip"):
             return found
     return sys.executable
 

@@ -14,7 +14,7 @@ import pytest
 
 from arfm_ros.bootstrap import __main__ as bootstrap
 from arfm_ros.bootstrap.environment import Environment
-from arfm_ros.bootstrap.system import BootstrapError
+from arfm_ros.bootstrap.system import NEWEST, BootstrapError, find_python
 from arfm_ros.bootstrap.wanted import (
     LEROBOT,
     OWN,
@@ -113,6 +113,23 @@ def test_lerobot_has_an_environment_of_its_own() -> None:
     assert {environment_of([]), environment_of(["export", "run"]), environment_of(["test"])} == {
         OWN
     }
+
+
+def test_lerobot_gets_the_newest_python_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version manager's shim of a Python that is not chosen here is on the path and fails."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    for name, line in {
+        "python3.13": "exit 127",
+        "python3.12": f'exec {sys.executable} "$@"',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    assert find_python(newest=True) == str(tmp_path / "python3.12")
+    assert find_python(newest=False) == sys.executable
+    (tmp_path / "python3.12").write_text("#!/bin/sh\nexit 127\n")
+    assert find_python(newest=True) not in {str(tmp_path / n) for n in NEWEST}
 
 
 @pytest.mark.parametrize(
