@@ -93,12 +93,14 @@ TIME, ADVANTAGE = {"source": "time_to_success"}, {"source": "advantage"}
 NEAR = {"source": "near_advantage:see=state"}
 SCALES = (0.1, 1.0, 10.0)  # of a reward
 BATCHES = (32, 512)  # beside the one of the sizes
+BY_TIME = Row("ARFM, time", "arfm", {}, TIME)
+BY_NEAR = Row("ARFM, near advantage", "arfm", {}, NEAR)
 SIGNAL_ROWS = (  # every demonstration succeeds: filtered BC is plain flow matching
     Row(FILTER, "filtered_bc"),
-    Row("ARFM, time", "arfm", {}, TIME),
+    BY_TIME,
     Row("ARFM, time, drawn", "arfm", {}, TIME, drawn=True),
     Row("ARFM, advantage", "arfm", {}, ADVANTAGE),
-    Row("ARFM, near advantage", "arfm", {}, NEAR),
+    BY_NEAR,
     Row("ARFM, near advantage, drawn", "arfm", {}, NEAR, drawn=True),
     Row("ARFM, advantage, a quarter", "arfm", {"ess_min": 0.25}, ADVANTAGE),
     Row("filtered by advantage", "filtered_signal", {}, ADVANTAGE),
@@ -177,10 +179,10 @@ STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
         Study("mixed", "Mixed-quality data", _ALL, {"": (_ALL,)}, (*ROWS, *_SCALE_ROWS)),
-        _no_filter("paces", "All succeed, half of them slowly", SIGNAL_ROWS[1]),
-        _no_filter("segments", "All succeed, each with bad stretches", SIGNAL_ROWS[3]),
-        _no_filter("stitch", "All succeed, each slow in one of two parts", SIGNAL_ROWS[3]),
-        _no_filter("halves", "All succeed, each clumsy in one of two parts", SIGNAL_ROWS[3]),
+        _no_filter("paces", "All succeed, half of them slowly", BY_TIME),
+        _no_filter("segments", "All succeed, each with bad stretches", BY_NEAR),
+        _no_filter("stitch", "All succeed, each slow in one of two parts", BY_NEAR),
+        _no_filter("halves", "All succeed, each clumsy in one of two parts", BY_NEAR),
         Study(
             "mt10",
             "Meta-World MT10, mixed-quality data",
