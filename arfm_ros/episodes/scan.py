@@ -111,13 +111,22 @@ class McapFile:
                 if opcode != Opcode.MESSAGE:
                     self._learn(opcode, content[begin:end], sure=True)
                     continue
-                record = self._record(content[begin:end])
-                if record is None:
+                if topics is not None and self._is_other(content, begin, end, topics):
                     continue
-                found[U16.unpack_from(content, begin)[0]] += 1
-                if topics is None or record.topic in topics:
+                record = self._record(content[begin:end])
+                if record is not None:
+                    found[U16.unpack_from(content, begin)[0]] += 1
                     yield record
         self._compare(found, topics)
+
+    def _is_other(
+        self, content: memoryview, begin: int, end: int, topics: Collection[str]
+    ) -> bool:
+        """Tell whether a message is of a known topic that is not among `topics`."""
+        if end - begin < MESSAGE.size:
+            return False
+        topic, schema = self.channels.get(U16.unpack_from(content, begin)[0], ("", -1))
+        return schema in self.schemas and topic not in topics
 
     def _record(self, content: memoryview) -> Record | None:
         if len(content) < MESSAGE.size:

@@ -13,11 +13,16 @@ from arfm_ros.wire.errors import WireError
 Cdr = bytes | memoryview
 ENCAPSULATION = 4  # bytes; the second tells the order: 1 little endian, 0 big endian
 NS = 1_000_000_000
+STAMP = struct.Struct("<iI")
+STAMPED = ENCAPSULATION + STAMP.size
 
 
 def header_stamp_ns(cdr: Cdr) -> int:
     """Read the stamp of a message that begins with a header."""
-    return Cursor(cdr).stamp_ns()
+    if len(cdr) < STAMPED or cdr[0] != 0 or cdr[1] != 1:
+        return Cursor(cdr).stamp_ns()  # the other byte order, or a message that is none
+    seconds, rest = STAMP.unpack_from(cdr, ENCAPSULATION)
+    return int(seconds) * NS + int(rest)
 
 
 class Cursor:
