@@ -16,6 +16,7 @@ POOL = 40  # demonstrations of a task and a quality, where there are two
 REPLAYED = 20  # demonstrations kept of a task that a stage only replays
 REPORTED, VALIDATION = 1_000_000, 2_000_000  # first seeds of the measured episodes
 PLAIN = "fm"
+IN_BATCH = {"normaliser": "task"}  # a softmax a task within the batch, as the tables have ARFM
 RAW = {"z_score": False}  # what differs from `lab.SIGNAL`
 
 
@@ -86,23 +87,23 @@ ROWS = (
     Row("filtered BC", "filtered_bc"),
     Row("RWR", "rwr", {"beta": 10.0}),
     Row("return-conditioned", "return"),
-    Row("ARFM", "arfm"),
+    Row("ARFM", "arfm", IN_BATCH),
 )
 FILTER = "filtered BC"
 TIME, ADVANTAGE = {"source": "time_to_success"}, {"source": "advantage"}
 NEAR = {"source": "near_advantage:see=state"}
 SCALES = (0.1, 1.0, 10.0)  # of a reward
 BATCHES = (32, 512)  # beside the one of the sizes
-BY_TIME = Row("ARFM, time", "arfm", {}, TIME)
-BY_NEAR = Row("ARFM, near advantage", "arfm", {}, NEAR)
+BY_TIME = Row("ARFM, time", "arfm", IN_BATCH, TIME)
+BY_NEAR = Row("ARFM, near advantage", "arfm", IN_BATCH, NEAR)
 SIGNAL_ROWS = (  # every demonstration succeeds: filtered BC is plain flow matching
     Row(FILTER, "filtered_bc"),
     BY_TIME,
     Row("ARFM, time, drawn", "arfm", {}, TIME, drawn=True),
-    Row("ARFM, advantage", "arfm", {}, ADVANTAGE),
+    Row("ARFM, advantage", "arfm", IN_BATCH, ADVANTAGE),
     BY_NEAR,
     Row("ARFM, near advantage, drawn", "arfm", {}, NEAR, drawn=True),
-    Row("ARFM, advantage, a quarter", "arfm", {"ess_min": 0.25}, ADVANTAGE),
+    Row("ARFM, advantage, a quarter", "arfm", IN_BATCH | {"ess_min": 0.25}, ADVANTAGE),
     Row("filtered by advantage", "filtered_signal", {}, ADVANTAGE),
     Row("advantage-conditioned", "advantage", {}, ADVANTAGE),
 )
@@ -129,7 +130,7 @@ _SCALE_ROWS = (
     _DRAWN,
     _OF_ALL,
     *_at_batches(_DRAWN, _OF_ALL),
-    *(Row(f"ARFM, raw x{factor}", "arfm", {}, _scaled(factor)) for factor in SCALES),
+    *(Row(f"ARFM, raw x{factor}", "arfm", IN_BATCH, _scaled(factor)) for factor in SCALES),
     *(
         Row(f"RWR, raw x{factor}", "rwr", {"beta": 10.0, "z_score": 0.0}, _scaled(factor))
         for factor in SCALES
@@ -157,7 +158,7 @@ _SWEEP = (
         Row(f"ARFM raw alpha {top}", "arfm", _ONE_SOFTMAX | {"alpha_max": top}, RAW)
         for top in (5.0, 10.0)
     ),
-    *(Row(f"ARFM by task lambda {lam}", "arfm", {"lam": lam}) for lam in (0.2, 2.0)),
+    *(Row(f"ARFM by task lambda {lam}", "arfm", IN_BATCH | {"lam": lam}) for lam in (0.2, 2.0)),
     *(Row(f"RWR beta {beta}", "rwr", {"beta": beta}) for beta in (1.0, 3.0, 10.0)),
 )
 

@@ -49,12 +49,12 @@ def test_arfm_s_knobs_suit_success_or_failure_unless_others_are_given() -> None:
         args = parser.parse_args(["bundle", "--out", "round", "--steps", "1", *words])
         return train_config(args).objective
 
-    assert objective() == Arfm(lam=2.0, moments="batch", normaliser="task")
+    assert objective() == Arfm(lam=2.0, moments="batch", normaliser="data")
     own = objective("--lambda", "5e-4", "--moments", "gaussian")
     assert (
         own
         == Arfm(lam=5e-4, moments="gaussian")
-        == Arfm(**PAPER | {"normaliser": "task", "ess_min": 0.1})
+        == Arfm(**PAPER | {"normaliser": "data", "ess_min": 0.1})
     )
     assert objective("--paper") == Arfm(**PAPER)
     assert objective("--paper", "--lambda", "1") == Arfm(**PAPER | {"lam": 1.0})

@@ -104,7 +104,9 @@ def test_a_task_that_was_learned_before_is_replayed_from_the_same_few_demonstrat
 def test_a_cell_keeps_every_episode_and_what_was_trained(lab: Lab) -> None:
     start, plain, arfm = read_cells(list(cells_of(TINY, 1)), lab)
     assert [len(c["results"][0]["success"]) for c in (start, plain, arfm)] == [2, 2, 2]
-    assert arfm["row"]["knobs"] == {} and arfm["command"] == "./arfm study tiny"
+    assert (
+        arfm["row"]["knobs"] == {"normaliser": "task"} and arfm["command"] == "./arfm study tiny"
+    )
     assert len(list((lab.root / "runs").iterdir())) == 3  # the start is shared
 
 

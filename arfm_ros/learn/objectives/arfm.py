@@ -14,8 +14,9 @@ Returns that say only success or failure are no Gaussian: their weights cannot v
 
 The target policy's constant Z depends on o, and one softmax over a batch of several tasks takes it
 for one: a task with few successes, whose R* are the highest, takes the weight of the others.
-`normaliser` of "task" gives each task of the batch a softmax and a Z of its own; of "data" Z and
-the moments are those of all that is learned from (`population`), whatever the batch holds of it.
+`normaliser` of "task" gives each task of the batch a softmax and a Z of its own; of "data" (the
+default) Z and the moments are those of all that is learned from (`population`), whatever the batch
+holds of it. Where only a batch is known, that is all data.
 """
 
 from __future__ import annotations
@@ -54,9 +55,10 @@ class Arfm:
     """Adaptive weights; the bounds of alpha are the paper's, the rest is what works (`PAPER`).
 
     Returns that say success or failure are no Gaussian, whose J stops at an alpha that keeps many
-    failures: the moments are the batch's, and lambda 2 lets the signal count. Tasks that fail
-    unequally often have constants of their own: a softmax for each. A signal with a long tail,
-    such as an advantage, would give few observations all the weight: a share of the batch counts.
+    failures: the moments are the data's, and lambda 2 lets the signal count. Tasks that fail
+    unequally often have constants of their own, which a small batch does not know: they are those
+    of all data. A signal with a long tail, such as an advantage, would give few observations all
+    the weight: a share of them counts at least.
     """
 
     name: str = "arfm"
@@ -64,8 +66,8 @@ class Arfm:
     alpha_min: float = 0.01
     alpha_max: float = 5.0
     iterations: int = 60  # 20 in the paper; 60 reach the last digit and cost microseconds
-    moments: str = "batch"  # of the batch itself, or "gaussian" as in the paper
-    normaliser: str = "task"  # each task of a batch has a softmax; "batch": one, as in the paper
+    moments: str = "batch"  # of what is weighed itself, or "gaussian" as in the paper
+    normaliser: str = "data"  # Z of all data, a task; "task": of the batch, a task; "batch": of it
     ess_min: float = 0.1  # least effective sample size, as a share of the batch
     needs_signal: ClassVar[bool] = True
     conditioned: ClassVar[bool] = False
@@ -88,8 +90,6 @@ class Arfm:
             raise ConfigError(
                 f"normaliser '{self.normaliser}', needs one of {', '.join(NORMALISERS)}"
             )
-        if self.normaliser == "data" and self.moments != "batch":
-            raise ConfigError("normaliser 'data' has moments of its own: leave moments at 'batch'")
 
     @property
     def candidates(self) -> F64:
@@ -189,10 +189,12 @@ class ArfmOverAll(Arfm):
     ) -> tuple[float, bool, Tensor]:
         """Choose alpha by the moments of all rows and weigh the samples [B] with their Z."""
         task = torch.zeros_like(signal) if task is None else task
-        chosen = self.population.best(sigma_l, self.lam, self.ess_min)
-        clipped = chosen in {0, len(self.population.alphas) - 1}
-        alpha = float(self.population.alphas[chosen])
-        return alpha, clipped, self.population.weights(signal, task, chosen)
+        if self.moments == "batch":
+            alpha = self.population.best(sigma_l, self.lam, self.ess_min)
+            clipped = alpha in {self.population.alphas[0], self.population.alphas[-1]}
+        else:
+            alpha, clipped = self.alpha(sigma_r, sigma_l, signal, task)
+        return alpha, clipped, self.population.weights(signal, task, alpha)
 
 
 def solve_alpha(sigma_r: float, sigma_l: float, lam: float, iterations: int = 60) -> float:

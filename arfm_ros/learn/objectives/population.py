@@ -23,10 +23,12 @@ F64 = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Population:
-    """Moments of the weights n w over all n rows, for each of C candidates of alpha."""
+    """All n rows that are learned from; moments of their weights for C candidates of alpha."""
 
+    returns: Tensor  # R* [n]
+    tasks: Tensor  # [n], their numbers
     alphas: F64  # [C]
-    log_z: F64  # [C, K], of tasks 0 to K - 1
+    log_z: Tensor  # [C, K], of tasks 0 to K - 1
     squares: F64  # [C], the mean of (n w)^2
     gains: F64  # [C], the mean of n w R*
 
@@ -34,24 +36,36 @@ class Population:
     def of(cls, signal: Tensor, task: Tensor, alphas: F64) -> Population:
         """Compute them for R* [n] and the tasks [n] of all rows."""
         returns, tasks = signal.detach().cpu().double(), task.cpu().long()
-        log_z = np.zeros((len(alphas), int(tasks.max()) + 1))
-        squares, gains = np.zeros(len(alphas)), np.zeros(len(alphas))
-        for c, alpha in enumerate(alphas):  # one at a time: rows may be millions
-            logits = alpha * returns
-            for k in tasks.unique().tolist():
-                own = logits[tasks == k]
-                log_z[c, k] = float(own.logsumexp(0)) - np.log(len(own))
-            weights = (logits - torch.from_numpy(log_z[c])[tasks]).exp()
-            squares[c], gains[c] = weights.square().mean(), (weights * returns).mean()
-        return cls(alphas, log_z, squares, gains)
+        found = []
+        for alpha in alphas.tolist():  # one at a time: rows may be millions
+            log_z = _log_z(returns, tasks, alpha)
+            weights = (alpha * returns - log_z[tasks]).exp()
+            moments = float(weights.square().mean()), float((weights * returns).mean())
+            found.append((log_z, *moments))
+        constants, squares, gains = zip(*found)
+        return cls(
+            returns, tasks, alphas, torch.stack(constants), np.array(squares), np.array(gains)
+        )
 
-    def best(self, sigma_l: float, lam: float, ess_min: float) -> int:
+    def best(self, sigma_l: float, lam: float, ess_min: float) -> float:
         """Choose the candidate that minimises J; `ess_min` is a share of the rows."""
         cost = sigma_l**2 * (self.squares - 1.0) - lam * self.gains
         cost[self.squares * ess_min > 1.0] = np.inf
-        return int(np.argmin(cost))
+        return float(self.alphas[int(np.argmin(cost))])
 
-    def weights(self, signal: Tensor, task: Tensor, candidate: int) -> Tensor:
-        """Weigh the samples [B] of a batch with a candidate's alpha."""
-        log_z = torch.from_numpy(self.log_z[candidate]).to(signal)[task.long()]
-        return (float(self.alphas[candidate]) * signal - log_z).exp() / len(signal)
+    def weights(self, signal: Tensor, task: Tensor, alpha: float) -> Tensor:
+        """Weigh the samples [B] of a batch."""
+        known = np.flatnonzero(self.alphas == alpha)
+        log_z = (
+            self.log_z[int(known[0])] if len(known) else _log_z(self.returns, self.tasks, alpha)
+        )
+        return (alpha * signal - log_z.to(signal)[task.long()]).exp() / len(signal)
+
+
+def _log_z(returns: Tensor, tasks: Tensor, alpha: float) -> Tensor:
+    """Compute log Z [K] of tasks 0 to K - 1; 0 for a number that no row has."""
+    found = torch.zeros(int(tasks.max()) + 1, dtype=torch.float64)
+    for k in tasks.unique().tolist():
+        own = returns[tasks == k]
+        found[k] = (alpha * own).logsumexp(0) - np.log(len(own))
+    return found

@@ -76,7 +76,7 @@ def test_the_paper_s_knobs_are_a_flag_and_the_defaults_say_success_or_failure() 
     assert (arfm.lam, arfm.alpha_min, arfm.alpha_max) == (5e-4, 0.01, 5.0)
     assert (arfm.moments, arfm.normaliser) == ("gaussian", "batch") and arfm.iterations >= 20
     own = Arfm()
-    assert (own.lam, own.moments, own.normaliser) == (2.0, "batch", "task")
+    assert (own.lam, own.moments, own.normaliser) == (2.0, "batch", "data")
     # at the spread of losses that trained networks have the paper's alpha is plain flow matching
     succeeded = torch.tensor([1.0, 1.0, -1.0, -1.0]).double()
     assert arfm.alpha(1.0, 0.15, succeeded)[0] < 0.02 < 1.0 < own.alpha(1.0, 0.15, succeeded)[0]

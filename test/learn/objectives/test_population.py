@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.objectives.arfm import Arfm, best_alpha, softmax_weights
 from arfm_ros.learn.objectives.population import Population
 
+torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 LAWS = {"lam": 2.0, "ess_min": 0.0}
 
 
@@ -27,8 +27,8 @@ def test_over_all_rows_it_is_the_softmax_a_task() -> None:
     alphas = Arfm().candidates
     whole = Population.of(signal, task, alphas)
     best = whole.best(0.3, 2.0, 0.1)
-    assert alphas[best] == best_alpha(signal, (0.3, 2.0, 0.1), alphas, task)
-    same = softmax_weights(signal, float(alphas[best]), task)
+    assert best == best_alpha(signal, (0.3, 2.0, 0.1), alphas, task)
+    same = softmax_weights(signal, best, task)
     assert torch.allclose(whole.weights(signal, task, best), same, rtol=1e-9)
     losses = torch.from_numpy(np.random.default_rng(1).uniform(0.0, 1.0, len(signal)))
     found, told = Arfm(normaliser="data").over(signal, task).weights(losses, signal, task)
@@ -45,7 +45,7 @@ def test_small_batches_have_the_weights_of_all_rows_in_the_mean(batch: int) -> N
     failed, share = (signal < 0).double(), (task == 1).double()
     whole, _ = data.weights(torch.linspace(0, 1, len(signal)), signal, task)
     sums = {"data": np.zeros(3), "task": np.zeros(3)}
-    for _ in range(count := 4000):
+    for _ in range(count := 16_000 // batch):
         rows = torch.from_numpy(rng.integers(0, len(signal), batch))
         losses = torch.from_numpy(rng.uniform(0.0, 1.0, batch))
         for name, one in (("data", data), ("task", Arfm(**LAWS))):
@@ -54,12 +54,12 @@ def test_small_batches_have_the_weights_of_all_rows_in_the_mean(batch: int) -> N
             sums[name] += np.array([float(part) for part in parts]) / count
     ideal = [1.0, float(whole @ failed), 0.25]
     spread = float((len(signal) * whole).std()) / np.sqrt(batch * count)
-    assert np.abs(sums["data"] - ideal).max() < 4 * spread < 0.06
+    assert np.abs(sums["data"] - ideal).max() < 4 * spread < 0.1
     if batch == 8:  # of two rows of the hard task nine times of ten none is good
         assert sums["task"][1] - ideal[1] > 0.15
 
 
-def test_a_tail_and_bad_knobs() -> None:
+def test_a_tail_and_other_moments() -> None:
     rng = np.random.default_rng(3)
     signal, task = torch.from_numpy(rng.standard_t(2, 5000)), torch.zeros(5000, dtype=torch.int64)
     whole = Population.of(signal, task, Arfm().candidates)
@@ -67,8 +67,13 @@ def test_a_tail_and_bad_knobs() -> None:
     weights = whole.weights(signal, task, best)
     assert 0.1 <= float(1 / weights.square().sum()) / 5000
     assert whole.best(0.3, 2.0, 0.0) > best
-    with pytest.raises(ConfigError, match="moments of its own"):
-        Arfm(normaliser="data", moments="gaussian")
+    paper = Arfm(normaliser="data", moments="gaussian", lam=0.5).over(signal, task)
+    losses = torch.from_numpy(rng.uniform(0.0, 1.0, 5000))
+    found, told = paper.weights(losses, signal, task)
+    expected, info = Arfm(normaliser="task", moments="gaussian", lam=0.5).weights(
+        losses, signal, task
+    )
+    assert torch.allclose(found, expected, rtol=1e-9) and told == pytest.approx(info)
     same = torch.ones(50, dtype=torch.float64)
     even = Arfm(normaliser="data").over(same, torch.zeros(50))
     weights, _ = even.weights(torch.rand(10), same[:10], torch.zeros(10))
