@@ -16,6 +16,7 @@ from arfm_ros.learn.loop.begin import Plan, prepare
 from arfm_ros.learn.loop.checkpoint import machine
 from arfm_ros.learn.loop.train import Trainer
 from arfm_ros.learn.objectives.arfm import Arfm
+from arfm_ros.learn.objectives.objective import Objective
 from arfm_ros.learn.objectives.plain_fm import PlainFm
 
 F64 = NDArray[np.float64]
@@ -62,15 +63,16 @@ def measure_steps(plan: Plan, seconds: float, say: Callable[[str], None] = print
     """
     train = replace(plan.train, objective=Arfm(), steps=1_000_000, minutes=0.0)
     trainer, _ = prepare(replace(plan, train=train), "", say)
+    both = PlainFm(), trainer.objective  # which knows all the data, as in a training
     for _ in range(WARM_UP):
-        _pair(trainer, 0)
+        _pair(trainer, both, 0)
     end, pairs = time.monotonic() + seconds, list[F64]()
     while len(pairs) < FEWEST or time.monotonic() < end:
-        pairs.append(_pair(trainer, len(pairs) % 2))
+        pairs.append(_pair(trainer, both, len(pairs) % 2))
     return _costs(trainer, np.stack(pairs))
 
 
-def _pair(trainer: Trainer, first: int) -> F64:
+def _pair(trainer: Trainer, both: tuple[Objective, Objective], first: int) -> F64:
     """Take a step of each objective, `first` before the other.
 
     One network takes both: the memory of two would differ, and with it their times.
@@ -79,7 +81,7 @@ def _pair(trainer: Trainer, first: int) -> F64:
     """
     rows = np.zeros((2, 3))
     for index in (first, 1 - first):
-        trainer.objective = (PlainFm(), Arfm())[index]
+        trainer.objective = both[index]
         began, used = time.perf_counter(), time.process_time()
         info = trainer.step()
         if trainer.device.type == "cuda":
