@@ -30,6 +30,7 @@ from graph_rig import (
 )
 from numpy.typing import NDArray
 from onnx import numpy_helper
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
@@ -190,9 +191,8 @@ class Robot:
 
     def close(self) -> None:
         """End the node and its thread."""
-        self._executor.shutdown(timeout_sec=5.0)  # first: a wait begun later has no context
-        self._thread.join(timeout=5.0)
         rclpy.shutdown(context=self.context)
+        self._thread.join(timeout=5.0)
         self.node.destroy_node()
 
     def instruct(self, text: str) -> None:
@@ -282,8 +282,9 @@ class Robot:
     def _spin(self) -> None:
         try:
             self._executor.spin()
-        except ExternalShutdownException:
-            return
+        except (ExternalShutdownException, RCLError):  # the latter: about to wait just then
+            if self.context.ok():
+                raise
 
 
 def pairs(robot: Robot) -> list[tuple[ActionChunk, ChunkInfo, dict[str, float]]]:
