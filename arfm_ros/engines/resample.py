@@ -14,6 +14,7 @@ from arfm_ros.core.values.spec import CameraInput
 
 F64 = NDArray[np.float64]
 CUBIC = -0.5  # the parameter a of Keys (1981), as Pillow and torch take it when they shrink
+WEIGHT_BITS = 22  # at most, of torch's 16-bit weights
 
 
 def fit_image(image: U8, camera: CameraInput) -> U8 | F32:
@@ -67,24 +68,35 @@ def _resize(image: U8 | F32, size: tuple[int, int], kind: str) -> U8 | F32:
         flag = cv2.INTER_AREA if kind == "area" else cv2.INTER_LINEAR
         return np.asarray(cv2.resize(image, (columns, rows), interpolation=flag), image.dtype)
     planes = image.transpose(2, 0, 1).astype(np.float32)
-    across = _round(planes @ _weights(image.shape[1], columns, kind).T)
-    down = _round(_weights(image.shape[0], rows, kind) @ across)
-    return np.ascontiguousarray(down.astype(np.uint8).transpose(1, 2, 0))
-
-
-def _round(planes: F32) -> F32:
-    """Round to grey levels, as Pillow does after each of its two passes."""
-    return np.clip(np.floor(planes + 0.5), 0, 255)
+    for axis, after in ((1, columns), (0, rows)):  # along rows first, as the libraries do
+        before = planes.shape[1 + axis]
+        if before != after:
+            weights, one = side_weights(before, after, kind)
+            planes = planes @ weights.T if axis else weights @ planes
+            planes = np.clip(np.floor((planes + one / 2) / one), 0, 255)
+    return np.ascontiguousarray(planes.astype(np.uint8).transpose(1, 2, 0))
 
 
 @lru_cache(maxsize=32)
-def _weights(before: int, after: int, kind: str) -> F32:
-    """Matrix [after, before] that resamples a row: a filter as wide as the pixels it merges."""
+def side_weights(before: int, after: int, kind: str) -> tuple[F32, np.float32]:
+    """Matrix [after, before] that resamples a side, and what a weight of 1 is in it.
+
+    A filter as wide as the pixels it merges; grey levels are rounded after each side. Those of
+    "bicubic" are torch's 16-bit numbers: all sums stay below 2^24, so that float32 has them whole,
+    and bytes come out as torch makes them.
+    """
     kernel = _KERNELS[kind]
     scale = before / after
     centre = (np.arange(after)[:, None] + 0.5) * scale
     weights = kernel((np.arange(before) + 0.5 - centre) / max(scale, 1.0))
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
+    weights = weights / weights.sum(axis=1, keepdims=True)
+    if kind != "bicubic":
+        return np.asarray(weights, dtype=np.float32), np.float32(1)
+    bits, most = 0, weights.max()
+    while bits < WEIGHT_BITS and int(0.5 + most * 2 ** (bits + 1)) < 2**15:
+        bits += 1
+    whole = np.trunc(weights * 2**bits + np.where(weights < 0, -0.5, 0.5))
+    return np.asarray(whole, dtype=np.float32), np.float32(2**bits)
 
 
 def _triangle(x: F64) -> F64:

@@ -12,10 +12,6 @@ PI0_FAST = (
 # (library, kind in config.json) -> what follows the kind in the message
 REFUSED: Mapping[tuple[str, str], str] = {
     ("lerobot", "pi0_fast"): PI0_FAST,
-    ("lerobot", "groot"): (
-        "takes its Qwen3-VL and that one's processor, which tiles pictures, from a hub: "
-        "serve it with run_gr00t_server.py: remote:tcp://HOST:5555"
-    ),
     ("lerobot", "eo1"): (
         "takes pictures and text by the chat template and the tiles of Qwen2.5-VL's processor, "
         f"which no bundle reproduces: {OPENPI}"

@@ -21,6 +21,17 @@ def test_resampling_is_pillow_s_within_one_grey_level(kind: str, size: tuple[int
     assert np.abs(got.astype(int) - np.asarray(wanted).astype(int)).max() <= 1
 
 
+@pytest.mark.parametrize("before", [(480, 640), (224, 224), (230, 230), (100, 90)])
+@pytest.mark.parametrize("after", [(256, 256), (224, 224), (32, 64)])
+def test_bicubic_is_torch_s_to_the_bit(before: tuple[int, int], after: tuple[int, int]) -> None:
+    torch = pytest.importorskip("torch")
+    picture = np.random.default_rng(1).integers(0, 256, (*before, 3), dtype=np.uint8)
+    planes = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    wanted = torch.nn.functional.interpolate(planes, after, mode="bicubic", antialias=True)
+    got = fit_image(picture, CameraInput("scene", *after, "bicubic"))
+    np.testing.assert_array_equal(got, wanted[0].permute(1, 2, 0).numpy())
+
+
 @pytest.mark.parametrize(("pad", "top"), [("end", 0), ("centre", 4), ("start", 8)])
 def test_a_picture_keeps_its_proportions_and_black_fills_the_rest(pad: str, top: int) -> None:
     camera = CameraInput("scene", 32, 32, "bicubic", pad, masked=True)

@@ -25,8 +25,8 @@ class Sampler:
     `alphas_cumprod[k]` is the share of the signal's variance that is left at level k of the noise
     (alpha bar of Ho et al. 2020): x_k = sqrt(alpha) clean + sqrt(1 - alpha) noise. The network is
     told k as t and predicts the noise (epsilon), the clean actions (sample), or sqrt(alpha) noise
-    - sqrt(1 - alpha) clean (v_prediction). A predicted clean action is clipped to +- `clip`; 0:
-    never.
+    - sqrt(1 - alpha) clean (v_prediction). A predicted clean action is clipped to +- `clip`, with
+    a flow the one that it ends with; 0: never.
     """
 
     kind: str = "flow"
@@ -79,5 +79,9 @@ class Sampler:
             clean, epsilon = output, (x - signal * output) / noise
         else:
             clean, epsilon = signal * x - noise * output, signal * output + noise * x
-        bounded = np.clip(clean, -self.clip, self.clip) if self.clip else clean
-        return np.asarray(bounded, dtype=np.float32), np.asarray(epsilon, dtype=np.float32)
+        return self.bounded(clean), np.asarray(epsilon, dtype=np.float32)
+
+    def bounded(self, clean: F32) -> F32:
+        """Clip normalised actions."""
+        found = np.clip(clean, -self.clip, self.clip) if self.clip else clean
+        return np.asarray(found, dtype=np.float32)

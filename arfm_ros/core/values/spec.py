@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
@@ -15,7 +14,7 @@ from arfm_ros.core.values.history import History
 from arfm_ros.core.values.joining import RTC_MODES
 from arfm_ros.core.values.joining import Rtc as Rtc
 from arfm_ros.core.values.normalize import Affine
-from arfm_ros.core.values.spec_reading import FORMAT, Plain, read_fields
+from arfm_ros.core.values.spec_reading import Plain, read_fields, write_fields
 
 LANGUAGE_MODES = ("none", "hashed_words", "tokenizer")
 FILTERS = ("area", "linear", "bilinear", "bicubic")  # the last two smooth what they shrink
@@ -92,6 +91,7 @@ class Language:
     template: str = "{instruction}"  # text that is tokenized; may also have {state}
     pad_id: int = 0
     flat: bool = False  # underscores and line ends of the instruction become spaces
+    bare: bool = False  # the instruction is in small letters without punctuation
     state_bins: int = 0  # numbers that {state} is written in, -1..1 in so many; 0: no {state}
 
     def __post_init__(self) -> None:
@@ -119,6 +119,7 @@ class PolicySpec:
     phrases: tuple[str, ...] = ()  # all instructions that it was taught; none: not known
     flow_width: int = 0  # columns of x, the actions first, then padding; 0: just the actions
     past: int = 0  # rows of x before the first action, which were due before the observation
+    spare: int = 0  # rows of x after the last action, which the network was not trained in
     sampler: Sampler = field(default_factory=Sampler)
     history: History = field(default_factory=History)
     # what the actions of a group are, as `robots.actions` reads it; none: positions of their axes
@@ -162,10 +163,15 @@ class PolicySpec:
             raise SpecError(
                 "state_in_step: a state in the text or with a history is in the prefix"
             )
-        if self.past < 0:
-            raise SpecError(f"past is {self.past} rows, needs 0 or more")
-        if self.rtc.mode != "none" and (self.sampler.kind != "flow" or self.past):
-            raise SpecError(f"rtc mode '{self.rtc.mode}' needs a flow without rows of the past")
+        if min(self.past, self.spare) < 0:
+            raise SpecError(f"past and spare are {self.past}, {self.spare} rows, need 0 or more")
+        if self.rtc.mode != "none" and not self.follows:
+            raise SpecError(f"rtc mode '{self.rtc.mode}' needs a flow of the actions' rows alone")
+
+    @property
+    def follows(self) -> bool:
+        """Tell whether a chunk can follow on from the one before: a flow of the actions' rows."""
+        return self.sampler.kind == "flow" and not self.past and not self.spare
 
     @property
     def action_names(self) -> tuple[str, ...]:
@@ -184,8 +190,9 @@ class PolicySpec:
 
     @property
     def flow_shape(self) -> tuple[int, int]:
-        """Shape of x and of the noise: (H, A), larger where x has a past or is padded."""
-        return (self.past + self.horizon, self.flow_width or len(self.action))
+        """Shape of x and of the noise: (H, A), larger where x has more rows or is padded."""
+        rows = self.past + self.horizon + self.spare
+        return (rows, self.flow_width or len(self.action))
 
     def reference(self, state: F32) -> F32:
         """Values [..., A] that relative actions are measured from at states [..., S].
@@ -199,15 +206,13 @@ class PolicySpec:
     def normalise_actions(self, actions: F32, state: F32) -> F32:
         """Turn physical actions [H, A] into what the sampler works on; the rest is 0."""
         x = self.action_norm.normalise(actions - self.reference(state))
-        return np.pad(x, ((self.past, 0), (0, self.flow_shape[1] - x.shape[1])))
+        return np.pad(x, ((self.past, self.spare), (0, self.flow_shape[1] - x.shape[1])))
 
     def unnormalise_actions(self, x: F32, state: F32) -> F32:
-        """Invert `normalise_actions`."""
-        return np.asarray(
-            self.action_norm.unnormalise(x[self.past :, : len(self.action)])
-            + self.reference(state),
-            dtype=np.float32,
-        )
+        """Invert `normalise_actions`, within the sampler's clip."""
+        rows = x[self.past : self.past + self.horizon, : len(self.action)]
+        found = self.action_norm.unnormalise(self.sampler.bounded(rows)) + self.reference(state)
+        return np.asarray(found, dtype=np.float32)
 
     def check(self, observation: Observation) -> None:
         """Raise `SpecError` naming the first thing in `observation` that does not fit."""
@@ -266,18 +271,7 @@ class PolicySpec:
 
     def to_json(self) -> str:
         """Write the spec as JSON; `from_json` reads it back equal."""
-        fields = asdict(self)
-        for name in ("actions", "phrases", "state_in_step"):
-            if not fields[name]:
-                del fields[name]  # a version that knows no such thing reads it too
-        if self.sampler.solver == SOLVERS[0]:
-            del fields["sampler"]["solver"]  # likewise
-        if not self.rtc.latency_input:
-            del fields["rtc"]["latency_input"]
-        for camera in fields["cameras"]:
-            if not camera["exact"]:
-                del camera["exact"]
-        return json.dumps({"format": FORMAT, **fields}, indent=1, default=_array_to_list)
+        return write_fields(asdict(self), plain_solver=SOLVERS[0])
 
     @staticmethod
     def from_json(text: str) -> PolicySpec:
@@ -291,9 +285,3 @@ class PolicySpec:
 
     def __hash__(self) -> int:
         return hash(self.to_json())
-
-
-def _array_to_list(value: object) -> object:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    raise TypeError(f"cannot write {type(value).__name__} to JSON")

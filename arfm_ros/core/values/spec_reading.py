@@ -1,10 +1,12 @@
-"""A policy's specification out of JSON that a stranger may have written."""
+"""A policy's specification as JSON: written, and read where a stranger may have written it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+import numpy as np
 
 from arfm_ros.core.errors import SpecError
 from arfm_ros.core.solvers.sampler import Sampler
@@ -36,6 +38,7 @@ RANGES: Mapping[str, Bounds] = {
     "steps": (1, 1000),
     "flow_width": (0, 8192),
     "past": (0, HORIZON),
+    "spare": (0, HORIZON),
 }
 NESTED: Mapping[str, Mapping[str, Bounds]] = {
     "cameras": {"height": SIDE, "width": SIDE},
@@ -46,7 +49,8 @@ NESTED: Mapping[str, Mapping[str, Bounds]] = {
 NEEDED = ("name", "cameras", "state", "action", "horizon", "dt_ns", "state_norm", "action_norm")
 NEEDED_TOO = ("relative", "steps", "rtc", "language", "instructions")
 _TEXTS = ("kind", "prediction", "solver")
-OPTIONAL = ("flow_width", "past", "sampler", "history", "actions", "phrases", "state_in_step")
+OPTIONAL = ("flow_width", "past", "spare", "sampler", "history", "actions", "phrases")
+OPTIONAL_TOO = ("state_in_step",)
 GROUPS, OPTIONS = 64, 32  # at most: groups that have actions, options of one of them
 Plain = str | float | bool
 
@@ -57,7 +61,7 @@ def read_fields(source: str, kinds: Mapping[str, type]) -> dict[str, Any]:
     Raises `SpecError` naming what is missing, unknown, of another type or out of bounds.
     """
     raw = _load(source)
-    known = {*NEEDED, *NEEDED_TOO, *OPTIONAL}
+    known = {*NEEDED, *NEEDED_TOO, *OPTIONAL, *OPTIONAL_TOO}
     missing = [name for name in (*NEEDED, *NEEDED_TOO) if name not in raw]
     unknown = [str(name) for name in raw if name not in known]
     if missing or unknown:
@@ -84,6 +88,29 @@ def read_fields(source: str, kinds: Mapping[str, type]) -> dict[str, Any]:
     found["state_in_step"] = text(raw.get("state_in_step", ""), "state_in_step")
     _check_pixels(found["cameras"], found.get("history", History()).count)
     return found
+
+
+def write_fields(fields: dict[str, Any], plain_solver: str) -> str:
+    """Write the fields of a `PolicySpec`; what it does not use is left out.
+
+    So a version that knows no such thing reads it too.
+    """
+    for name in ("actions", "phrases", "state_in_step", "spare"):
+        if not fields[name]:
+            del fields[name]
+    if fields["sampler"]["solver"] == plain_solver:
+        del fields["sampler"]["solver"]
+    rested = [(fields["rtc"], "latency_input"), (fields["language"], "bare")]
+    for part, name in (*rested, *((camera, "exact") for camera in fields["cameras"])):
+        if not part[name]:
+            del part[name]
+    return json.dumps({"format": FORMAT, **fields}, indent=1, default=_array_to_list)
+
+
+def _array_to_list(value: object) -> object:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"cannot write {type(value).__name__} to JSON")
 
 
 def _load(source: str) -> dict[str, Any]:

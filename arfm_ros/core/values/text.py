@@ -27,6 +27,9 @@ def compose(language: Language, instruction: str, state: F32) -> str:
         whole = whole.replace("{state}", " ".join(map(str, bins)))
     if language.flat:
         instruction = instruction.strip().replace("_", " ").replace("\n", " ")
+    if language.bare:  # as GR00T does: letters, digits, spaces and underscores are left
+        kept = (c for c in instruction.lower() if c.isalnum() or c.isspace() or c == "_")
+        instruction = "".join(kept)
     return whole.replace("{instruction}", instruction)
 
 

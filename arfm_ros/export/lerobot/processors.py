@@ -7,7 +7,7 @@ them as safetensors. They are read as files, so that nothing is fetched from a h
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,9 +70,12 @@ def read_processors(folder: Path, state_size: int, action_size: int, order: Orde
     )
 
 
-def read_pipelines(folder: Path, order: Order) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_pipelines(
+    folder: Path, order: Order, own: Iterable[str] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read the steps before and after the policy by name; all are reproduced by a bundle.
 
+    `own` are the features of the policy, where the step that normalises does not know them.
     Raises `ConfigError` naming the file or step that is missing, or not reproduced.
     """
     for name in (BEFORE, AFTER):
@@ -82,15 +85,15 @@ def read_pipelines(folder: Path, order: Order) -> tuple[dict[str, Any], dict[str
                 f"before LeRobot had them, run {MIGRATE}"
             )
     before, after = read_steps(folder / BEFORE), read_steps(folder / AFTER)
-    for path, steps, step in ((BEFORE, before, NORMALIZER), (AFTER, after, UNNORMALIZER)):
+    for path, steps, step in ((BEFORE, before, order.first), (AFTER, after, order.last)):
         if step not in steps:
             raise ConfigError(f"{folder / path} has no step {step}, but: {', '.join(steps)}")
     account(folder, before, after, order)
     renamed = before.get(RENAME, {}).get("config", {}).get("rename_map") or {}
-    features = before[NORMALIZER]["config"].get("features", {})
-    own = [name for name in renamed if name in features]
-    if own:
-        raise ConfigError(f"{folder}: {RENAME} renames the policy's own {', '.join(own)}")
+    features = before[order.first]["config"].get("features") or dict.fromkeys(own)
+    taken = [name for name in renamed if name in features]
+    if taken:
+        raise ConfigError(f"{folder}: {RENAME} renames the policy's own {', '.join(taken)}")
     return before, after
 
 
@@ -126,7 +129,7 @@ def affine_of(folder: Path, step: dict[str, Any], what: tuple[str, str], size: i
         raise ConfigError(f"{folder}: {name} has mode {mode}, known are: {', '.join(STATISTICS)}")
     if mode == "IDENTITY":
         return Affine(np.zeros(size, np.float32), np.ones(size, np.float32))
-    tensors = _tensors(folder / str(step.get("state_file", "")))
+    tensors = state_tensors(folder, step)
     wanted = [f"{name}.{statistic}" for statistic in STATISTICS[mode]]
     missing = [key for key in wanted if key not in tensors]
     if missing:
@@ -153,9 +156,11 @@ def normalisation(mode: str, first: F32, second: F32, rest: float) -> Affine:
     return Affine((a + width / 2).astype(np.float32), (width / 2).astype(np.float32))
 
 
-def _tensors(path: Path) -> dict[str, NDArray[Any]]:
+def state_tensors(folder: Path, step: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Read the statistics of a step by name. Raises `ConfigError` if their file is missing."""
     from safetensors.numpy import load_file
 
+    path = folder / str(step.get("state_file", ""))
     if not path.is_file():
         raise ConfigError(f"{path} is missing: it holds the statistics")
     return {key: np.asarray(value, np.float32) for key, value in load_file(path).items()}

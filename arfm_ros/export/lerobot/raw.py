@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Library:
     folder: Path
     cameras: Mapping[str, str]  # feature -> the robot's camera
     sample: Sample
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of a step's settings
 
     def __call__(self, seen: Observation, noise: F32, count: int) -> F32:
         """Compute commands [H, A] in physical units, from noise in `count` steps."""
@@ -64,7 +65,7 @@ class Library:
         return make_pre_post_processors(  # type: ignore[no-any-return]
             self.policy.config,
             pretrained_path=str(self.folder),
-            preprocessor_overrides=device | text,
+            preprocessor_overrides=device | text | dict(self.changes),
             postprocessor_overrides=device,
         )
 

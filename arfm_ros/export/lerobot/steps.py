@@ -19,6 +19,22 @@ FREE = frozenset({RENAME, "to_batch_processor", "device_processor"})
 NOTHING = (None, [], {})
 _NORMALIZES = {"features": ANY, "norm_map": ANY, "eps": (1e-8,), "device": ANY}
 _NORMALIZES |= {"normalize_observation_keys": NOTHING}
+_PACKS = (
+    *("action_horizon", "valid_action_horizon", "video_horizon", "max_state_dim"),
+    *("max_action_dim", "formalize_language", "embodiment_tag", "embodiment_mapping"),
+    *("normalize_min_max", "state_dropout_prob", "clip_outliers", "use_percentiles"),
+    *("video_modality_keys", "raw_stats", "modality_config"),
+)
+_SEES = (
+    *("model_name", "image_crop_size", "image_target_size", "shortest_image_edge"),
+    *("crop_fraction", "use_albumentations", "device"),
+)
+_UNPACKS = (
+    *("env_action_dim", "normalize_min_max", "clip_normalized_action"),
+    "libero_gripper_binarize",
+)
+_DECODES = ("env_action_dim", "raw_stats", "modality_config", "use_percentiles")
+_DECODES += ("use_relative_action",)
 # step -> setting -> the values that the bundle reproduces; ANY: it reads them
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     RENAME: {"rename_map": ANY},
@@ -43,14 +59,28 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "xvla_image_to_float": {"image_keys": NOTHING, "validate_range": ANY},
     "xvla_imagenet_normalize": {"image_keys": NOTHING},
     "xvla_add_domain_id": {"domain_id": ANY},
+    "groot_n1_7_pack_inputs_v1": {
+        "state_horizon": (1,),
+        "language_key": ("task",),
+        **dict.fromkeys(_PACKS, ANY),
+    },
+    "groot_n1_7_vlm_encode_v1": {"letter_box_transform": (False,), **dict.fromkeys(_SEES, ANY)},
+    "groot_action_unpack_unnormalize_v2": {
+        "libero_gripper_action": (False,),
+        **dict.fromkeys(_UNPACKS, ANY),
+    },
+    "groot_n1_7_action_decode_v1": dict.fromkeys(_DECODES, ANY),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The steps before the policy that a family's bundle reproduces, in this order, no others."""
+    """The steps that a family's bundle reproduces, in this order, no others."""
 
     before: tuple[str, ...] = (NORMALIZER,)
+    after: tuple[str, ...] = (UNNORMALIZER, ABSOLUTE_STEP)
+    first: str = NORMALIZER  # before the policy, normalises
+    last: str = UNNORMALIZER  # after it, undoes that
 
 
 def account(folder: Path, before: Mapping[str, Any], after: Mapping[str, Any], by: Order) -> None:
@@ -59,7 +89,7 @@ def account(folder: Path, before: Mapping[str, Any], after: Mapping[str, Any], b
     `before` and `after` map the names of the steps to what is said of them, in order.
     """
     _match(folder, "before", before, by.before)
-    _match(folder, "after", after, (UNNORMALIZER, ABSOLUTE_STEP))
+    _match(folder, "after", after, by.after)
     given = enabled(_relative(before)), enabled(after.get(ABSOLUTE_STEP))
     if given[0] != given[1]:
         raise ConfigError(

@@ -75,9 +75,10 @@ def export_vla(
     opened = open_checkpoint(library, Path(folder), read_interface(interface), name)
     apart = STATE_IN_STEP.get(opened.network.context, "")
     spec, kind = replace(opened.spec, state_in_step=apart), opened.spec.sampler.kind
-    follows = kind == "flow" and not spec.past  # on from the previous chunk
+    follows = spec.follows
     if not follows and rtc == "guided":
-        told = f"{kind} with a past" if spec.past else kind
+        more = "a past" * bool(spec.past) or "spare rows" * bool(spec.spare)
+        told = f"{kind} with {more}" if more else kind
         raise ConfigError(f"rtc mode 'guided' needs a flow, '{name}' is {told}: none")
     if follows and rtc != "none":
         spec = replace(spec, rtc=Rtc("guided", 0, 3 * spec.horizon // 4))
