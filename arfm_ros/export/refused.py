@@ -12,6 +12,10 @@ PI0_FAST = (
 # (library, kind in config.json) -> what follows the kind in the message
 REFUSED: Mapping[tuple[str, str], str] = {
     ("lerobot", "pi0_fast"): PI0_FAST,
+    ("lerobot", "Gr00tN1d7"): (
+        "is NVIDIA's own folder: open it in LeRobot (base_model_path) and save policy and "
+        "processors, or serve it with run_gr00t_server.py: remote:tcp://HOST:5555"
+    ),
     ("lerobot", "eo1"): (
         "takes pictures and text by the chat template and the tiles of Qwen2.5-VL's processor, "
         f"which no bundle reproduces: {OPENPI}"

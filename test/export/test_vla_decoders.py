@@ -216,5 +216,5 @@ def test_a_checkpoint_says_what_it_lacks(made: Made, tmp_path: Path) -> None:
     (copy / "config.json").write_text("{}")
     refused(
         "has policy type 'None', known are: "
-        "act, diffusion, multi_task_dit, pi0, pi05, smolvla, xvla"
+        "act, diffusion, groot, multi_task_dit, pi0, pi05, smolvla, xvla"
     )

@@ -18,6 +18,7 @@ from arfm_ros.core.values.data import F32
 from arfm_ros.export.groot.pictures import Fitted
 from arfm_ros.export.groot.vision import Eyes
 from arfm_ros.export.lerobot.raw import drawn
+from arfm_ros.export.vla.network import STATE_IN_STEP
 
 NEVER = -3e4  # added to what is not attended to; also in half precision its share is 0
 LATE = 0.01  # of a bucket: 0.29 * 1000 is 289.99 in float32
@@ -30,7 +31,10 @@ class GrootContext(NamedTuple):
     values: Tensor  # [layers, 1, heads, L, d]
     texts: Tensor  # [1, L], 1 where a token is text
     pictures: Tensor  # [1, L], 1 where it is of a picture
-    position: Tensor  # [1, 1, D], the state's token
+    position: Tensor  # [1, S], normalised and padded
+
+
+STATE_IN_STEP[GrootContext] = "position"
 
 
 class LeRobotGroot(nn.Module):
@@ -51,7 +55,8 @@ class LeRobotGroot(nn.Module):
         for one in (self.qwen.language_model.config, self.qwen.visual.config):
             one._attn_implementation = "eager"  # noqa: SLF001  the fused one cannot be exported
         self._place_tokens(prompt)
-        self.register_buffer("moves", torch.from_numpy(state.moves)[None], persistent=False)
+        moves = F.pad(torch.from_numpy(state.moves)[None], (0, self._unused(len(state.moves))))
+        self.register_buffer("moves", moves, persistent=False)
         self.register_buffer("robot", torch.zeros(1, dtype=torch.long), persistent=False)
 
     def _place_tokens(self, prompt: Prompt) -> None:
@@ -89,9 +94,9 @@ class LeRobotGroot(nn.Module):
             read = read + block.ff(block.norm3(read))
         blocks = self.head.model.transformer_blocks
         keys, values = zip(*(_turned(blocks[k].attn1, read) for k in self.lookers))
-        token = self.head.state_encoder(self._state(state), self.robot)
+        position = F.pad(state, (0, self._unused(state.shape[1])))
         parts = there * (1 - self.is_picture), there * self.is_picture
-        return GrootContext(torch.stack(keys), torch.stack(values), *parts, token)
+        return GrootContext(torch.stack(keys), torch.stack(values), *parts, position)
 
     def _read(self, tokens: Tensor, seen: Tensor, deep: list[Tensor], there: Tensor) -> Tensor:
         """Let the layers read [1, L, d]; the last one's output is not normed."""
@@ -105,11 +110,13 @@ class LeRobotGroot(nn.Module):
                 hidden = hidden + F.pad(deep[k], (0, 0, 0, 1))[self.deep][None]
         return hidden
 
-    def _state(self, state: Tensor) -> Tensor:
-        """Map a normalised state [1, S] to what the network takes, [1, 1, D]."""
-        seen = (state.clamp(-1, 1) if self.clipped else state) * self.moves
-        width = self.head.config.max_state_dim
-        return F.pad(seen, (0, width - seen.shape[1]))[:, None]
+    def _unused(self, size: int) -> int:
+        return int(self.head.config.max_state_dim) - size
+
+    def _state(self, position: Tensor) -> Tensor:
+        """Map a padded state [1, S] to what the library's processor gives [1, 1, S]."""
+        seen = position.clamp(-1, 1) if self.clipped else position
+        return (seen * self.moves)[:, None]
 
     def velocity(self, x: Tensor, t: Tensor, context: GrootContext) -> Tensor:
         """Map x [1, H, D] at t [1] to v [1, H, D]."""
@@ -118,7 +125,8 @@ class LeRobotGroot(nn.Module):
         actions = head.action_encoder(x, bucket, self.robot)
         if config.add_pos_embed:
             actions = actions + head.position_embedding.weight[None, : x.shape[1]]
-        hidden = torch.cat([context.position, actions], dim=1)
+        token = head.state_encoder(self._state(context.position), self.robot)
+        hidden = torch.cat([token, actions], dim=1)
         hidden = self._transformed(hidden, head.model.timestep_encoder(bucket), context)
         return head.action_decoder(hidden, self.robot)[:, -x.shape[1] :]  # type: ignore[no-any-return]
 
@@ -159,7 +167,7 @@ class LeRobotGroot(nn.Module):
             "image_grid_thw": torch.tensor(grids * self.horizon_seen),
             "input_ids": tokens[:, :length],
             "attention_mask": torch.ones(1, length, dtype=torch.long),
-            "state": self._state(state),
+            "state": self._state(F.pad(state, (0, self._unused(state.shape[1])))),
             "embodiment_id": self.robot,
         }
         return sample(self.model, batch, noise, steps)

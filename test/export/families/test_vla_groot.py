@@ -124,6 +124,7 @@ def test_guidance_acts_and_every_input_counts(made: Made) -> None:
     if spec.follows:
         assert_guidance_acts(policy)
     assert (spec.spare > 0) == (spec.rtc.mode == "none") == (made.case != "plain")
+    assert spec.state_in_step == "position"  # a newer state may follow older pictures
     seen = spec.example(0)
     dark = {name: image // 2 for name, image in seen.images.items()}
     others = (
@@ -180,6 +181,8 @@ def test_what_is_not_exported_is_named(made: Made, tmp_path: Path) -> None:
     def configured(**settings: Any) -> None:
         config.write_text(json.dumps(json.loads(config.read_text()) | settings))
 
+    with pytest.raises(ConfigError, match="NVIDIA's own folder: open it in LeRobot"):
+        export_vla(f"lerobot:{made.checkpoint.parent / 'base'}", made.interface, tmp_path, "b")
     configured(action_decode_transform="libero")
     refused("transform for LIBERO is not exported: set action_decode_transform")
     configured(base_model_path=str(tmp_path / "nowhere"))
