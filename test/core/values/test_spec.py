@@ -36,6 +36,24 @@ def test_relative_actions_move_with_the_state_and_absolute_ones_do_not() -> None
     np.testing.assert_allclose(difference[:, 7], 0.0)
 
 
+def test_spare_rows_are_no_actions_and_a_clip_bounds_them() -> None:
+    policy = replace(spec(), spare=3, past=2, rtc=Rtc("none"), sampler=Sampler(clip=1.0))
+    assert PolicySpec.from_json(policy.to_json()) == policy
+    assert "spare" not in json.loads(spec().to_json())  # which a version before this one reads
+    state, (horizon, width) = np.zeros(8, np.float32), policy.action_shape
+    x = np.full(policy.flow_shape, 0.5, np.float32)
+    assert x.shape[0] == 2 + horizon + 3
+    x[[0, 1, -3, -2, -1]] = 9.0  # before and after the actions
+    inside = policy.unnormalise_actions(x, state)
+    assert inside.shape == (horizon, width)
+    np.testing.assert_allclose(policy.normalise_actions(inside, state)[2:-3], 0.5, atol=1e-5)
+    x[2] = 4.0
+    first = policy.normalise_actions(policy.unnormalise_actions(x, state), state)[2]
+    np.testing.assert_allclose(first, 1.0, atol=1e-5)
+    with pytest.raises(SpecError, match="needs a flow of the actions' rows alone"):
+        replace(policy, rtc=Rtc("guided"))
+
+
 def test_an_example_passes_the_check() -> None:
     spec().check(spec().example(seed=3))
 

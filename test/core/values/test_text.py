@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from arfm_ros.core.values.text import PAD, tokenize
+from arfm_ros.core.values.spec import Language
+from arfm_ros.core.values.text import PAD, compose, tokenize
 
 
 def test_the_ids_of_known_words_never_change() -> None:
@@ -33,3 +34,11 @@ def test_ids_lie_in_the_vocabulary_and_never_on_the_padding() -> None:
 def test_words_beyond_the_length_are_dropped_and_nothing_is_padding() -> None:
     assert tokenize("a b c d", 2, 512).tolist() == tokenize("a b", 2, 512).tolist()
     assert tokenize("", 3, 512).tolist() == [PAD] * 3
+
+
+def test_bare_instructions_have_small_letters_and_no_punctuation() -> None:
+    spoken, state = 'Place it -- "gently" -- on table_2, É!', np.zeros(1, np.float32)
+    bare = Language("tokenizer", template="<a.B>{instruction}<c!>", bare=True)
+    assert compose(bare, spoken, state) == "<a.B>place it  gently  on table_2 é<c!>"
+    plain = Language("tokenizer", template="{instruction}")
+    assert compose(plain, spoken, state) == spoken
