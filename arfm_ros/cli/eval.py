@@ -103,7 +103,17 @@ def _add_worlds(parser: argparse.ArgumentParser) -> None:
         "'all'; any other word lists the kinds",
     )
     parser.add_argument(
-        "--card", action="store_true", help="keep what --perturb found in the bundle's model card"
+        "--told",
+        type=words,
+        default=(),
+        metavar="TASK",
+        help="also told another task's words, on the same starts (a list), or 'all': is a task "
+        "done all the same?",
+    )
+    parser.add_argument(
+        "--card",
+        action="store_true",
+        help="keep what --perturb and --told found in the bundle's model card",
     )
     parser.add_argument(
         "--env",
@@ -158,8 +168,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.env:
         return _in_environment(args)
-    if args.card and not args.perturb:
-        raise ConfigError("--card keeps what --perturb finds: give both")
+    if args.card and not (args.perturb or args.told):
+        raise ConfigError("--card keeps what --perturb or --told finds: give one of them too")
     plan = _plan(args)
     check_outputs(args.json, args.plot)
     outcomes = run_sweep(plan)
@@ -168,9 +178,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         args.json.write_text(json.dumps(report(plan, outcomes), indent=1))
     if args.card:
-        from arfm_ros.export.card import keep_perturbed
+        from arfm_ros.export.card import keep_changed
 
-        keep_perturbed(
+        keep_changed(
             plan.bundles[0], report(plan, outcomes), rebuild("eval", args, positional=("bundle",))
         )
     if args.plot:
@@ -182,14 +192,16 @@ def _plan(args: argparse.Namespace) -> Plan:
     """Say which combinations are evaluated."""
     from arfm_ros.bringup import find_bundle
     from arfm_ros.engines import load_bundle
-    from arfm_ros.evaluate.sweep import Plan
+    from arfm_ros.evaluate.sweep import TOLD, Plan
     from arfm_ros.sim.drive.driver import DriverConfig
     from arfm_ros.sim.perturb import STANDARD
 
     bundles = tuple(dict.fromkeys(find_bundle(b) for b in (args.bundle, args.against) if b))
+    taught = tuple(load_bundle(bundles[0]).spec.instructions)
+    told = [f"{TOLD}{task}" for task in (taught if args.told == (ALL,) else args.told)]
     return Plan(
         bundles=bundles,
-        tasks=tuple(args.task or load_bundle(bundles[0]).spec.instructions),
+        tasks=tuple(args.task or taught),
         modes=args.rtc,
         delays_ms=args.delay_ms,
         seeds=range(args.seed, args.seed + args.episodes),
@@ -205,7 +217,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         workers=args.workers,
         out=args.out,
         steps=args.steps,
-        changes=("", *(STANDARD if args.perturb == (ALL,) else args.perturb)),
+        changes=("", *(STANDARD if args.perturb == (ALL,) else args.perturb), *told),
     )
 
 

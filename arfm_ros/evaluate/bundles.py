@@ -25,6 +25,7 @@ LATER_CHOICES = (
     "human",
     "solver",
     "perturb",
+    "told",
     "guidance",
     "schedule",
     "precision",

@@ -61,6 +61,7 @@ class Rollouts:
         robot = robot_of(spec.action_names, config.robot if config else "")
         self.world = World(robot)
         self.driver = PolicyDriver(policy, spec, self.world, config)
+        self._told = words_of(spec, config.told if config else "")
         self._changed: Perturber | None = None
         if config is not None and config.perturb:
             self._changed = Perturber(self.world, always(config.perturb))
@@ -82,7 +83,8 @@ class Rollouts:
         self._task, self._seed = make_task(task_name), seed
         if self._changed is not None:
             self._changed.begin(seed)
-        self._instruction = self._task.reset(self.world, np.random.default_rng(seed))
+        own = self._task.reset(self.world, np.random.default_rng(seed))
+        self._instruction = self._told or own
         if self._changed is not None:
             self._changed.started()
         self.driver.start(self._instruction, seed)
@@ -136,6 +138,14 @@ class Rollouts:
         arms = ~self.world.openings
         step = np.abs(command - self._before)[arms]
         return float((step / (self.driver.limits.velocity[arms] * TICK_MS / 1000)).max())
+
+
+def words_of(spec: PolicySpec, told: str) -> str:
+    """Return what is said for a task, whatever the world asks for; "" is said for ""."""
+    if told and told not in spec.instructions:
+        known = ", ".join(spec.instructions)
+        raise ConfigError(f"'{spec.name}' has no instruction for '{told}', but for: {known}")
+    return spec.instructions.get(told, "")
 
 
 def _person(driver: PolicyDriver, world: World, task: Task, seed: int) -> ScriptedHuman | None:

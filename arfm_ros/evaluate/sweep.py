@@ -11,14 +11,16 @@ from typing import Any
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.solvers.sampler import SOLVERS
 from arfm_ros.core.values.joining import GUIDANCES, RTC_MODES, SCHEDULES
+from arfm_ros.core.values.spec import PolicySpec
 from arfm_ros.core.values.statistics import Comparison, compare
 from arfm_ros.engines import load_bundle
 from arfm_ros.evaluate.bundles import evaluate, summary
-from arfm_ros.evaluate.rollout import RolloutResult
+from arfm_ros.evaluate.rollout import RolloutResult, words_of
 from arfm_ros.sim.drive.driver import DriverConfig
 from arfm_ros.sim.perturb import read_change
 from arfm_ros.sim.tasks import make_task
 
+TOLD = "told:"  # before a task, whose words are said
 OWN = "bundle"  # mode: chunks follow on as the bundle was exported for
 MODES = (OWN, *RTC_MODES)
 
@@ -52,7 +54,8 @@ class Plan:
     workers: int = 2
     out: Path | None = None  # where finished episodes are kept
     steps: tuple[Steps | None, ...] = (None,)  # of an integration; None: the bundle's
-    changes: tuple[str, ...] = ("",)  # of the world, see sim/perturb.py; "": as learned
+    # of the world, see sim/perturb.py, or told:TASK, whose words are said; "": as learned
+    changes: tuple[str, ...] = ("",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,8 @@ def cells(plan: Plan) -> Iterator[Cell]:
     for task, delay_ms, change, mode, steps, bundle in product(
         plan.tasks, plan.delays_ms, plan.changes, plan.modes, plan.steps, plan.bundles
     ):
-        yield Cell(bundle, task, mode, delay_ms, steps, change)
+        if change != f"{TOLD}{task}":  # its own words
+            yield Cell(bundle, task, mode, delay_ms, steps, change)
 
 
 def pairs(outcomes: Outcomes) -> list[Pair]:
@@ -154,9 +158,16 @@ def _evaluate(plan: Plan, cell: Cell) -> list[RolloutResult]:
         schedule=schedule,
         steps=count,
         solver=solver,
-        perturb=cell.change,
+        **_changed(cell.change),
     )
     return evaluate(cell.bundle, cell.task, plan.seeds, config, plan.workers, plan.out)
+
+
+def _changed(change: str) -> dict[str, str]:
+    """Return what a change is to the driver."""
+    if change.startswith(TOLD):
+        return {"told": change.removeprefix(TOLD)}
+    return {"perturb": change}
 
 
 def _check(plan: Plan) -> None:
@@ -171,11 +182,18 @@ def _check(plan: Plan) -> None:
     for steps in filter(None, plan.steps):
         if steps.count < 1 or steps.solver not in {"", *SOLVERS}:
             raise ConfigError(f"--steps {steps}: needs at least 1, of one of {', '.join(SOLVERS)}")
-    for change in filter(None, plan.changes):
-        read_change(change)
     for bundle in plan.bundles:
-        able = load_bundle(bundle).spec.rtc.mode
-        _check_modes(plan.modes, bundle, able)
+        spec = load_bundle(bundle).spec
+        _check_modes(plan.modes, bundle, spec.rtc.mode)
+        for change in filter(None, plan.changes):
+            _check_change(change, spec)
+
+
+def _check_change(change: str, spec: PolicySpec) -> None:
+    if change.startswith(TOLD):
+        words_of(spec, change.removeprefix(TOLD))
+    else:
+        read_change(change)
 
 
 def _check_modes(modes: Sequence[str], bundle: Path, able: str) -> None:

@@ -12,7 +12,8 @@ from arfm_ros.engines.bundle import PARITY, POLICY
 from arfm_ros.robots.embodiment import OPENING
 
 CARD = "README.md"
-EVALUATIONS, PERTURBED = "evaluations.json", "perturbed.json"
+EVALUATIONS, PERTURBED, SAID = "evaluations.json", "perturbed.json", "told.json"
+TOLD = "told:"  # before a task whose words were said, in `evaluate.sweep`'s report
 WAYS = {  # of following on, as in parity.json
     "none": "without guidance",
     "identity": "guided, Jacobian taken as 1",
@@ -35,15 +36,15 @@ def write_card(bundle: Path, evaluations: Mapping[str, Any] | None = None) -> Pa
     policy = json.loads((bundle / POLICY).read_text())
     parity = json.loads((bundle / PARITY).read_text())
     parts = [_head(policy), _inputs(policy["spec"]), _training(policy["provenance"])]
-    parts += [_success(results), _perturbed(bundle)]
+    parts += [_success(results), _perturbed(bundle), _told(bundle)]
     parts += [_runtime(parity), guidance(parity, policy["spec"]), _limits()]
     path = bundle / CARD
     path.write_text("\n".join(part for part in parts if part))
     return path
 
 
-def keep_perturbed(bundle: Path, report: Mapping[str, Any], command: str) -> None:
-    """Keep success in changed worlds beside `bundle`, and in its card.
+def keep_changed(bundle: Path, report: Mapping[str, Any], command: str) -> None:
+    """Keep success in changed worlds and with other words beside `bundle`, and in its card.
 
     `report` is what `evaluate.sweep.report` made with several `changes`.
     """
@@ -52,33 +53,43 @@ def keep_perturbed(bundle: Path, report: Mapping[str, Any], command: str) -> Non
         for cell in report["cells"]
         if cell["bundle"] == str(bundle)
     ]
-    text = json.dumps({"command": command, "rows": rows}, indent=1)
-    (bundle / PERTURBED).write_text(text + "\n")
+    own = [row for row in rows if not row["perturb"]]
+    for name, wanted in ((PERTURBED, False), (SAID, True)):
+        found = [r for r in rows if r["perturb"] and r["perturb"].startswith(TOLD) == wanted]
+        if found:
+            text = json.dumps({"command": command, "rows": [*own, *found]}, indent=1)
+            (bundle / name).write_text(text + "\n")
     write_card(bundle)
 
 
 def _perturbed(bundle: Path) -> str:
     """Say how a policy does in worlds that it did not learn from; "" where nobody measured it."""
-    path = bundle / PERTURBED
+    return _table(bundle / PERTURBED, "## Success in changed worlds\n", "change", "")
+
+
+def _told(bundle: Path) -> str:
+    """Say how often a task is done although another one's words are said."""
+    says = (
+        "In the world of a task the words of another one are said: how often is the world's task "
+        "done all the same? 0 % obeys the words."
+    )
+    return _table(bundle / SAID, f"## Another task's words\n\n{says}\n", "told", TOLD)
+
+
+def _table(path: Path, head: str, what: str, before: str) -> str:
+    """Make a table, a row for each change and a column for each task; "" without the file."""
     if not path.is_file():
         return ""
     kept = json.loads(path.read_text())
     tasks = list(dict.fromkeys(row["task"] for row in kept["rows"]))
-    lines = [
-        "## Success in changed worlds\n",
-        f"| change | {' | '.join(tasks)} |",
-        f"|---|{'---|' * len(tasks)}",
-    ]
+    lines = [head, f"| {what} | {' | '.join(tasks)} |", f"|---|{'---|' * len(tasks)}"]
     for change in dict.fromkeys(row["perturb"] for row in kept["rows"]):
         found = {row["task"]: row for row in kept["rows"] if row["perturb"] == change}
         cells = [_percent(found.get(task)) for task in tasks]
-        lines.append(f"| {change or 'as learned'} | {' | '.join(cells)} |")
-    return "\n".join([
-        *lines,
-        "",
-        f"95 % Wilson intervals; measured with `{kept['command']}`.",
-        "",
-    ])
+        name = change.removeprefix(before) or "as learned"
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    end = f"95 % Wilson intervals; measured with `{kept['command']}`."
+    return "\n".join([*lines, "", end, ""])
 
 
 def _percent(row: Mapping[str, Any] | None) -> str:

@@ -12,6 +12,7 @@ import pytest
 from arfm_ros.bringup import find_bundle
 from arfm_ros.cli.__main__ import main
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.engines import load_bundle
 from arfm_ros.robots.files.load import load_robot
 from arfm_ros.sim.perturb import (
     FIELDS,
@@ -153,6 +154,31 @@ def test_a_policy_is_judged_in_the_changed_world_and_its_card_says_so(tmp_path: 
     (compared,) = found["comparisons"]
     assert (compared["b"]["perturb"], compared["difference"]) == ("light:0", -1.0)
     assert "| light:0 | 0 % " in (bundle / "README.md").read_text()
+
+
+def test_told_of_another_task_it_leaves_the_world_s_own_undone(tmp_path: Path) -> None:
+    bundle = Path(copytree(find_bundle(""), tmp_path / "bundle"))
+    words = ["--task", "reach", "--task", "lift", "--episodes", "1", "--workers", "1"]
+    words += ["--told", "reach", "--card", "--json", str(tmp_path / "found.json")]
+    perturbed = (bundle / "perturbed.json").read_text()
+    assert main(["eval", str(bundle), *words]) == 0
+    cells = json.loads((tmp_path / "found.json").read_text())["cells"]
+    rates = {(one["task"], one.get("perturb", "")): one["success_rate"] for one in cells}
+    assert rates == {("reach", ""): 1.0, ("lift", ""): 1.0, ("lift", "told:reach"): 0.0}
+    said = load_bundle(bundle).spec.instructions["reach"]
+    episodes = next(one for one in cells if one.get("perturb"))["episodes"]
+    assert [one["instruction"] for one in episodes] == [said]
+    assert "| reach |  | 0 % " in (bundle / "README.md").read_text()
+    assert (bundle / "perturbed.json").read_text() == perturbed  # what was measured before stays
+
+
+def test_words_for_no_task_and_a_card_of_nothing_are_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["eval", "fr3_tabletop", "--told", "dance", "--episodes", "1"]) == 1
+    assert "no instruction for 'dance', but for: " in capsys.readouterr().err
+    assert main(["eval", "fr3_tabletop", "--card", "--episodes", "1"]) == 1
+    assert "give one of them too" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["moon:1", "light", "light:often", "light:-1", "size:9"])

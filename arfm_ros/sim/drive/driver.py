@@ -52,6 +52,7 @@ class DriverConfig:
     context_ms: int = 0  # pictures are as old as contexts that take this long make them
     reuse_views: float = 0.0  # grey levels within which a camera's part of a context is reused
     perturb: str = ""  # a change of the world, see sim/perturb.py
+    told: str = ""  # the task whose words are said, whatever the world asks for; "": its own
 
 
 class PolicyDriver:
