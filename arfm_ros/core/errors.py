@@ -33,6 +33,10 @@ class FleetError(ArfmError):
     """The store of a fleet cannot be reached, or holds what it should not."""
 
 
+class SimulationError(ArfmError):
+    """The physics of the simulator diverged: what comes after it means nothing."""
+
+
 class SafetyError(ArfmError):
     """An input would have become an unsafe command."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arfm_ros.core.chunks.seams import Seams, Tick, seams_of
-from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.errors import ConfigError, SimulationError
 from arfm_ros.core.safety.decision import Decision
 from arfm_ros.core.safety.limits import F64
 from arfm_ros.core.safety.smoothness import Smoothness, smoothness_of
@@ -44,6 +44,7 @@ class RolloutResult:
     interventions: int = 0  # how often a person took over, and for how long in all
     human_s: float = 0.0
     views_reused: float = 0.0  # share of the cameras' pictures that were not encoded again
+    diverged: bool = False  # the simulator's physics did, which counts as no success
 
     @staticmethod
     def from_json(raw: Mapping[str, Any]) -> RolloutResult:
@@ -106,7 +107,11 @@ class Rollouts:
             self.driver.send(decision)
             self._ratio = max(self._ratio, self._step_ratio(decision.command))
             self._before = decision.command
-        world.step(TICK_MS)
+        try:
+            world.step(TICK_MS)
+        except SimulationError:
+            self._held_ms = 0
+            return replace(self._result(), diverged=True)
         self._held_ms = self._held_ms + TICK_MS if self._task.success(world) else 0
         if world.time_ns < self._limit_ns and self._held_ms < HELD_MS:
             return None

@@ -15,7 +15,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from arfm_ros.core.errors import ConfigError
+from arfm_ros.core.errors import ConfigError, SimulationError
 from arfm_ros.robots.commands.values import Value
 from arfm_ros.robots.files.load import load_robot
 from arfm_ros.robots.fr3 import facts as fr3
@@ -32,6 +32,8 @@ from arfm_ros.sim.scene import CAMERAS, OBJECTS, Objects, load_model
 F64 = NDArray[np.float64]
 STEP_NS = 1_000_000
 STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
+_WARNINGS = mujoco.mjtWarning
+DIVERGED = (_WARNINGS.mjWARN_BADQPOS, _WARNINGS.mjWARN_BADQVEL, _WARNINGS.mjWARN_BADQACC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,9 @@ class World:
         self.rng = np.random.default_rng(seed)
         self._objects = Objects(self.model, self.data, self.objects)
         self._hand = self.model.body(hand).id
+        # else the engine puts everything back to its first pose, without a word, and goes on
+        self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+        self._bad = [self.data.warning[kind] for kind in DIVERGED]
         self._steps = 0
         self._push_steps = 0
         self._stale = False
@@ -169,11 +174,15 @@ class World:
         self.data.xfrc_applied[self._hand, :3] = force if self._push_steps else 0.0
 
     def step(self, count: int = 1) -> None:
-        """Advance by `count` milliseconds."""
+        """Advance by `count` milliseconds.
+
+        Raises `SimulationError` where the physics diverges; until `reset` nothing can be done.
+        """
         model, data, control = self.model, self.data, self._robot.control
         step1, step2 = mujoco.mj_step1, mujoco.mj_step2
         for _ in range(count):
             step1(model, data)
+            self._require_finite()
             control()
             step2(model, data)
             if self._push_steps:
@@ -182,6 +191,16 @@ class World:
                     data.xfrc_applied[self._hand, :3] = 0.0
         self._steps += count
         self._stale = True
+
+    def _require_finite(self) -> None:
+        """Raise `SimulationError` naming the body whose motion has no finite value any more."""
+        for warning in self._bad:
+            if warning.number:
+                of = self.model.dof_bodyid[min(warning.lastinfo, self.model.nv - 1)]
+                raise SimulationError(
+                    f"the physics diverged after {self.data.time:.3f} s at the body "
+                    f"'{self.model.body(int(of)).name}': it was pressed or thrown too hard"
+                )
 
     def robot_state(self) -> RobotState:
         """Return what the robot measures now: all axes but grippers, and the first gripper."""

@@ -38,6 +38,12 @@ def show_success(outcomes: Outcomes) -> None:
         share = sum(r.views_reused for r in results) / len(results)
         if share:
             console.print(f"{' '.join(_name(cell))}: {share:.0%} of the pictures were used again")
+        lost = sum(r.diverged for r in results)
+        if lost:
+            console.print(
+                f"{' '.join(_name(cell))}: the physics diverged in {lost} of {len(results)}, "
+                "which count as failures"
+            )
     console.print("seams: 99.9 % joint acceleration of the commands over that inside chunks")
     console.print("shaking: power of the joint velocities above 3 Hz; jerk: log, dimensionless")
 

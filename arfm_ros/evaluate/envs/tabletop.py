@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from arfm_ros.core.errors import SimulationError
 from arfm_ros.core.safety.decision import POLICY, Decision
 from arfm_ros.core.values.data import Observation
 from arfm_ros.core.values.spec import PolicySpec
@@ -38,7 +39,8 @@ class Tabletop:
         self._instruction = self._task.reset(self._world, np.random.default_rng(seed))
         self._senses.forget()
         self._held_ms, self._asked = 0, self._world.measured()
-        return self._senses.observe(self._instruction)
+        self._seen = self._senses.observe(self._instruction)
+        return self._seen
 
     def step(self, action: F64) -> Step:
         """Go to positions [A] in a straight line of the axes, at limited speeds."""
@@ -49,14 +51,17 @@ class Tabletop:
         )
         for tick in range(1, self._ticks + 1):
             self._send(begin, way, tick, span_s)
-            self._world.step(TICK_MS)
+            try:
+                self._world.step(TICK_MS)
+            except SimulationError:  # nothing can be seen or done any more
+                return Step(self._seen, 0.0, False, True)
             held = self._task.success(self._world)
             self._held_ms = self._held_ms + TICK_MS if held else 0
         self._asked = begin + way
         success = self._held_ms >= HELD_MS
         over = success or self._world.time_ns >= self._task.time_limit_s * 1e9
-        seen = self._senses.observe(self._instruction)
-        return Step(seen, self._task.progress(self._world), success, over)
+        self._seen = self._senses.observe(self._instruction)
+        return Step(self._seen, self._task.progress(self._world), success, over)
 
     def close(self) -> None:
         """Free the GL context of the cameras."""

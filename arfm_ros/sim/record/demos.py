@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from arfm_ros.core.errors import SimulationError
 from arfm_ros.core.sharing.modes import POLICY
 from arfm_ros.core.values.data import U8
 from arfm_ros.engines import load_policy
@@ -102,7 +103,10 @@ class Demonstrator:
             script.let_drive(self._driver, until_ns=int(rng.uniform(0.4, TAKEOVER_S) * 1e9))
         with Scribe(folder, world, self._picture, seed, self._renderer.cameras) as scribe:
             scribe.text("/instruction", instruction)
-            success, held_ms = self._play(task, script, scribe)
+            try:
+                success, held_ms = self._play(task, script, scribe)
+            except SimulationError:
+                success, held_ms = False, 0
             poor, changes = script.poor_ns, self._changed.drawn
             scribe.label({
                 "task": task_name,
