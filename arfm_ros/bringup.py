@@ -208,7 +208,8 @@ def _rollout(setup: Setup) -> dict[str, object]:
 def find_bundle(policy: str, task: str = "") -> Path:
     """Find a bundle's folder by path or by its name in models/; "" is one that knows `task`.
 
-    The bundle itself is checked by whoever loads it. Raises `ConfigError` listing what there is.
+    The bundle itself is checked by whoever loads it. Raises `ConfigError` listing what there is,
+    and for a name that could be either.
     """
     shipped = shipped_bundles()
     names = ", ".join(shipped) or "none"
@@ -217,11 +218,25 @@ def find_bundle(policy: str, task: str = "") -> Path:
             raise ConfigError("no policy bundle is shipped in models/: give one with --policy")
         able = [folder for folder in shipped.values() if task in _tasks_of(folder)]
         return next(iter([*able, *shipped.values()]))
-    if policy in shipped:
-        return shipped[policy]
-    if not Path(policy).is_dir():
+    here = path_of(policy)
+    if not here.is_dir():
         raise ConfigError(f"there is no bundle '{policy}': give a folder, or one of: {names}")
-    return Path(policy).resolve()
+    return here.resolve()
+
+
+def path_of(named: str) -> Path:
+    """Return the path that a name is, or the bundle in models/ that is called so.
+
+    Raises `ConfigError` for a name that could be either.
+    """
+    here, shipped = Path(named), shipped_bundles().get(named)
+    if shipped is None:
+        return here
+    if here.exists() and here.resolve() != shipped.resolve():
+        raise ConfigError(
+            f"'{named}' is a folder here and a bundle in models/: give ./{named} or {shipped}"
+        )
+    return shipped
 
 
 def shipped_bundles() -> dict[str, Path]:

@@ -163,9 +163,9 @@ def _write_again(args: argparse.Namespace) -> None:
 
 def _own(source: str) -> Path:
     """Find a run, or a bundle by its folder or its name in models/."""
-    from arfm_ros.bringup import shipped_bundles
+    from arfm_ros.bringup import path_of
 
-    path = shipped_bundles().get(source) or Path(source)
+    path = path_of(source)
     if ":" in source and not path.exists():
         raise ConfigError(f"'{source.partition(':')[0]}' of {source} is not known: give {KNOWN}")
     return path

@@ -15,6 +15,7 @@ from arfm_ros.bringup import (
     NodeProcess,
     Setup,
     find_bundle,
+    path_of,
     stack,
 )
 from arfm_ros.core.errors import ConfigError
@@ -132,6 +133,22 @@ def test_a_wrong_choice_is_refused_with_what_would_be_right(
 def test_a_missing_bundle_is_named() -> None:
     with pytest.raises(ConfigError, match="there is no bundle 'nowhere'"):
         find_bundle("nowhere")
+
+
+def test_a_folder_here_that_is_called_like_a_shipped_bundle_is_never_passed_over_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = find_bundle("fr3_tabletop")
+    (tmp_path / "fr3_tabletop").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"a folder here and a bundle in models/: give \./fr3_"):
+        find_bundle("fr3_tabletop")
+    with pytest.raises(ConfigError, match="a folder here and a bundle in models/"):
+        path_of("fr3_tabletop")  # as an export takes it
+    assert find_bundle("./fr3_tabletop") == tmp_path / "fr3_tabletop"
+    assert find_bundle(str(shipped)) == shipped
+    monkeypatch.chdir(shipped.parent)  # one and the same
+    assert find_bundle("fr3_tabletop") == shipped
 
 
 def test_without_a_name_a_shipped_bundle_that_knows_the_task_is_taken(
