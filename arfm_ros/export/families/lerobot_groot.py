@@ -69,11 +69,8 @@ class LeRobotGrootFlow:
     def open(self, folder: Path, robot: Interface, name: str) -> Opened:
         """Open a checkpoint folder as policy `name` for `robot`."""
         where = ("lerobot.policies.groot.modeling_groot", "GrootPolicy")
+        _require_n1_7()
         policy_class, made_by = policy_class_of(self.name, where)
-        if find_spec("lerobot.policies.groot.groot_n1_7") is None:
-            raise ConfigError(
-                f"{made_by} is not exported: LeRobot 0.6 has N1.7; needs Python 3.13"
-            )
         config = read_config(folder)
         if config.action_decode_transform is not None:
             raise ConfigError(f"{folder}: {LIBERO}")
@@ -145,6 +142,20 @@ class _Steps:
     def processors(self, spec: PolicySpec) -> Processors:
         relative = next((self.before[name] for name in RELATIVE_STEPS if name in self.before), {})
         return Processors(spec.state_norm, spec.action_norm, {}, relative.get("config", {}))
+
+
+def _require_n1_7() -> None:
+    """Raise `ConfigError` for a LeRobot whose GR00T is another one, or cannot be imported."""
+    if find_spec("lerobot") is None:
+        return  # which is said for every family
+    try:
+        found = find_spec("lerobot.policies.groot.groot_n1_7")
+    except ImportError:
+        found = None
+    if found is None:
+        raise ConfigError(
+            "GR00T is exported as LeRobot 0.6 has it (N1.7), which needs Python 3.13"
+        )
 
 
 def _with_base(policy_class: Any, folder: Path, config: Any) -> Any:

@@ -166,6 +166,18 @@ def test_the_other_robots_weights_are_left_out(made: Made) -> None:
 
 
 @ONE
+def test_another_gr00t_of_an_older_library_is_said(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def older(name: str) -> Any:  # 0.5 has no such module, 0.4.4 may not import its own
+        return None if name.endswith("groot_n1_7") else name
+
+    monkeypatch.setattr("arfm_ros.export.families.lerobot_groot.find_spec", older)
+    with pytest.raises(ConfigError, match="as LeRobot 0.6 has it .N1.7., which needs Python 3.13"):
+        export_vla(f"lerobot:{made.checkpoint}", made.interface, tmp_path / "b", "b")
+
+
+@ONE
 def test_what_is_not_exported_is_named(made: Made, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(made.checkpoint, tmp_path / "copy"))
     config = copy / "config.json"
