@@ -153,6 +153,21 @@ def save_dit(folder: Path, **options: Any) -> Path:
     return save("multi_task_dit", folder, config, 8)
 
 
+def library_commands(policy: Any, checkpoint: Path, seen: Any, noise: Any, patch: Any) -> Any:
+    """Let a policy of LeRobot act on raw inputs, from this noise, by its saved processors."""
+    before, after = make_pre_post_processors(policy.config, pretrained_path=str(checkpoint))
+    batch: dict[str, Any] = {
+        f"observation.images.{key}": torch.tensor(seen.images[name]).permute(2, 0, 1) / 255.0
+        for key, name in zip(CAMERAS, ("scene", "wrist"))
+    }
+    batch |= {"observation.state": torch.tensor(seen.state), "task": seen.instruction}
+    prepared = before(batch)
+    patch.setattr(torch, "randn", lambda *_, **__: torch.tensor(noise)[None])
+    found = policy.predict_action_chunk(prepared)
+    patch.undo()
+    return after(found)[0].numpy()
+
+
 def write_interface(path: Path, actions: int = 8) -> Path:
     """Write an interface file: the robot has the cameras scene and wrist."""
     pairs = ", ".join(f"{key}: {name}" for key, name in zip(CAMERAS, ("scene", "wrist")))

@@ -18,8 +18,7 @@ pytest.importorskip("lerobot.policies.groot.groot_n1_7", reason=NEEDS)
 import torch  # noqa: E402
 from foreign_laws import assert_each_counts, assert_guidance_acts, some_noise  # noqa: E402
 from groot_checkpoint_rig import ROWS, TAG, change_step, save_groot  # noqa: E402
-from lerobot.policies.factory import make_pre_post_processors  # noqa: E402
-from lerobot_more_rig import CAMERAS, WORDS, write_interface  # noqa: E402
+from lerobot_more_rig import CAMERAS, WORDS, library_commands, write_interface  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from arfm_ros.cli.__main__ import main  # noqa: E402
@@ -75,18 +74,8 @@ def library_chunk(made: Made, seen: Any, noise: Any, steps: int, patch: Any) -> 
     from lerobot.policies.groot.modeling_groot import GrootPolicy
 
     policy = GrootPolicy.from_pretrained(made.checkpoint).eval()
-    before, after = make_pre_post_processors(policy.config, pretrained_path=str(made.checkpoint))
-    batch: dict[str, Any] = {
-        f"observation.images.{key}": torch.tensor(seen.images[name]).permute(2, 0, 1) / 255.0
-        for key, name in zip(CAMERAS, ("scene", "wrist"))
-    }
-    batch |= {"observation.state": torch.tensor(seen.state), "task": seen.instruction}
     policy._groot_model.action_head.num_inference_timesteps = steps
-    prepared = before(batch)
-    patch.setattr(torch, "randn", lambda *_, **__: torch.tensor(noise)[None])
-    found = policy.predict_action_chunk(prepared)
-    patch.undo()
-    return after(found)[0].numpy()
+    return library_commands(policy, made.checkpoint, seen, noise, patch)
 
 
 def observed(made: Made, policy: Any, seed: int) -> Any:

@@ -17,8 +17,7 @@ pytest.importorskip("lerobot.policies.xvla", reason="LeRobot is in .venv-vla")
 
 import torch  # noqa: E402
 from foreign_laws import assert_each_counts, assert_guidance_acts, some_noise  # noqa: E402
-from lerobot.policies.factory import make_pre_post_processors  # noqa: E402
-from lerobot_more_rig import CAMERAS, GRIPPERS, WORDS, save_xvla, write_interface  # noqa: E402
+from lerobot_more_rig import GRIPPERS, WORDS, library_commands, save_xvla, write_interface  # noqa: E402
 
 from arfm_ros.cli.__main__ import main  # noqa: E402
 from arfm_ros.core.errors import ConfigError  # noqa: E402
@@ -65,18 +64,8 @@ def library_chunk(made: Made, seen: Any, noise: Any, steps: int, patch: Any) -> 
     from lerobot.policies.xvla.modeling_xvla import XVLAPolicy
 
     policy = XVLAPolicy.from_pretrained(made.checkpoint).eval()
-    before, after = make_pre_post_processors(policy.config, pretrained_path=str(made.checkpoint))
-    batch: dict[str, Any] = {
-        f"observation.images.{key}": torch.tensor(seen.images[name]).permute(2, 0, 1) / 255.0
-        for key, name in zip(CAMERAS, ("scene", "wrist"))
-    }
-    batch |= {"observation.state": torch.tensor(seen.state), "task": seen.instruction}
     policy.config.num_denoising_steps = steps
-    prepared = before(batch)
-    patch.setattr(torch, "randn", lambda *_, **__: torch.tensor(noise)[None])
-    found = policy.predict_action_chunk(prepared)
-    patch.undo()
-    return after(found)[0].numpy()
+    return library_commands(policy, made.checkpoint, seen, noise, patch)
 
 
 @pytest.mark.parametrize("steps", [1, 5, 10])
