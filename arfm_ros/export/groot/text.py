@@ -9,10 +9,10 @@ from typing import Any
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.spec import Language
 from arfm_ros.engines.inputs import TOKENIZER
+from arfm_ros.export.lerobot.text import SAMPLE, require_alike
 
 HELD = "theinstruction"  # stands for it while the template is filled in
 WORDS = 64  # tokens of an instruction, at most
-SAMPLE = "lift the red cube"
 
 
 def open_processor(folder: Path, step: Mapping[str, Any]) -> tuple[Any, str]:
@@ -44,8 +44,7 @@ def read_prompt(processor: Any, sizes: Sequence[int], bare: bool) -> tuple[Langu
         raise ConfigError("the chat template of GR00T's processor does not hold the instruction")
     content = str(tokenizer.backend_tokenizer.to_str())
     text = template.replace("{instruction}", SAMPLE)
-    wanted = list(tokenizer(text)["input_ids"])
-    _compare(content, text, wanted)
+    require_alike(content, text, list(tokenizer(text)["input_ids"]))
     pad = tokenizer.pad_token_id
     frame = len(tokenizer(template.replace("{instruction}", ""))["input_ids"])
     return Language(
@@ -69,16 +68,3 @@ def _filled(processor: Any, sizes: Sequence[int], words: str) -> str:
         raise ConfigError(f"the chat template has {len(pieces) - 1} pictures for {len(sizes)}")
     ends = [*(token * size for size in sizes), ""]
     return "".join(piece + end for piece, end in zip(pieces, ends))
-
-
-def _compare(content: str, text: str, wanted: list[int]) -> None:
-    from tokenizers import Tokenizer
-
-    alone = Tokenizer.from_str(content)
-    alone.no_truncation()
-    alone.no_padding()
-    found = list(alone.encode(text, add_special_tokens=False).ids)
-    if found != wanted:
-        raise ConfigError(
-            f"{TOKENIZER} alone reads the prompt as {found}, the library as {wanted}"
-        )

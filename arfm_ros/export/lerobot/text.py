@@ -24,7 +24,7 @@ def read_language(folder: Path, step: Mapping[str, Any], template: str) -> tuple
     begin, end = _frame(tokenizer)
     content = str(tokenizer.backend_tokenizer.to_str())
     whole = f"{begin}{template}{end}"
-    _compare(tokenizer, content, SAMPLE, f"{begin}{SAMPLE}{end}")
+    require_alike(content, f"{begin}{SAMPLE}{end}", list(tokenizer(SAMPLE)["input_ids"]))
     pad = tokenizer.pad_token_id
     if pad is None or step.get("padding_side", "right") != "right":
         raise ConfigError(f"the tokenizer {name} pads text on the left, or has no token for it")
@@ -62,14 +62,15 @@ def _frame(tokenizer: Any) -> tuple[str, str]:
     return begin, end
 
 
-def _compare(tokenizer: Any, content: str, text: str, framed: str) -> None:
-    """Raise `ConfigError` unless the file alone gives the library's tokens."""
+def require_alike(content: str, framed: str, wanted: list[int]) -> None:
+    """Raise `ConfigError` unless tokenizer.json alone gives the library's tokens of a text."""
     from tokenizers import Tokenizer
 
     alone = Tokenizer.from_str(content)
     alone.no_truncation()
     alone.no_padding()
     found = list(alone.encode(framed, add_special_tokens=False).ids)
-    wanted = list(tokenizer(text)["input_ids"])
     if found != wanted:
-        raise ConfigError(f"{TOKENIZER} alone reads '{text}' as {found}, the library as {wanted}")
+        raise ConfigError(
+            f"{TOKENIZER} alone reads '{framed}' as {found}, the library as {wanted}"
+        )
