@@ -26,6 +26,7 @@ SOURCES = {
 }
 KINEMATICS = "arms"  # of any arm but the FR3, of tool poses, of a person's device
 FRANKA = ("fr3", "franka")
+SLOW = "--slow"  # tests of transformers' pi0 are among them
 FEWEST = "fewest"  # `export --steps fewest` runs the simulator
 PAGE = ("--console", "--teleop=console")  # what of `up` opens the console
 NODE = "--policy-node"  # `sync` speaks to it through ROS 2
@@ -43,7 +44,7 @@ def environment_of(words: Sequence[str]) -> str:
     verb, *rest = words or [""]
     if benchmark := _benchmark(words):
         return BENCHMARKS[benchmark]
-    lerobot = verb in LIBRARIANS and any(_of_lerobot(word) for word in rest)
+    lerobot = verb in LIBRARIANS and any(map(_of_lerobot, _plain(rest)))
     return LEROBOT if lerobot or (verb == "test" and "--vla" in rest) else OWN
 
 
@@ -73,10 +74,9 @@ def _extras(root: Path, words: Sequence[str], ros: bool) -> list[str]:
         found.append(KINEMATICS)
     if _datasets(verb, rest):
         found.append("datasets")
-    if verb == "episodes" and rest[:1] == ["show"]:
-        found += extras_of(root, "show", ros)
-    if "show" in words[:2] and (any(word.endswith(".rrd") for word in rest) or "--rerun" in rest):
-        found.append("rerun")
+    found += _to_look(root, words, ros)
+    if verb == "test" and SLOW in rest and not from_source:
+        found.append("vla")
     if verb == "sync" and not ros and any(word.startswith(NODE) for word in rest):
         found.append("ros")
     if any(_has_words(Path(word)) for word in rest):
@@ -84,6 +84,15 @@ def _extras(root: Path, words: Sequence[str], ros: bool) -> list[str]:
     if verb == "bench" and not from_source:  # any other counts a bundle's graphs
         found += BENCHES.get(rest[0] if rest else "stack", ("engine",))
     return found
+
+
+def _to_look(root: Path, words: Sequence[str], ros: bool) -> list[str]:
+    """List what looking at an episode needs, beside what `show` itself does."""
+    if "show" not in words[:2]:
+        return []
+    rerun = any(word.endswith(".rrd") for word in words) or "--rerun" in words
+    found = list(extras_of(root, "show", ros)) if words[0] == "episodes" else []
+    return found + ["rerun"] * rerun
 
 
 def _benchmark(words: Sequence[str]) -> str:
@@ -170,11 +179,11 @@ def _unfit(root: Path, words: Sequence[str], benchmark: str) -> str:
 
 
 def _plain(words: Sequence[str]) -> list[str]:
-    return [word.removeprefix(AGAINST) for word in words]
+    return [word.removeprefix(AGAINST).removeprefix(TUNED) for word in words]
 
 
 def _of_lerobot(word: str) -> bool:
-    return word.removeprefix(AGAINST).removeprefix(TUNED).startswith(("lerobot:", "openpi:"))
+    return word.startswith(("lerobot:", "openpi:"))
 
 
 def _hub_name(place: str) -> bool:

@@ -13,7 +13,8 @@ import torch
 pytest.importorskip("transformers", reason="the extra 'vla' is not installed")
 
 from foreign_laws import assert_each_counts, assert_guidance_acts  # noqa: E402
-from transformers import PI0Config, PI0ForConditionalGeneration  # noqa: E402
+from pi0_rig import WORDS, save_checkpoint, small_config, write_interface  # noqa: E402
+from transformers import PI0ForConditionalGeneration, PI0Processor  # noqa: E402
 
 from arfm_ros.cli.__main__ import main  # noqa: E402
 from arfm_ros.core.errors import ConfigError, SpecError  # noqa: E402
@@ -26,66 +27,17 @@ from arfm_ros.learn.objectives.arfm import Arfm  # noqa: E402
 LIMIT = LIMITS["fp32"].step
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 
-NAMES = (*(f"fr3_joint{i}" for i in range(1, 8)), "gripper")
-WORDS = ("lift the red cube", "push the blue cube to the left", "place it on the table")
-LAYER = {"model_type": "gemma", "num_hidden_layers": 2, "num_attention_heads": 4}
-LAYER |= {"num_key_value_heads": 1, "head_dim": 8}
-
 pytestmark = pytest.mark.slow  # the export alone takes minutes
-
-
-def small_config(vocabulary: int, image_token: int) -> PI0Config:
-    vision = {"model_type": "siglip_vision_model", "hidden_size": 24, "intermediate_size": 32}
-    vision |= {"patch_size": 14, "image_size": 28, "num_hidden_layers": 1}
-    vision |= {"num_attention_heads": 2, "vision_use_head": False}
-    text = LAYER | {"hidden_size": 32, "intermediate_size": 48, "vocab_size": vocabulary}
-    vlm = {"model_type": "paligemma", "text_config": text, "vision_config": vision}
-    vlm |= {"projection_dim": 32, "image_token_id": image_token}
-    expert = LAYER | {"hidden_size": 16, "intermediate_size": 32}
-    sizes = {"chunk_size": 10, "max_state_dim": 12, "max_action_dim": 12}
-    return PI0Config(vlm_config=vlm, dit_config=expert, num_inference_steps=4, **sizes)
-
-
-def write_tokenizer(folder: Path) -> int:
-    """Train a small tokenizer, save it as Hugging Face does, return its size."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
-    tokenizer.normalizer = normalizers.Replace(" ", "▁")
-    tokenizer.decoder = decoders.Replace("▁", " ")
-    special = ["<pad>", "<eos>", "<bos>", "<unk>", *(f"<0x{i:02X}>" for i in range(256))]
-    trainer = trainers.BpeTrainer(vocab_size=330, special_tokens=special)
-    tokenizer.train_from_iterator(WORDS, trainer)
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>"
-    )
-    fast.save_pretrained(folder)
-    return int(tokenizer.get_vocab_size())
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pi0")
-    torch.manual_seed(0)
-    size = write_tokenizer(folder)
-    PI0ForConditionalGeneration(small_config(size + 1, size)).save_pretrained(folder)
-    rng = np.random.default_rng(0)
-    numbers = {f"{what}_mean": rng.normal(size=8).tolist() for what in ("state", "actions")}
-    numbers |= {f"{what}_std": rng.uniform(0.2, 1, 8).tolist() for what in ("state", "actions")}
-    (folder / "processor_config.json").write_text(json.dumps(numbers))
-    return folder
+    return save_checkpoint(tmp_path_factory.mktemp("pi0"))
 
 
 @pytest.fixture(scope="module")
 def interface(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("robot") / "robot.yaml"
-    path.write_text(
-        "cameras: {base_0_rgb: scene, left_wrist_0_rgb: wrist}\n"
-        f"state: [{', '.join(NAMES)}]\nactions: [{', '.join(NAMES)}]\n"
-        f"relative: [{', '.join(NAMES[:7])}]\ndt_s: 0.05\ninstruction: lift the red cube\n"
-    )
-    return path
+    return write_interface(tmp_path_factory.mktemp("robot") / "robot.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +84,33 @@ def test_the_chunk_is_the_library_s_from_raw_inputs(bundle: Path, checkpoint: Pa
     physical = wanted * np.array(raw["actions_std"]) + np.array(raw["actions_mean"])
     physical[:, :7] += seen.state[:7]
     np.testing.assert_allclose(chunk.actions, physical, atol=2e-5)
+
+
+def test_the_gate_begins_at_raw_pictures(bundle: Path, checkpoint: Path) -> None:
+    """`PI0Processor` of a camera's pictures and `sample_actions`: nothing of the export's own."""
+    pytest.importorskip("torchvision", reason="reads pictures for transformers")
+    reference, policy = load_reference(bundle), load_policy(bundle, threads=1)
+    assert reference.images["scene"].shape == (2, 480, 640, 3)
+    processor = PI0Processor.from_pretrained(checkpoint)
+    model = PI0ForConditionalGeneration.from_pretrained(checkpoint).eval()
+    pictures = [[reference.images[name][0] for name in ("scene", "wrist")]]
+    text, state = [reference.instructions[0]], reference.state[:1]
+    given = processor(images=pictures, text=text, state=state)
+    noise = torch.from_numpy(reference.noise[:1])
+    given = {name: torch.as_tensor(value) for name, value in given.items()}
+    wanted = model.sample_actions(**given, noise=noise)[0, :, :8].numpy()
+    numbers = [np.array(getattr(processor, f"actions_{k}")) for k in ("std", "mean")]
+    commands = wanted * numbers[0] + numbers[1]
+    commands[:, :7] += state[0, :7]
+    seen = Observation(
+        {name: reference.images[name][0] for name in ("scene", "wrist")}, state[0], text[0], 0
+    )
+    found = policy.sample(policy.encode(seen), reference.noise[0]).actions
+    for one in (reference.chunk[0], found):
+        assert np.abs(one - commands).max() <= 1e-5 * np.abs(commands).max()
+    print(
+        "pi0 of transformers, commands:", np.abs(found - commands).max() / np.abs(commands).max()
+    )
 
 
 def test_chunks_follow_on_and_every_input_counts(bundle: Path) -> None:

@@ -1,4 +1,4 @@
-"""`arfm train --policy lerobot:FOLDER`: fine-tune a checkpoint of another library."""
+"""`arfm train --policy LIBRARY:FOLDER`: fine-tune a checkpoint of another library."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from arfm_ros.core.errors import ConfigError
 if TYPE_CHECKING:
     from arfm_ros.learn.loop.group import Group
 
-LIBRARY = "lerobot:"
+LIBRARIES = ("lerobot", "transformers")
 RATE = 2.5e-5  # of the learning rate where none is given
 OWN_RATE = 8e-4  # of a policy of this project
-# what a policy of this project has and one of LeRobot does not
+# what a policy of this project has and one of another library does not
 FOREIGN = ("init", "warm_start", "new_velocity", "freeze_vision", "no_images", "camera", "state")
 
 
 def add_tuning(parser: argparse.ArgumentParser) -> None:
     """Declare what fine-tuning takes beside what every training does."""
-    group = parser.add_argument_group("fine-tuning a checkpoint of LeRobot")
+    group = parser.add_argument_group("fine-tuning a checkpoint of LeRobot or transformers")
     group.add_argument(
         "--policy",
         default="",
-        metavar="lerobot:FOLDER",
-        help="pi0, pi05, smolvla, act or a diffusion that looks at one observation",
+        metavar="LIBRARY:FOLDER",
+        help="lerobot: pi0, pi05, smolvla, act or a diffusion that looks at one observation; "
+        "transformers: pi0",
     )
     group.add_argument(
         "--interface", type=Path, help="which cameras and joints are its (docs/vla.md)"
@@ -53,7 +54,7 @@ def add_tuning(parser: argparse.ArgumentParser) -> None:
 
 
 def run_tuning(args: argparse.Namespace) -> int:
-    """Fine-tune; leave OUT/checkpoints/last/pretrained_model, which LeRobot and export read."""
+    """Fine-tune; leave OUT/checkpoints/last/pretrained_model, which its library reads too."""
     from arfm_ros.learn.loop.group import join_group
 
     _check(args)
@@ -67,18 +68,18 @@ def run_tuning(args: argparse.Namespace) -> int:
     finally:
         group.leave()
     if group.leads:
-        print(
-            f"{last}; next: arfm export lerobot:{last} --interface {args.interface} --out BUNDLE"
-        )
+        source = f"{library_of(args.policy)}:{last}"
+        print(f"{last}; next: arfm export {source} --interface {args.interface} --out BUNDLE")
     return 0
 
 
 def _check(args: argparse.Namespace) -> None:
     """Raise `ConfigError` for options that do not go together."""
-    if not args.policy.startswith(LIBRARY):
-        raise ConfigError(f"--policy {args.policy}: give lerobot:FOLDER")
+    if library_of(args.policy) not in LIBRARIES:
+        known = " or ".join(f"{library}:FOLDER" for library in LIBRARIES)
+        raise ConfigError(f"--policy {args.policy}: give {known}")
     if args.interface is None:
-        raise ConfigError("a checkpoint of LeRobot knows no joint names: give --interface FILE")
+        raise ConfigError("a library's checkpoint knows no joint names: give --interface FILE")
     foreign = [name for name in FOREIGN if getattr(args, name)]
     if foreign or not args.steps:
         what = f"--{foreign[0].replace('_', '-')}" if foreign else "--minutes"
@@ -86,13 +87,18 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"{what} with --policy: {need}")
 
 
+def library_of(source: str) -> str:
+    """Return what stands before the colon of LIBRARY:FOLDER."""
+    return source.partition(":")[0]
+
+
 def _tune(args: argparse.Namespace, group: Group) -> Path:
     from arfm_ros.datasets.training import as_episodes
     from arfm_ros.export.vla.interface import read_interface
-    from arfm_ros.learn.lerobot.policy import Adapter
-    from arfm_ros.learn.lerobot.tune import Job, tune
-    from arfm_ros.learn.lerobot.tuner import TuneConfig
     from arfm_ros.learn.objectives.objective import make_objective
+    from arfm_ros.learn.tuning.policy import Adapter
+    from arfm_ros.learn.tuning.tune import Job, tune
+    from arfm_ros.learn.tuning.tuner import TuneConfig
 
     args.out.mkdir(parents=True, exist_ok=True)
     config = TuneConfig(
@@ -112,9 +118,10 @@ def _tune(args: argparse.Namespace, group: Group) -> Path:
         drawn=args.drawn,
     )
     robot = read_interface(args.interface)
-    source = Path(args.policy.removeprefix(LIBRARY))
+    library, _, folder = args.policy.partition(":")
     if group.leads:  # converts what is no folder of episodes; the others find it done
         as_episodes(args.data, args.out / "episodes")
     group.wait()
     data = as_episodes(args.data, args.out / "episodes")
-    return tune(Job(source, data, args.out, robot, args.resume), config, group=group)
+    job = Job(library, Path(folder), data, args.out, robot, args.resume)
+    return tune(job, config, group=group)

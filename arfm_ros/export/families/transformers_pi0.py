@@ -1,111 +1,17 @@
-"""pi0 as Hugging Face transformers has it, split into what the bundle's graphs compute.
-
-Black et al. 2024. Its time runs from 1 (noise) to 0 (action) and its velocity is noise - action;
-here both are turned round, once.
-"""
+"""pi0 as Hugging Face transformers has it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-
-from arfm_ros.core.errors import ConfigError
-from arfm_ros.core.values.normalize import Affine
-from arfm_ros.core.values.spec import CameraInput, Language, PolicySpec
 from arfm_ros.engines.inputs import TOKENIZER
 from arfm_ros.export.family import register
+from arfm_ros.export.transformers.pi0 import Pi0, made_by, make_spec, read_pi0, read_tokenizer
+from arfm_ros.export.transformers.raw import raw_commands
 from arfm_ros.export.vla.interface import Interface
-from arfm_ros.export.vla.network import Opened, PiContext, freeze
-
-STATISTICS = ("state_mean", "state_std", "actions_mean", "actions_std")
-PROCESSOR = ("processor_config.json", "preprocessor_config.json")
-BICUBIC = 3  # what Pillow calls it
-FILTERS = {2: "bilinear", BICUBIC: "bicubic"}
-TOKENS = 48  # of an instruction, as pi0 was trained
-MISSING = ".venv/bin/python -m pip install -e '.[vla]'"
-
-
-class Pi0(nn.Module):
-    """The network, in the two parts; images as the camera's bytes, batch 1."""
-
-    context: type[Any] = PiContext
-
-    def __init__(self, model: Any, image: Mapping[str, Any], cameras: int) -> None:
-        super().__init__()
-        self.model, self.cameras = model, cameras
-        mean, std = (torch.tensor(image[f"image_{name}"]) for name in ("mean", "std"))
-        self.register_buffer("mean", mean[:, None, None], persistent=False)
-        self.register_buffer("std", std[:, None, None], persistent=False)
-
-    def pixels(self, images: Tensor, inside: Tensor) -> Tensor:
-        """Map uint8 [N, H, W, 3] to float [N, 3, H, W]; 0 outside of the picture [N, H, W]."""
-        scaled = (images.permute(0, 3, 1, 2).float() / 255.0 - self.mean) / self.std
-        return torch.where(inside[:, None], scaled, 0.0)
-
-    def forward(self, *inputs: Tensor) -> PiContext:
-        """Map (image, inside) per camera, state [1, S], tokens, mask [1, L] to a context."""
-        *pictures, state, tokens, mask = inputs
-        pixels = self.pixels(torch.cat(pictures[0::2]), torch.cat(pictures[1::2]))
-        vlm = self.model.model.vlm
-        features = vlm.get_image_features(pixels).pooler_output.flatten(0, 1)[None]
-        text = vlm.get_input_embeddings()(tokens)
-        whole = torch.cat([features.to(text.dtype), text], dim=1)
-        seen = torch.ones(1, features.shape[1], dtype=torch.int64)
-        attend = torch.cat([seen, mask.long()], dim=1)
-        cache = vlm(
-            inputs_embeds=whole,
-            attention_mask=attend,
-            position_ids=attend.cumsum(-1) - 1,
-            token_type_ids=torch.zeros_like(whole)[:, :, 0],
-            use_cache=True,
-        ).cache
-        keys = torch.stack([layer.keys for layer in cache.layers])
-        values = torch.stack([layer.values for layer in cache.layers])
-        room = self.model.config.max_state_dim - state.shape[1]
-        return PiContext(keys, values, attend, F.pad(state, (0, room)))
-
-    def velocity(self, x: Tensor, t: Tensor, context: PiContext) -> Tensor:
-        """Map x [1, H, D] at t [1] to v [1, H, D]."""
-        from transformers import DynamicCache
-
-        cache = DynamicCache()
-        for layer in range(len(context.keys)):
-            cache.update(context.keys[layer], context.values[layer], layer)
-        output = self.model(
-            state=context.position,
-            noise=x,
-            timestep=1 - t,
-            attention_mask=context.attend,
-            cache=cache,
-        )
-        return -output.logits
-
-    @torch.no_grad()
-    def library_chunk(self, inputs: tuple[Tensor, ...], noise: Tensor, steps: int) -> Tensor:
-        """Compute x_1 [1, H, D] by the library's own `sample_actions`."""
-        *pictures, state, tokens, mask = inputs
-        config = self.model.config
-        pixels = self.pixels(torch.cat(pictures[0::2]), torch.cat(pictures[1::2]))[None]
-        vision = config.vlm_config.vision_config
-        count = self.cameras * (vision.image_size // vision.patch_size) ** 2
-        ids = torch.full((1, count), config.vlm_config.image_token_id)
-        return self.model.sample_actions(
-            state=F.pad(state, (0, config.max_state_dim - state.shape[1])),
-            input_ids=torch.cat([ids, tokens], dim=1),
-            pixel_values=pixels,
-            noise=noise,
-            attention_mask=torch.cat([torch.ones_like(ids), mask.long()], dim=1),
-            pixel_attention_mask=torch.ones(1, self.cameras, dtype=torch.bool),
-            num_steps=steps,
-        )
+from arfm_ros.export.vla.network import Opened, freeze
 
 
 class TransformersPi0:
@@ -119,104 +25,16 @@ class TransformersPi0:
 
     def open(self, folder: Path, robot: Interface, name: str) -> Opened:
         """Open what `save_pretrained` left in `folder` as policy `name` for `robot`."""
-        model, settings = load_pi0(folder, len(robot.cameras))
-        import transformers  # it is there, `load_pi0` has said so
-
+        # attention in plain operators: the fused one's derivative cannot be exported
+        model, settings = read_pi0(folder, attn_implementation="eager")
+        spec = make_spec(model.config, settings, robot, name)
         return Opened(
-            network=model,
-            spec=make_spec(model, settings, robot, name),
+            network=Pi0(freeze(model), settings["image_processor"], len(robot.cameras)),
+            spec=spec,
             tokenizer=read_tokenizer(folder / TOKENIZER),
-            made_by=f"pi0 of transformers {transformers.__version__}",
+            made_by=made_by(),
+            commands=raw_commands(model, folder, robot, spec),
         )
-
-
-def read_tokenizer(path: Path) -> str:
-    """Read tokenizer.json. Raises `ConfigError` where there is none."""
-    if not path.is_file():
-        raise ConfigError(f"{path} is missing: save the fast tokenizer there (save_pretrained)")
-    return path.read_text()
-
-
-def load_pi0(folder: Path, cameras: int) -> tuple[Pi0, dict[str, Any]]:
-    """Open a `PI0ForConditionalGeneration` in float32, with its processor's settings.
-
-    Raises `ConfigError` saying what is missing in `folder` or on this machine.
-    """
-    try:
-        from transformers import PI0ForConditionalGeneration
-    except ImportError as error:
-        raise ConfigError(f"export of pi0 needs transformers: {MISSING}") from error
-    settings = read_settings(folder)
-    # attention in plain operators: the fused one's derivative cannot be exported
-    model = PI0ForConditionalGeneration.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager", local_files_only=True
-    )
-    return Pi0(freeze(model), settings["image_processor"], cameras), settings
-
-
-def make_spec(model: Pi0, settings: dict[str, Any], robot: Interface, name: str) -> PolicySpec:
-    """Make the specification; statistics are the checkpoint's, mean and standard deviation."""
-    config, image = model.model.config, settings["image_processor"]
-    size = config.vlm_config.vision_config.image_size
-    kind = FILTERS[image["resample"]]
-    cameras = tuple(
-        CameraInput(camera, size, size, kind, "end", masked=True)
-        for camera in robot.cameras.values()
-    )
-    spec = robot.spec(name, config.chunk_size, cameras)
-    for what, names in (("state", spec.state_names), ("actions", spec.action_names)):
-        if len(settings[f"{what}_mean"]) != len(names):
-            raise ConfigError(
-                f"the checkpoint has {len(settings[f'{what}_mean'])} {what}, the interface file "
-                f"{len(names)}: {', '.join(names)}"
-            )
-    vocabulary = config.vlm_config.text_config.vocab_size
-    template = settings["bos_token"] + "{instruction}\n"
-    action = _affine(settings, "actions")
-    rows = (spec.horizon, 1)
-    return replace(
-        spec,
-        state_norm=_affine(settings, "state"),
-        action_norm=Affine(np.tile(action.offset, rows), np.tile(action.scale, rows)),
-        steps=config.num_inference_steps,
-        language=Language("tokenizer", TOKENS, vocabulary, template),
-        flow_width=config.max_action_dim,
-    )
-
-
-def _affine(settings: dict[str, Any], what: str) -> Affine:
-    mean, std = (np.asarray(settings[f"{what}_{k}"], np.float32) for k in ("mean", "std"))
-    return Affine(mean, std + np.float32(1e-8))
-
-
-def read_settings(folder: Path) -> dict[str, Any]:
-    """Read what `PI0Processor` saved: statistics, image sizes, the token that begins a text."""
-    raw: dict[str, Any] = {}
-    for name in PROCESSOR[::-1]:
-        if (folder / name).is_file():
-            raw |= _read(folder / name)
-    missing = [name for name in STATISTICS if raw.get(name) is None]
-    if missing:
-        raise ConfigError(
-            f"{folder} has no {', '.join(missing)} in {PROCESSOR[0]}: save the processor with the "
-            "statistics of the dataset the checkpoint was trained on"
-        )
-    given = raw.get("image_processor") or raw
-    half = [0.5, 0.5, 0.5]
-    image = {"image_mean": half, "image_std": half, "resample": BICUBIC}
-    image |= {"size": {"max_height": 224, "max_width": 224}} | dict(given)
-    if image["resample"] not in FILTERS:
-        raise ConfigError(f"{folder}: resample {image['resample']}, needs one of {list(FILTERS)}")
-    bos = _read(folder / "tokenizer_config.json").get("bos_token", "<bos>")
-    text = bos["content"] if isinstance(bos, dict) else bos
-    return raw | {"image_processor": image, "bos_token": text}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read {path}: {error}") from error
 
 
 register(TransformersPi0())

@@ -23,6 +23,7 @@ from arfm_ros.export.vla.network import SplitNetwork
 
 OBSERVATIONS = 2
 RAW_SIZE = (480, 640)  # of a camera's pictures; the library resizes them itself
+SAME = ("bilinear", "bicubic")  # filters whose grey levels are the library's
 Commands = Callable[[Observation, F32, int], F32]
 
 
@@ -116,7 +117,11 @@ def _observation(spec: PolicySpec, rng: np.random.Generator, raw: bool) -> Obser
 
     def wide(one: Observation) -> Observation:
         wider = {c.name: (c.height, 3 * c.width // 2, 3) for c in spec.cameras}
-        fits = {c.name: (c.height, c.width, 3) for c in spec.cameras if not c.exact}
+        fits = {
+            c.name: (c.height, c.width, 3)
+            for c in spec.cameras
+            if not c.exact and c.filter not in SAME
+        }
         sizes = {name: (*RAW_SIZE, 3) for name in wider} | fits if raw else wider
         pictures = {n: rng.integers(0, 256, size, dtype=np.uint8) for n, size in sizes.items()}
         return replace(one, images=pictures)

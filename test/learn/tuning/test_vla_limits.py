@@ -16,18 +16,18 @@ import pytest
 pytest.importorskip("lerobot", reason="LeRobot is in .venv-vla: ./arfm test --vla")
 
 import torch  # noqa: E402
-from tuning_rig import KINDS, Given, make_given  # noqa: E402
+from tuned_rig import (  # noqa: E402
+    Given,
+    assert_activations_computed_again_change_no_gradient,
+)
+from tuning_rig import KINDS, make_given  # noqa: E402
 
-from arfm_ros.cli.__main__ import main  # noqa: E402
 from arfm_ros.core.errors import ConfigError  # noqa: E402
 from arfm_ros.engines.memory import GIB  # noqa: E402
-from arfm_ros.export.vla.interface import read_interface  # noqa: E402
-from arfm_ros.learn.lerobot import budget  # noqa: E402
-from arfm_ros.learn.lerobot.policy import Adapter, TunedPolicy  # noqa: E402
-from arfm_ros.learn.lerobot.trial import Held, peak  # noqa: E402
-from arfm_ros.learn.lerobot.tuner import Tuner  # noqa: E402
 from arfm_ros.learn.loop.group import Group  # noqa: E402
-from arfm_ros.learn.objectives.arfm import Arfm  # noqa: E402
+from arfm_ros.learn.tuning import budget  # noqa: E402
+from arfm_ros.learn.tuning.trial import peak  # noqa: E402
+from arfm_ros.learn.tuning.tuner import Tuner  # noqa: E402
 
 pytestmark = pytest.mark.vla
 torch.set_num_threads(1)
@@ -47,35 +47,8 @@ def given(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Giv
     yield from make_given(request.param, tmp_path_factory.mktemp(request.param))
 
 
-def train(given: Given, out: Path, *more: str) -> int:
-    words = [str(given.episodes), "--policy", f"lerobot:{given.checkpoint}", "--out", str(out)]
-    words += ["--interface", str(given.interface), "--device", "cpu", "--batch", "8"]
-    return main(["train", *words, *more])
-
-
-def held_after_forward(one: Tuner) -> int:
-    """Count the bytes that wait for the backward pass, beside the pictures."""
-    prepared = one.policy.before(one.batches.raw(one.batches.drawn(0, 8)))
-    with Held() as held:
-        losses = one.policy.losses(prepared, 0)
-    assert losses.requires_grad
-    return held.bytes
-
-
-def test_activations_computed_again_change_no_gradient(given: Given, tmp_path: Path) -> None:
-    kept, again = (
-        given.tuner(tmp_path, objective=Arfm(), precision="fp32", checkpointing=c)
-        for c in (False, True)
-    )
-    rows = kept.batches.drawn(0, 8)
-    for one in (kept, again):
-        one._gradients(rows)  # noqa: SLF001
-    for a, b in zip(kept.policy.learned, again.policy.learned):
-        assert (a.grad is None) == (b.grad is None)
-        if a.grad is not None:
-            torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6)
-    whole, less = (held_after_forward(one) for one in (kept, again))
-    assert 0 < less < 0.7 * whole
+def test_activations_computed_again(given: Given, tmp_path: Path) -> None:
+    assert_activations_computed_again_change_no_gradient(given, tmp_path, 0.7)
 
 
 def test_a_trial_of_two_samples_tells_what_many_hold() -> None:
@@ -128,25 +101,24 @@ def test_another_version_of_the_library_is_named(
     module = importlib.import_module(f"lerobot.policies.{given.kind}.modeling_{given.kind}")
     flow = {"pi0": "PI0Pytorch", "smolvla": "VLAFlowMatching"}[given.kind]
     monkeypatch.delattr(getattr(module, flow), "sample_noise")
-    robot = read_interface(given.interface)
     with pytest.raises(ConfigError, match="draws its noise in another way than 0.4.4, 0.5 and"):
-        TunedPolicy(given.checkpoint, robot, "whole", Adapter())
+        given.policy()
 
 
 def test_a_run_that_goes_on_is_the_same_run(
     given: Given, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    assert train(given, out, "--steps", "1", "--resume") == 0  # nothing to go on from
+    assert given.train_here(out, "--steps", "1", "--resume") == 0  # nothing to go on from
     assert "holds no checkpoint yet: beginning" in capsys.readouterr().out
-    assert train(given, out, "--steps", "2") != 0
+    assert given.train_here(out, "--steps", "2") != 0
     assert "holds a run: add --resume" in capsys.readouterr().err
     others = ("--seed", "3", "--objective", "arfm", "--tune", "expert", "--batch", "4")
-    assert train(given, out, "--steps", "2", "--resume", *others) != 0
+    assert given.train_here(out, "--steps", "2", "--resume", *others) != 0
     said = capsys.readouterr().err
     for what in ("batch 4, the run has 8", "seed 3", 'objective.name "arfm"', 'part "expert"'):
         assert what in said
-    assert train(given, out, "--steps", "2", "--resume", "--piece", "2") == 0
+    assert given.train_here(out, "--steps", "2", "--resume", "--piece", "2") == 0
     assert "going on after step 1" in capsys.readouterr().out
 
 
@@ -154,5 +126,5 @@ def test_a_run_that_goes_on_is_the_same_run(
 def test_half_precision_without_scaled_gradients_is_refused(
     given: Given, tmp_path: Path, word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train(given, tmp_path / "r", "--steps", "1", "--precision", word) != 0
+    assert given.train_here(tmp_path / "r", "--steps", "1", "--precision", word) != 0
     assert "computes in bf16 or fp32" in capsys.readouterr().err

@@ -19,7 +19,8 @@ pytest.importorskip("lerobot", reason="LeRobot is in .venv-vla: ./arfm test --vl
 import test_vla_decoders as decoders  # noqa: E402
 import torch  # noqa: E402
 from learn_rig import write_episodes  # noqa: E402
-from tuning_rig import CHILD, KINDS, Given, environment, make_given  # noqa: E402
+from tuned_rig import Given, environment  # noqa: E402
+from tuning_rig import CHILD, KINDS, make_given, opened  # noqa: E402
 
 pytestmark = [pytest.mark.vla, pytest.mark.slow]
 
@@ -67,7 +68,7 @@ def test_two_processes_take_the_steps_of_one(given: Given, part: str) -> None:
     said = given.train(f"{part}2", *more, *cut, processes=2)
     assert said.count("done after 3 steps") == said.count("transformer blocks are cut over 2") == 1
     the_same_steps(given, f"{part}1", f"{part}2")
-    policy = given.opened(f"{part}2").eval()
+    policy = opened(given, f"{part}2").eval()
     one = given.tuner(given.folder / f"{part}1", part=part)
     batch = one.policy.before(one.batches.raw(one.batches.drawn(0, 2)))
     noise = torch.randn(2, 10, 12, generator=torch.Generator().manual_seed(0))
@@ -119,7 +120,7 @@ def test_a_policy_without_known_blocks_is_cut_as_one(tmp_path: Path) -> None:
     decoders.write_interface(tmp_path / "robot.yaml")
     write_episodes(tmp_path / "episodes")
     (tmp_path / "child.py").write_text(CHILD)
-    act = Given("act", tmp_path)
+    act = Given("lerobot", "act", tmp_path)
     more = ("--steps", "2", "--batch", "4")
     act.train("one", *more)
     said = act.train("two", *more, processes=2)

@@ -18,16 +18,21 @@ pytest.importorskip("lerobot", reason="LeRobot is in .venv-vla: ./arfm test --vl
 
 import torch  # noqa: E402
 from lerobot_rig import CLASSES  # noqa: E402
-from tuning_rig import KINDS, Given, make_given  # noqa: E402
+from tuned_rig import (  # noqa: E402
+    Given,
+    assert_a_stopped_run_goes_on,
+    assert_pieces_give_the_gradient_of_the_whole,
+    weights,
+)
+from tuning_rig import KINDS, make_given  # noqa: E402
 
 from arfm_ros.cli.__main__ import main  # noqa: E402
 from arfm_ros.core.errors import ConfigError  # noqa: E402
 from arfm_ros.engines.bundle import load_bundle  # noqa: E402
-from arfm_ros.learn.lerobot.policy import Adapter  # noqa: E402
-from arfm_ros.learn.lerobot.saved import read_progress, save  # noqa: E402
-from arfm_ros.learn.lerobot.tuner import Piece, Tuner  # noqa: E402
 from arfm_ros.learn.objectives.arfm import Arfm  # noqa: E402
 from arfm_ros.learn.objectives.rwr import Rwr  # noqa: E402
+from arfm_ros.learn.tuning.policy import Adapter  # noqa: E402
+from arfm_ros.learn.tuning.tuner import Piece  # noqa: E402
 
 pytestmark = pytest.mark.vla
 torch.set_num_threads(1)
@@ -36,16 +41,6 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="module", params=KINDS)
 def given(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Given]:
     yield from make_given(request.param, tmp_path_factory.mktemp(request.param))
-
-
-def weights(tuner: Tuner) -> dict[str, torch.Tensor]:
-    return {n: p.detach().clone() for n, p in tuner.policy.policy.named_parameters()}
-
-
-def train(given: Given, out: Path, *more: str) -> int:
-    words = [str(given.episodes), "--policy", f"lerobot:{given.checkpoint}", "--out", str(out)]
-    words += ["--interface", str(given.interface), "--device", "cpu", "--batch", "8"]
-    return main(["train", *words, *more])
 
 
 def test_arfm_weighs_the_library_s_own_losses(given: Given, tmp_path: Path) -> None:
@@ -85,19 +80,12 @@ def test_rows_are_drawn_by_what_they_weigh_among_all(given: Given, tmp_path: Pat
         given.tuner(tmp_path / "run", drawn=True)
 
 
-def test_a_batch_in_pieces_gives_the_gradient_of_the_whole(given: Given, tmp_path: Path) -> None:
-    whole = given.tuner(tmp_path, objective=Arfm(), precision="fp32")
-    cut = given.tuner(tmp_path, objective=Arfm(), piece=3, precision="fp32")
-    rows = whole.batches.drawn(0, 8)
-    told, again = (one._gradients(rows) for one in (whole, cut))  # noqa: SLF001
-    assert told.keys() == again.keys() and told["ess"] < 7.9
-    np.testing.assert_allclose(list(told.values()), list(again.values()), rtol=1e-5)
-    seen = 0
-    for a, b in zip(whole.policy.learned, cut.policy.learned):
-        if a.grad is not None:
-            torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6)
-            seen += bool(a.grad.any())
-    assert seen > 20
+def test_a_batch_in_pieces(given: Given, tmp_path: Path) -> None:
+    assert_pieces_give_the_gradient_of_the_whole(given, tmp_path)
+
+
+def test_a_stopped_run(given: Given, tmp_path: Path) -> None:
+    assert_a_stopped_run_goes_on(given, tmp_path)
 
 
 def test_only_what_is_asked_for_learns(given: Given, tmp_path: Path) -> None:
@@ -112,7 +100,7 @@ def test_only_what_is_asked_for_learns(given: Given, tmp_path: Path) -> None:
 def test_lerobot_reads_it_and_it_is_exported(given: Given, tmp_path: Path, part: str) -> None:
     out = tmp_path / "run"
     more = ("--steps", "3", "--objective", "arfm", "--tune", part, "--learning-rate", "1e-3")
-    assert train(given, out, *more, "--rank", "2") == 0
+    assert given.train_here(out, *more, "--rank", "2") == 0
     last = out / "checkpoints" / "last" / "pretrained_model"
     module = importlib.import_module(f"lerobot.policies.{given.kind}.modeling_{given.kind}")
     read = getattr(module, CLASSES[given.kind][1]).from_pretrained(last)
@@ -129,21 +117,6 @@ def test_lerobot_reads_it_and_it_is_exported(given: Given, tmp_path: Path, part:
     assert load_bundle(tmp_path / "b").spec.horizon == 10
 
 
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(given: Given, tmp_path: Path) -> None:
-    one = given.tuner(tmp_path, steps=4, learning_rate=1e-3)
-    for _ in range(4):
-        one.step()
-    two = given.tuner(tmp_path, steps=4, learning_rate=1e-3)
-    two.step(), two.step()
-    save(tmp_path / "run", two, {"options": {"seed": 0}})
-    three = given.tuner(tmp_path, steps=4, learning_rate=1e-3)
-    run, facts = tmp_path / "run", {"options": {"seed": 0}}
-    three.step_count = read_progress(run, three.policy, three.optimiser, facts)
-    three.step(), three.step()
-    a, b = weights(one), weights(three)
-    assert all(torch.equal(a[name], b[name]) for name in a)
-
-
 def test_what_does_not_fit_is_said(
     given: Given, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,7 +126,7 @@ def test_what_does_not_fit_is_said(
         ("--steps", "2", "--init", "x"): "--init with --policy: is for policies of this project",
     }
     for words, said in cases.items():
-        assert train(given, tmp_path / "r", *words) != 0
+        assert given.train_here(tmp_path / "r", *words) != 0
         assert said in capsys.readouterr().err
     assert Adapter().rank == 16
 
@@ -162,6 +135,6 @@ def test_what_diverged_is_not_saved(
     given: Given, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("--steps", "6", "--learning-rate", "1e30")
-    assert train(given, tmp_path / "r", *words) != 0
+    assert given.train_here(tmp_path / "r", *words) != 0
     assert "diverged: " in capsys.readouterr().err
     assert not [*(tmp_path / "r").rglob("*.safetensors")]

@@ -1,10 +1,10 @@
-"""Batches of recorded episodes as LeRobot's processors take them."""
+"""Batches of recorded episodes, in physical units, as another library's policy learns them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ from arfm_ros.export.vla.interface import Interface
 from arfm_ros.learn.data.frames import Frames, FramesConfig
 from arfm_ros.robots.embodiment import Embodiment
 
-STATE, ACTION, PADDED = "observation.state", "action", "action_is_pad"
 HEIGHT, WIDTH = 240, 320  # that pictures are kept in; the policy resizes them itself
 
 
@@ -36,13 +35,22 @@ def frames_config(
     )
 
 
+class Raw(NamedTuple):
+    """A batch of observations with what was done."""
+
+    pictures: Mapping[str, NDArray[np.uint8]]  # the library's name -> [B, H, W, 3]
+    state: torch.Tensor  # [B, S]
+    action: torch.Tensor  # [B, H, A]
+    tasks: list[str]  # [B], instructions
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Batches:
-    """Rows of `frames` as dictionaries of LeRobot's names; a function of the seed and the step."""
+    """Rows of `frames`, drawn as a function of the seed and the step."""
 
     frames: Frames
     rows: NDArray[np.int64]
-    cameras: Mapping[str, str]  # feature -> camera of the frames
+    cameras: Mapping[str, str]  # the library's name -> camera of the frames
     signal: NDArray[np.float64]  # [N], R*
     seed: int = 0
     chance: NDArray[np.float64] | None = None  # [rows], of being drawn; None: each once an epoch
@@ -57,25 +65,15 @@ class Batches:
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.rows))
         return self.rows[order[place * size : (place + 1) * size]]
 
-    def raw(self, rows: NDArray[np.int64]) -> dict[str, Any]:
-        """Collect `rows` [B]: pictures [B, 3, H, W] 0..1, state [B, S], action [B, H, A], task."""
+    def raw(self, rows: NDArray[np.int64]) -> Raw:
+        """Collect `rows` [B]."""
         frames = self.frames
-        pictures = {
-            feature: torch
-            .from_numpy(np.ascontiguousarray(frames.images[camera][rows]))
-            .permute(0, 3, 1, 2)
-            .float()
-            / 255.0
-            for feature, camera in self.cameras.items()
-        }
-        action = torch.from_numpy(np.ascontiguousarray(frames.chunk[rows]))
-        return {
-            **pictures,
-            STATE: torch.from_numpy(np.ascontiguousarray(frames.state[rows])),
-            ACTION: action,
-            PADDED: torch.zeros(action.shape[:2], dtype=torch.bool),
-            "task": [frames.instructions[episode] for episode in frames.episode[rows]],
-        }
+        return Raw(
+            {k: np.ascontiguousarray(frames.images[c][rows]) for k, c in self.cameras.items()},
+            torch.from_numpy(np.ascontiguousarray(frames.state[rows])),
+            torch.from_numpy(np.ascontiguousarray(frames.chunk[rows])),
+            [frames.instructions[episode] for episode in frames.episode[rows]],
+        )
 
     def told(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
         """Give R* [B] of rows and the numbers [B] of their tasks."""

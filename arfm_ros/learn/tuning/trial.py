@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from arfm_ros.learn.lerobot.shards import is_cut
+from arfm_ros.learn.tuning.shards import is_cut
 
 
 class Held(TorchDispatchMode):

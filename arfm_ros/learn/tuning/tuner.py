@@ -21,10 +21,6 @@ from torch import Tensor
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.data.dataset import Share
-from arfm_ros.learn.lerobot.activations import recompute
-from arfm_ros.learn.lerobot.batches import Batches
-from arfm_ros.learn.lerobot.policy import WHOLE, Adapter, TunedPolicy
-from arfm_ros.learn.lerobot.trial import peak
 from arfm_ros.learn.loop.begun import BATCHES, DRAWN, chances, require_weights
 from arfm_ros.learn.loop.device import autocast, choose_device, choose_precision
 from arfm_ros.learn.loop.group import ALONE, Group
@@ -32,6 +28,9 @@ from arfm_ros.learn.loop.train import warm_then_cosine
 from arfm_ros.learn.objectives.objective import Objective
 from arfm_ros.learn.objectives.plain_fm import PlainFm
 from arfm_ros.learn.signals.rl_signal import SignalConfig
+from arfm_ros.learn.tuning.batches import Batches
+from arfm_ros.learn.tuning.policy import WHOLE, Adapter, TunedPolicy
+from arfm_ros.learn.tuning.trial import peak
 
 VALIDATED, SEED_STEP = 64, 1_000_003
 
@@ -71,8 +70,8 @@ class TuneConfig:
             require_weights(self.objective)
         if self.objective.conditioned or self.objective.needs_reference:
             raise ConfigError(
-                f"objective {self.objective.name} needs an input or a reference that LeRobot's "
-                "policies do not have: fm, filtered_bc, filtered, rwr, arfm"
+                f"objective {self.objective.name} needs an input or a reference that policies "
+                "of other libraries do not have: fm, filtered_bc, filtered, rwr, arfm"
             )
 
 
@@ -97,7 +96,7 @@ class Tuner:
         self.precision = precision_of(config, self.device)
         self.autocast = autocast(self.precision, self.device)
         if config.checkpointing:
-            recompute(policy.policy)
+            policy.recompute()
         self.sharding = policy.settle(self.device, group, self.precision)
         policy.policy.train()
         self.step_count = 0

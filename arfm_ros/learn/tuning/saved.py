@@ -16,10 +16,10 @@ from typing import Any
 import torch
 
 from arfm_ros.core.errors import ConfigError
-from arfm_ros.learn.lerobot.policy import TunedPolicy
-from arfm_ros.learn.lerobot.shards import cut_as, own, whole
-from arfm_ros.learn.lerobot.tuner import Tuner
 from arfm_ros.learn.loop.resume import check_same_run
+from arfm_ros.learn.tuning.policy import TunedPolicy
+from arfm_ros.learn.tuning.shards import cut_as, own, whole
+from arfm_ros.learn.tuning.tuner import Tuner
 
 CHECKPOINTS, LAST, POLICY = "checkpoints", "last", "pretrained_model"
 STATE, PROGRESS = "training_state", "progress.json"

@@ -9,9 +9,9 @@ import torch
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.engines.memory import GIB, available, resident
-from arfm_ros.learn.lerobot.policy import TunedPolicy
-from arfm_ros.learn.lerobot.shards import FLOAT32, own
 from arfm_ros.learn.loop.group import ALONE, Group
+from arfm_ros.learn.tuning.policy import TunedPolicy
+from arfm_ros.learn.tuning.shards import FLOAT32, own
 
 # of what learns: a gradient and AdamW's two moments beside the weight itself
 COPIES, MOMENTS = 3, 2

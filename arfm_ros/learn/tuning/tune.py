@@ -1,4 +1,4 @@
-"""Fine-tune a policy of LeRobot on recorded episodes with any objective and signal."""
+"""Fine-tune a policy of another library on recorded episodes with any objective and signal."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ from arfm_ros.export.vla.interface import Interface
 from arfm_ros.learn.data.dataset import split_episodes
 from arfm_ros.learn.data.fitting import load_together
 from arfm_ros.learn.data.frames import Frames
-from arfm_ros.learn.lerobot.batches import Batches, frames_config
-from arfm_ros.learn.lerobot.budget import free_memory, require_step, require_weights, told
-from arfm_ros.learn.lerobot.policy import TunedPolicy
-from arfm_ros.learn.lerobot.saved import CHECKPOINTS, LAST, digest, read_progress, save
-from arfm_ros.learn.lerobot.tuner import TuneConfig, Tuner
 from arfm_ros.learn.loop.device import choose_device
 from arfm_ros.learn.loop.diverged import Watch
 from arfm_ros.learn.loop.group import ALONE, Group, stop_on_signal
 from arfm_ros.learn.loop.log import RunLog
 from arfm_ros.learn.signals.rl_signal import make_signal
+from arfm_ros.learn.tuning.batches import Batches, frames_config
+from arfm_ros.learn.tuning.budget import free_memory, require_step, require_weights, told
+from arfm_ros.learn.tuning.lerobot import LeRobotPolicy
+from arfm_ros.learn.tuning.policy import TunedPolicy
+from arfm_ros.learn.tuning.saved import CHECKPOINTS, LAST, digest, read_progress, save
+from arfm_ros.learn.tuning.transformers_pi0 import TransformersPi0
+from arfm_ros.learn.tuning.tuner import TuneConfig, Tuner
 
 LOG_EVERY_S = 10.0
+POLICIES = {"lerobot": LeRobotPolicy, "transformers": TransformersPi0}  # library -> its class
 FREE = ("save_every", "piece", "checkpointing")  # of what a resumed run may have others
 
 
@@ -37,6 +40,7 @@ FREE = ("save_every", "piece", "checkpointing")  # of what a resumed run may hav
 class Job:
     """What is fine-tuned on what, and where it is left."""
 
+    library: str  # one of `POLICIES`
     source: Path  # a checkpoint's folder
     data: tuple[Path, ...]  # with episodes
     out: Path
@@ -60,7 +64,7 @@ def tune(
         speak(f"{job.out} holds no checkpoint yet: beginning")
         job = replace(job, resume=False)
     group.wait()  # until all have looked
-    policy = TunedPolicy(job.source, job.robot, config.part, config.adapter)
+    policy = POLICIES[job.library](job.source, job.robot, config.part, config.adapter)
     require_weights(policy, choose_device(config.device, group), group)
     batches, held = gather(policy, job, config, speak, group)
     tuner = Tuner(policy, batches, config, group)
@@ -179,7 +183,7 @@ def gather(
     rows = config.objective.rows(frames, rows, signal)
     if not len(rows):
         raise ConfigError("no observation is learned from: see --objective and --signal")
-    return Batches(frames, rows, policy.library.cameras, signal, config.seed), held
+    return Batches(frames, rows, policy.cameras, signal, config.seed), held
 
 
 def _signal(frames: Frames, config: TuneConfig, say: Callable[[str], None]) -> NDArray[np.float64]:
