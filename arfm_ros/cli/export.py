@@ -85,7 +85,8 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRECISIONS,
         default="fp32",
-        help="of products of matrices (default: fp32); int8 of onnx, for a CPU, needs no data",
+        help="of products of matrices (default: fp32); of onnx, for a CPU, int8 and int4 (weights "
+        "alone) need no data",
     )
     parser.add_argument(
         "--calibrate",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from arfm_ros.core.errors import BundleError, ConfigError
-from arfm_ros.core.precisions import LEAST_SM
+from arfm_ros.core.precisions import LEAST_SM, ON_CPU
 from arfm_ros.engines.bundle import Bundle, load_bundle
 from arfm_ros.engines.gate.machine import machine
 from arfm_ros.engines.runtimes.cuda import Device, find_gpu
@@ -19,9 +19,12 @@ from arfm_ros.engines.store import FOLDER, Target, write_manifest
 from arfm_ros.export.calibrate import observations, ranges
 from arfm_ros.export.graphs.calibrated import WEIGHED, quantise_calibrated, weighed_products
 from arfm_ros.export.graphs.eight_bits import quantise
+from arfm_ros.export.graphs.four_bits import quantise_weights
 from arfm_ros.export.graphs.precision import convert
+from arfm_ros.export.graphs.weights import let_others_read
 from arfm_ros.export.tensorrt import build, check_capabilities
 
+Writer = Callable[[Path, Path], int]  # a graph, the new one -> products that were converted
 RTX_GPUS = (86, 89, 120)  # RTX 30, 40 and 50: what is built for where no GPU says otherwise
 
 
@@ -54,6 +57,7 @@ def build_engine(
             notes |= {"layers": _compile(draft, bundle, target, library, notes["products"])}
         notes |= {"machine": machine(), "seconds": round(time.monotonic() - begin, 1)}
         write_manifest(draft, target, bundle, notes)
+        let_others_read(draft)
         shutil.rmtree(place, ignore_errors=True)
         draft.rename(place)
     finally:
@@ -68,6 +72,8 @@ def _target(engine: str, precision: str, sm: tuple[int, ...]) -> tuple[Target, A
         if precision == "fp32":
             raise ConfigError("the bundle's own graphs are onnx in fp32: nothing to build")
         return Target("onnx", "", precision), None  # graphs fit every onnxruntime
+    if precision == ON_CPU:
+        raise ConfigError(f"{precision} is for --engine onnx on a CPU; {engine} has int8, nvfp4")
     library = tensorrt_module(engine)
     version = library.__version__
     if engine == "tensorrt_rtx":
@@ -100,13 +106,17 @@ def _write_graphs(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Write every graph in the precision; returns what is to be noted of it."""
-    on_demand = target.precision == "int8" and target.engine == "onnx" and episodes is None
-    if target.precision in WEIGHED and not on_demand:
+    precision = target.precision
+    writers: dict[str, Writer] = {ON_CPU: quantise_weights}
+    if target.engine == "onnx" and episodes is None:
+        writers["int8"] = quantise
+    if precision in WEIGHED and precision not in writers:
         return _calibrated(draft, bundle, target, episodes or (), say)
     counts = {}
     for name in bundle.graphs:
         source, graph = bundle.path / f"{name}.onnx", draft / f"{name}.onnx"
-        count = quantise(source, graph) if on_demand else convert(source, graph, target.precision)
+        write = writers.get(precision)
+        count = write(source, graph) if write else convert(source, graph, precision)
         say(f"{name}: {count} products of matrices in {target.precision}")
         counts[name] = count
     return {"products": counts}

@@ -41,6 +41,7 @@ LIMITS = {
     "int8": Tolerances(step=5e-1, chunk=3e-1, joint=3e-2, cosine=0.99),
     "fp8": Tolerances(step=5e-1, chunk=3e-1, joint=3e-2, cosine=0.99),
     "nvfp4": Tolerances(step=5e-1, chunk=3e-1, joint=3e-2, cosine=0.99),
+    "int4": Tolerances(step=5e-1, chunk=3e-1, joint=3e-2, cosine=0.99),
 }
 LONG = 25  # steps, from which on a chunk's limit grows with them: each adds its own rounding
 

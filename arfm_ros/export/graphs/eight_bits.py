@@ -8,6 +8,8 @@ in float32.
 from __future__ import annotations
 
 import logging
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -30,9 +32,7 @@ def quantise(source: Path, target: Path) -> int:
         raise EngineError(f"--precision int8 needs onnx beside onnxruntime: {error}") from error
     draft = target.with_name(f"{target.stem}.float.onnx")
     convert(source, draft, "fp32")  # weights as the products take them
-    before = logging.root.level
-    logging.root.setLevel(logging.ERROR)  # it recommends a step that has been taken
-    try:
+    with without_advice():
         quantize_dynamic(
             draft,
             target,
@@ -42,9 +42,18 @@ def quantise(source: Path, target: Path) -> int:
             use_external_data_format=True,
             extra_options={"MatMulConstBOnly": True},
         )
-    finally:
-        logging.root.setLevel(before)
-        for file in target.parent.glob(f"{draft.name}*"):
-            file.unlink()
+    for file in target.parent.glob(f"{draft.name}*"):
+        file.unlink()
     nodes = onnx.load(target, load_external_data=False).graph.node
     return sum(node.op_type == "MatMulInteger" for node in nodes)
+
+
+@contextmanager
+def without_advice() -> Generator[None, None, None]:
+    """Keep onnxruntime's tools quiet: they recommend steps that were taken."""
+    before = logging.root.level
+    logging.root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.root.setLevel(before)

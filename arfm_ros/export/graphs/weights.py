@@ -25,6 +25,13 @@ HEADER_SIZE = 8  # bytes that say how long the header of a safetensors file is
 Place = tuple[int, int]  # offset and length in bytes
 
 
+def let_others_read(folder: Path) -> None:
+    """Make all files of `folder` readable: libraries make some their owner's alone."""
+    for file in folder.iterdir():
+        if file.is_file() and not file.is_symlink():
+            file.chmod(READABLE)
+
+
 def share_weights(
     graphs: list[Path],
     store: Path,

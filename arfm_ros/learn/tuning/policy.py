@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from arfm_ros.core.errors import ConfigError
+from arfm_ros.export.graphs.weights import let_others_read
 from arfm_ros.export.vla.stored import UNUSED
 from arfm_ros.learn.loop.group import Group
 from arfm_ros.learn.tuning.batches import Raw
@@ -124,6 +125,7 @@ class TunedPolicy(ABC):
         self.write(state, folder)
         told = {"fine_tuned_from": self.folder.name, "part": self.part}
         (folder / TOLD).write_text(json.dumps(told, indent=1) + "\n")
+        let_others_read(folder)
 
 
 def _whole_state(policy: Any, keep: bool) -> dict[str, Tensor]:

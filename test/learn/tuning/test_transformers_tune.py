@@ -121,6 +121,7 @@ def test_transformers_reads_it_and_it_is_exported(given: Given, tmp_path: Path, 
     assert given.train_here(tmp_path / "run", *more, "--rank", "2") == 0
     last = tmp_path / "run" / "checkpoints" / "last" / "pretrained_model"
     now, was = read(last), read(given.checkpoint)
+    assert all(file.stat().st_mode & 0o044 == 0o044 for file in last.iterdir())
     settings = [m.config.to_dict() | {"_name_or_path": ""} for m in (now, was)]
     assert settings[0] == settings[1]
     pairs = zip(now.named_parameters(), was.named_parameters())

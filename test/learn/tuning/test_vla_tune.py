@@ -102,6 +102,7 @@ def test_lerobot_reads_it_and_it_is_exported(given: Given, tmp_path: Path, part:
     more = ("--steps", "3", "--objective", "arfm", "--tune", part, "--learning-rate", "1e-3")
     assert given.train_here(out, *more, "--rank", "2") == 0
     last = out / "checkpoints" / "last" / "pretrained_model"
+    assert all(file.stat().st_mode & 0o044 == 0o044 for file in last.iterdir())
     module = importlib.import_module(f"lerobot.policies.{given.kind}.modeling_{given.kind}")
     read = getattr(module, CLASSES[given.kind][1]).from_pretrained(last)
     was = getattr(module, CLASSES[given.kind][1]).from_pretrained(given.checkpoint)
