@@ -27,6 +27,7 @@ SOURCES = {
 KINEMATICS = "arms"  # of any arm but the FR3, of tool poses, of a person's device
 FRANKA = ("fr3", "franka")
 SLOW = "--slow"  # tests of transformers' pi0 are among them
+INT4 = "int4"  # of `export`: its quantiser computes with torch
 FEWEST = "fewest"  # `export --steps fewest` runs the simulator
 PAGE = ("--console", "--teleop=console")  # what of `up` opens the console
 NODE = "--policy-node"  # `sync` speaks to it through ROS 2
@@ -65,7 +66,8 @@ def _extras(root: Path, words: Sequence[str], ros: bool) -> list[str]:
     ]
     found = [*(from_source[-1] if from_source else extras_of(root, verb, ros))]
     if verb == "export" and any((Path(word) / "policy.json").is_file() for word in rest):
-        found = ["engine" if extra == "train" else extra for extra in found]
+        if INT4 not in rest:
+            found = ["engine" if extra == "train" else extra for extra in found]
         found += ["sim"] if FEWEST in rest else []
     found += [ENGINES[engine] for engine in _engines(rest) if engine in ENGINES]
     if verb == "up" and _opens_page(rest):

@@ -47,6 +47,8 @@ def test_the_extras_of_a_verb_are_read_by_the_bootstrap_and_exist(verb: str) -> 
     [
         ("export models/fr3_tabletop --engine tensorrt_rtx", "engine rtx"),
         ("export models/fr3_tabletop --engine tensorrt", "engine"),
+        ("export models/fr3_tabletop --precision int8", "engine"),
+        ("export models/fr3_tabletop --precision int4", "train"),
         ("export runs/one --out bundle --engine=tensorrt_rtx", "train rtx"),
         ("export transformers:folder --out bundle", "train vla"),
         ("export lerobot:folder --out bundle", "lerobot"),

@@ -8,6 +8,7 @@ in float32.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,8 @@ def without_advice() -> Generator[None, None, None]:
     before = logging.root.level
     logging.root.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            yield
     finally:
         logging.root.setLevel(before)

@@ -1,6 +1,7 @@
 """Graphs whose weights are stored in int4: an eighth of the bytes, for large networks on a CPU.
 
-Weights alone: each 32 numbers that one sum runs over share a scale and a zero. onnxruntime's
+Weights alone: each 32 numbers that one sum runs over share a scale and a zero, chosen by HQQ
+(Badri and Shaji 2023), which lets a few be far off so that most are near. onnxruntime's
 `MatMulNBits` multiplies them with what it rounds to int8 at each run, block by block, and sums in
 float32. No data is needed, and everything else stays in float32.
 """
@@ -29,15 +30,19 @@ def quantise_weights(source: Path, target: Path) -> int:
     for it are missing.
     """
     try:
-        from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+        import torch  # noqa: F401  which the quantiser computes with
+        from onnxruntime.quantization import matmul_nbits_quantizer as tool
     except ImportError as error:
-        raise EngineError(f"--precision int4 needs onnx and onnxruntime 1.22: {error}") from error
+        raise EngineError(
+            f"--precision int4 needs onnx, onnxruntime 1.22 and torch (the extra 'train'): {error}"
+        ) from error
     draft = target.with_name(f"{target.stem}.float.onnx")
     convert(source, draft, "fp32")  # weights as the products take them
     model = onnx.load(draft)
     split_gemms(model)
     with without_advice():
-        quantiser = MatMulNBitsQuantizer(model, block_size=BLOCK, accuracy_level=BY_INT8)
+        way = tool.HQQWeightOnlyQuantConfig(block_size=BLOCK, bits=4)
+        quantiser = tool.MatMulNBitsQuantizer(model, accuracy_level=BY_INT8, algo_config=way)
         quantiser.process()
     made = quantiser.model.model
     onnx.save_model(made, target, save_as_external_data=True, location=f"{target.name}.data")
