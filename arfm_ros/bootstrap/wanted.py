@@ -55,7 +55,8 @@ def extras_wanted(root: Path, words: Sequence[str], ros: bool) -> tuple[str, ...
     `ros`: an installed ROS 2 is used, which takes the place of the extra of that name.
     """
     if benchmark := _benchmark(words):
-        return (benchmark, *(("dev",) if words[0] == "test" else ()))
+        more = ["dev"] if words[0] == "test" else _of_bundles(root, words[1:])
+        return tuple(dict.fromkeys([benchmark, *more]))
     return tuple(dict.fromkeys(_extras(root, words, ros)))
 
 
@@ -69,7 +70,7 @@ def _extras(root: Path, words: Sequence[str], ros: bool) -> list[str]:
         if INT4 not in rest:
             found = ["engine" if extra == "train" else extra for extra in found]
         found += ["sim"] if FEWEST in rest else []
-    found += [ENGINES[engine] for engine in _engines(rest) if engine in ENGINES]
+    found += _of_bundles(root, rest)
     if verb == "up" and _opens_page(rest):
         found.append("console")
     if "sim" in found and _moves_by_kinematics(root, verb, rest):
@@ -81,11 +82,18 @@ def _extras(root: Path, words: Sequence[str], ros: bool) -> list[str]:
         found.append("vla")
     if verb == "sync" and not ros and any(word.startswith(NODE) for word in rest):
         found.append("ros")
-    if any(_has_words(Path(word)) for word in rest):
-        found.append("words")
     if verb == "bench" and not from_source:  # any other counts a bundle's graphs
         found += BENCHES.get(rest[0] if rest else "stack", ("engine",))
     return found
+
+
+def _of_bundles(root: Path, words: Sequence[str]) -> list[str]:
+    """List what the bundles among the words of a command need, and the engines that it names."""
+    found = [ENGINES[engine] for engine in _engines(words) if engine in ENGINES]
+    values = {*words, *(word.partition("=")[2] for word in words)}
+    folders = [place for value in sorted(values) for place in _places(root, value)]
+    found += ["words"] * any(map(_has_words, folders))
+    return found + ["remote"] * any(map(_has_server, folders))
 
 
 def _to_look(root: Path, words: Sequence[str], ros: bool) -> list[str]:
@@ -196,6 +204,14 @@ def _hub_name(place: str) -> bool:
 def _has_words(folder: Path) -> bool:
     """Tell whether it is a bundle that reads instructions with a tokenizer of its own."""
     return (folder / "policy.json").is_file() and (folder / "tokenizer.json").is_file()
+
+
+def _has_server(folder: Path) -> bool:
+    """Tell whether it is a bundle whose network is on a server."""
+    try:
+        return bool(json.loads((folder / "policy.json").read_text()).get("remote"))
+    except (OSError, ValueError, AttributeError):
+        return False  # no bundle, or one whose error is told later
 
 
 def _datasets(verb: str, words: Sequence[str]) -> bool:

@@ -110,6 +110,28 @@ def test_a_bundle_of_another_arm_or_of_poses_brings_kinematics(
     assert extras_wanted(ROOT, words, ros=False) == tuple(extras.split())
 
 
+@pytest.mark.parametrize(
+    ("words", "extras"),
+    [
+        ("eval BUNDLE", "sim show EXTRA"),
+        ("eval BUNDLE --env libero_object", "libero EXTRA"),
+        ("eval BUNDLE --env=metaworld:mt10", "metaworld EXTRA"),
+        ("up franka --sim --policy BUNDLE", "ros sim EXTRA"),
+        ("up franka --sim --policy=BUNDLE", "ros sim EXTRA"),
+    ],
+)
+@pytest.mark.parametrize("extra", ["words", "remote"])
+def test_a_bundle_brings_what_reads_its_words_and_reaches_its_server(
+    words: str, extras: str, extra: str, tmp_path: Path
+) -> None:
+    axes = {"spec": {"action": [{"name": "fr3_joint1"}] * 7, "dt_ns": 50_000_000}}
+    (tmp_path / "policy.json").write_text(json.dumps(axes | {"remote": extra == "remote"}))
+    if extra == "words":
+        (tmp_path / "tokenizer.json").write_text("{}")
+    found = extras_wanted(ROOT, words.replace("BUNDLE", str(tmp_path)).split(), ros=False)
+    assert set(found) == set(extras.replace("EXTRA", extra).split())
+
+
 def test_lerobot_has_an_environment_of_its_own() -> None:
     assert environment_of(["export", "lerobot:x", "--out", "y"]) == LEROBOT
     assert environment_of(["export", "openpi:x", "--out", "y"]) == LEROBOT
