@@ -144,19 +144,11 @@ class Sampler:
         The shares of a step together are its batch of `size`, however many they are.
         """
         size = share.count * share.size(size, len(self.rows))
-        rows = np.sort(self._drawn(step, size))
+        rows = np.sort(draw_rows(self.rows, size, self.seed, step, self.chance))
         rng = np.random.default_rng((self.seed, 1 << 20, step))
         shape = (size, len(self._joints))
         changes = draw_changes(self.augment, shape, tuple(self.frames.images), rng)
         return self.gather(share.of(rows), changes.map(share.of))
-
-    def _drawn(self, step: int, size: int) -> NDArray[np.int64]:
-        if self.chance is not None:
-            rng = np.random.default_rng((self.seed, 1 << 21, step))
-            return rng.choice(self.rows, size, p=self.chance)
-        epoch, place = divmod(step, len(self.rows) // size)
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.rows))
-        return self.rows[order[place * size : (place + 1) * size]]
 
     def gather(self, rows: NDArray[np.int64], changes: Changes | None = None) -> Batch:
         """Collect `rows`, changed by what was drawn for each of them."""
@@ -183,6 +175,17 @@ class Sampler:
             signal=torch.from_numpy(np.zeros(len(rows)) if signal is None else signal[rows]),
             task=torch.from_numpy(frames.task_numbers[frames.episode[rows]]),
         )
+
+
+def draw_rows(
+    rows: NDArray[np.int64], size: int, seed: int, step: int, chance: NDArray[np.float64] | None
+) -> NDArray[np.int64]:
+    """Draw the rows [size] of a step: of shuffled epochs, or by their chances."""
+    if chance is not None:
+        return np.random.default_rng((seed, 1 << 21, step)).choice(rows, size, p=chance)
+    epoch, place = divmod(step, len(rows) // size)
+    order = np.random.default_rng((seed, epoch)).permutation(len(rows))
+    return rows[order[place * size : (place + 1) * size]]
 
 
 def make_sampler(

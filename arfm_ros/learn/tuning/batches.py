@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.core.values.spec import CameraInput
 from arfm_ros.export.vla.interface import Interface
+from arfm_ros.learn.data.dataset import draw_rows
 from arfm_ros.learn.data.frames import Frames, FramesConfig
 from arfm_ros.robots.embodiment import Embodiment
 
@@ -58,12 +59,7 @@ class Batches:
     def drawn(self, step: int, size: int) -> NDArray[np.int64]:
         """Draw the rows [size] of a step: shuffled epochs, or by their chances."""
         size = min(size, len(self.rows))
-        if self.chance is not None:
-            rng = np.random.default_rng((self.seed, 1 << 21, step))
-            return rng.choice(self.rows, size, p=self.chance)
-        epoch, place = divmod(step, len(self.rows) // size)
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.rows))
-        return self.rows[order[place * size : (place + 1) * size]]
+        return draw_rows(self.rows, size, self.seed, step, self.chance)
 
     def raw(self, rows: NDArray[np.int64]) -> Raw:
         """Collect `rows` [B]."""

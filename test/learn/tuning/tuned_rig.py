@@ -164,3 +164,13 @@ def assert_activations_computed_again_change_no_gradient(
             torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6)
     whole, less = (held_after_forward(one) for one in (kept, again))
     assert 0 < less < share * whole, f"{less} of {whole} bytes"
+
+
+def assert_what_sees_does_not_learn_with_the_expert(
+    given: Given, tmp_path: Path, sees: tuple[str, ...]
+) -> None:
+    one = given.tuner(tmp_path, part="expert", learning_rate=1e-3, steps=2)
+    before = weights(one)
+    one.step(), one.step()
+    changed = {n for n, w in weights(one).items() if not torch.equal(w, before[n])}
+    assert changed and not any(part in name for name in changed for part in sees)
