@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 HELP = "train a flow-matching policy on recorded or simulated episodes"
 EXTRAS = ("train",)
-UNSET_IS_0 = {"minutes", "steps", "seed", "threads"}
+UNSET_IS_0 = {"minutes", "steps", "seed", "threads", "distil"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +100,13 @@ def _add_senses(parser: argparse.ArgumentParser) -> None:
 
 def _add_beginning(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--init", type=Path, help="start from the weights of this run or bundle")
+    parser.add_argument(
+        "--distil",
+        type=int,
+        default=0,
+        metavar="K",
+        help="learn to do in K steps what the policy of --init does in many (docs/learning.md)",
+    )
     parser.add_argument(
         "--warm-start",
         type=Path,
@@ -185,11 +192,11 @@ def _begun(given: Path | None) -> Path | None:
 def _check_eyes(args: argparse.Namespace) -> None:
     """Raise `ConfigError` where a policy that sees already is to be kept and there is none."""
 
-    for flag in ("new_velocity", "freeze_vision"):
+    for flag in ("new_velocity", "freeze_vision", "distil"):
         eyes = args.init or args.resume or (args.warm_start and flag == "freeze_vision")
         if getattr(args, flag) and not eyes:
             name = flag.replace("_", "-")
-            raise ConfigError(f"--{name} without --init: needs a policy whose eyes are trained")
+            raise ConfigError(f"--{name} without --init: needs a policy that is trained")
     if args.warm_start and args.init:
         raise ConfigError("--warm-start with --init: one beginning only")
 
@@ -256,4 +263,5 @@ def train_config(args: argparse.Namespace) -> TrainConfig:
         objective=make_objective(args.objective or "fm", **objective_knobs(args)),
         signal=signal_config(args),
         drawn=args.drawn,
+        distil=getattr(args, "distil", 0),
     )

@@ -45,6 +45,8 @@ def fewest_steps(plan: Plan, say: Callable[[str], None] = print) -> tuple[int, l
     spec = load_bundle(plan.bundles[0]).spec
     if spec.sampler.kind != "flow":
         raise ConfigError(f"{spec.name} is no flow ({spec.sampler.kind}): its steps stay")
+    if spec.sampler.only_steps:
+        raise ConfigError(f"{spec.name} was distilled to {spec.steps} steps: they stay")
     own = _by_task(run_sweep(replace(plan, steps=(Steps(spec.steps),))))
     chosen, tried = spec.steps, list[Tried]()
     for count in (one for one in COUNTS if one < spec.steps):

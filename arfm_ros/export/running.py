@@ -13,8 +13,9 @@ class Running:
     """How chunks follow on from each other, and how they are integrated.
 
     `rtc` is "guided" (chunks can follow the previous one), "prefix" (the network was trained to
-    follow) or "none"; by default "prefix" where it was, else "guided". `steps` counts evaluations
-    of the network, `solver` names what makes a chunk of them; by default as the checkpoint says.
+    follow) or "none"; by default "prefix" where it was, else "guided", of a distilled one "none".
+    `steps` counts evaluations of the network, `solver` names what makes a chunk of them; by
+    default as the checkpoint says.
     """
 
     rtc: str | None = None
@@ -34,7 +35,8 @@ AS_TRAINED = Running()
 
 def _rtc(mode: str | None, spec: PolicySpec) -> Rtc:
     trained = spec.rtc
-    mode = mode or (trained.mode if trained.mode != "none" else "guided")
+    otherwise = "none" if spec.sampler.only_steps else "guided"
+    mode = mode or (trained.mode if trained.mode != "none" else otherwise)
     if mode == "prefix" and trained.mode != "prefix":
         raise ConfigError("rtc mode 'prefix' needs a policy trained with --delay-max")
     if mode == "prefix":

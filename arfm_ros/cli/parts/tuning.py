@@ -16,7 +16,8 @@ LIBRARIES = ("lerobot", "transformers")
 RATE = 2.5e-5  # of the learning rate where none is given
 OWN_RATE = 8e-4  # of a policy of this project
 # what a policy of this project has and one of another library does not
-FOREIGN = ("init", "warm_start", "new_velocity", "freeze_vision", "no_images", "camera", "state")
+FOREIGN = ("init", "warm_start", "new_velocity", "freeze_vision", "distil", "no_images", "camera")
+FOREIGN += ("state",)
 
 
 def add_tuning(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from arfm_ros.core.errors import SpecError
+from arfm_ros.core.errors import EngineError, SpecError
 from arfm_ros.core.solvers.solver import check_steps
 from arfm_ros.core.values.data import F32
 
@@ -26,7 +26,8 @@ class Sampler:
     (alpha bar of Ho et al. 2020): x_k = sqrt(alpha) clean + sqrt(1 - alpha) noise. The network is
     told k as t and predicts the noise (epsilon), the clean actions (sample), or sqrt(alpha) noise
     - sqrt(1 - alpha) clean (v_prediction). A predicted clean action is clipped to +- `clip`, with
-    a flow the one that it ends with; 0: never.
+    a flow the one that it ends with; 0: never. A flow that was distilled knows no other count of
+    steps than `only_steps`; 0: any.
     """
 
     kind: str = "flow"
@@ -34,6 +35,7 @@ class Sampler:
     prediction: str = "epsilon"
     clip: float = 0.0
     solver: str = "euler"  # of a flow; a step count is of the network's evaluations
+    only_steps: int = 0
 
     def __post_init__(self) -> None:
         for what, value, known in (
@@ -51,6 +53,19 @@ class Sampler:
             raise SpecError("sampler's alphas_cumprod need to fall, between 1 and 0")
         if not 0 <= self.clip < float("inf"):
             raise SpecError(f"sampler's clip is {self.clip}, needs a bound, or 0 for none")
+        if self.only_steps and (self.kind, self.solver) != ("flow", SOLVERS[0]):
+            raise SpecError(
+                f"a distilled policy is a flow solved by {SOLVERS[0]}, this is {self.kind} "
+                f"by {self.solver}"
+            )
+
+    def check_count(self, steps: int) -> None:
+        """Raise `EngineError` for a count of steps that a distilled flow does not know."""
+        if self.only_steps not in (0, steps):
+            raise EngineError(
+                f"{steps} steps of a policy that was distilled to {self.only_steps}: it knows no "
+                "other count; take the policy that it was made of"
+            )
 
     def levels(self, steps: int) -> tuple[int, ...]:
         """Choose the level of noise of each step: equally far apart, the last one 0 ("leading").

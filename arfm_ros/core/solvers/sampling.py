@@ -31,6 +31,7 @@ def make_solver(sampler: Sampler, steps: int, noise: F32) -> Solver:
     A regression takes one step whatever `steps` says. Raises `EngineError` for a number of steps
     that the sampler cannot take.
     """
+    sampler.check_count(steps)
     match sampler.kind:
         case "flow" if sampler.solver == RENOISE:
             return Renoise(steps, noise)

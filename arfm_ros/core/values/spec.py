@@ -167,6 +167,12 @@ class PolicySpec:
             raise SpecError(f"past and spare are {self.past}, {self.spare} rows, need 0 or more")
         if self.rtc.mode != "none" and not self.follows:
             raise SpecError(f"rtc mode '{self.rtc.mode}' needs a flow of the actions' rows alone")
+        only = self.sampler.only_steps
+        if only and (only != self.steps or self.rtc.mode == "guided"):
+            raise SpecError(
+                f"distilled to {only} steps: needs as many ({self.steps}), and follows on by a "
+                f"trained prefix or not at all ({self.rtc.mode})"
+            )
 
     @property
     def follows(self) -> bool:

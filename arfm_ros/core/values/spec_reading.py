@@ -101,6 +101,7 @@ def write_fields(fields: dict[str, Any], plain_solver: str) -> str:
     if fields["sampler"]["solver"] == plain_solver:
         del fields["sampler"]["solver"]
     rested = [(fields["rtc"], "latency_input"), (fields["language"], "bare")]
+    rested.append((fields["sampler"], "only_steps"))
     for part, name in (*rested, *((camera, "exact") for camera in fields["cameras"])):
         if not part[name]:
             del part[name]
@@ -160,9 +161,10 @@ def _sampler(raw: object) -> Sampler:
         raise SpecError(f"sampler has {alphas.size} levels of noise, at most {LEVELS} are read")
     plain = {key: text(given.pop(key), f"sampler.{key}") for key in _TEXTS if key in given}
     clip = number(given.pop("clip", 0.0), "sampler.clip")
+    only = integer(given.pop("only_steps", 0), "sampler.only_steps", (0, RANGES["steps"][1]))
     if given:
         raise SpecError(f"sampler has {', '.join(map(str, given))[:80]}, which is not known")
-    return Sampler(alphas_cumprod=alphas, clip=clip, **plain)
+    return Sampler(alphas_cumprod=alphas, clip=clip, only_steps=only, **plain)
 
 
 def action_spaces(raw: object) -> tuple[dict[str, Plain], ...]:

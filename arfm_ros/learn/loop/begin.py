@@ -30,6 +30,7 @@ from arfm_ros.learn.loop.trainer import Run, train
 from arfm_ros.learn.model.from_bundle import bundle_checkpoint
 from arfm_ros.learn.model.network import FlowPolicy, ModelConfig
 from arfm_ros.learn.model.warm_start import warm_start
+from arfm_ros.learn.objectives.distilled import distilled_spec
 from arfm_ros.learn.objectives.flow_loss import FlowConfig
 from arfm_ros.learn.signals.context import features_of
 from arfm_ros.learn.signals.rl_signal import make_signal
@@ -71,8 +72,7 @@ def prepare(
     outlier = plan.train.outlier
     given = begin.spec if begin else fit_statistics(plan.statistics, cache, config, group, outlier)
     kept, spec = fit_rows(frames, config, rows, given, outlier)
-    words = {**spec.instructions, **dict(zip(frames.tasks, frames.instructions))}
-    spec = replace(spec, instructions=words, rtc=_rtc(plan.train.flow.delay_max, shape))
+    spec = _taught(spec, plan, frames, shape)
     if begin is None or begin.spec.phrases:  # an older bundle does not say what it was taught
         spec = replace(spec, phrases=_phrases(spec, frames))
     warm = _read(plan.warm_start) if plan.warm_start and not begin else None
@@ -137,6 +137,13 @@ def _as_told(plan: Plan) -> Plan:
     return replace(plan, dt_ns=dt_ns, model=model)
 
 
+def _taught(spec: PolicySpec, plan: Plan, frames: Frames, shape: ModelConfig) -> PolicySpec:
+    """Say what the run teaches: its tasks, late chunks, a count of steps."""
+    words = {**spec.instructions, **dict(zip(frames.tasks, frames.instructions))}
+    spec = replace(spec, instructions=words, rtc=_rtc(plan.train.flow.delay_max, shape))
+    return spec if plan.resume else distilled_spec(spec, plan.train.distil, shape.guidance)
+
+
 def _phrases(spec: PolicySpec, frames: Frames) -> tuple[str, ...]:
     """List the instructions that were taught until now, and those of `frames`; too many: none."""
     found = {*spec.phrases, *spec.instructions.values(), *frames.instructions} - {""}
@@ -172,7 +179,7 @@ def _network(shape: ModelConfig, begin: Checkpoint | None, new_velocity: bool) -
 
 
 def _reference(plan: Plan, shape: ModelConfig, begin: Checkpoint | None) -> FlowPolicy | None:
-    if not plan.train.objective.needs_reference:
+    if not (plan.train.objective.needs_reference or plan.train.distil):
         return None
     weights = begin.average if begin else None
     return open_reference(plan.out, lambda: FlowPolicy(shape), weights, plan.resume)

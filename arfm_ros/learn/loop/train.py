@@ -26,6 +26,7 @@ from arfm_ros.learn.loop.device import (
 from arfm_ros.learn.loop.group import ALONE, Group
 from arfm_ros.learn.loop.replicas import Part, Replicas
 from arfm_ros.learn.model.network import FlowPolicy
+from arfm_ros.learn.objectives.distilled import Drawing, check_distilled, distilled_loss
 from arfm_ros.learn.objectives.flow_loss import FlowConfig, flow_loss
 from arfm_ros.learn.objectives.objective import Objective
 from arfm_ros.learn.objectives.plain_fm import PlainFm
@@ -70,6 +71,7 @@ class TrainConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     objective: Objective = PlainFm()
     signal: SignalConfig = SignalConfig()  # R*, where the objective needs it
+    distil: int = 0  # steps that learn to do what the policy begun with does in many; 0: none do
     drawn: bool = False  # rows are drawn by their weight, in place of drawn ones that are weighed
 
     def __post_init__(self) -> None:
@@ -78,6 +80,7 @@ class TrainConfig:
         for what, least in (("batch", 1), ("threads", 0), ("outlier", 0)):
             if getattr(self, what) < least:
                 raise ConfigError(f"{what} {getattr(self, what)}: needs {least} or more")
+        check_distilled(self.distil, self.objective.name)
         if not 0 < self.learning_rate < math.inf:
             raise ConfigError(f"learning_rate {self.learning_rate}: needs a number above 0")
         for what, known in (("precision", PRECISIONS), ("device", DEVICES)):
@@ -113,7 +116,9 @@ class Trainer:
         self.loader = make_loader(sampler, config.batch, self.device)
         self.precision = choose_precision(config.precision, self.device)
         self.model = model.to(self.device)
-        if config.freeze_vision:
+        if config.distil:
+            model.freeze_prefix()
+        elif config.freeze_vision:
             model.freeze_vision()
         model.precision = autocast(self.precision, self.device)
         self.reference = _frozen(reference, self.device, model.precision)
@@ -163,9 +168,15 @@ class Trainer:
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step_count)
         wanted = self.objective.condition(batch.signal, self._drawn(len(batch.signal), share))
         context, keyframe = model.encode(batch.images, batch.state, batch.tokens, wanted)
-        per_sample, info = flow_loss(model, context, batch.actions, config.flow, rng, share)
-        if self.reference is not None:
-            per_sample = per_sample - self._before(self.reference, batch, share)
+        drawing = Drawing(config.flow, rng, share)
+        if config.distil:
+            assert self.reference is not None  # the teacher
+            seen = context, batch.actions
+            per_sample, info = distilled_loss(model, self.reference, *seen, config.distil, drawing)
+        else:
+            per_sample, info = flow_loss(model, context, batch.actions, *drawing)
+            if self.reference is not None:
+                per_sample = per_sample - self._before(self.reference, batch, share)
         ahead = (keyframe - batch.keyframe).square().mean(dim=1)
         values = {k: float(v) for k, v in info.items()}
         values |= {"keyframe": float(ahead.detach().mean()), "waited_s": waited_s}

@@ -98,6 +98,8 @@ class _Writer:
         self._averaged.load_state_dict(trainer.average)
         rows = self._rows
         values = validate(self._averaged, run.held, rows) if len(rows) else {}
+        if trainer.config.distil:
+            values.pop("val_loss", None)  # of a flow, which a student of one no longer is
         checkpoint = trainer.checkpoint(run.provenance, values)
         save_checkpoint(checkpoint, run.folder)
         text = "  ".join(f"{name} {value:.4f}" for name, value in values.items())

@@ -137,6 +137,12 @@ class FlowPolicy(nn.Module):
         self.cameras.requires_grad_(False)
         self.looking = torch.no_grad
 
+    def freeze_prefix(self) -> None:
+        """Keep all but the velocity network as it is."""
+        self.requires_grad_(False)
+        self.velocity_net.requires_grad_(True)
+        self.looking = torch.no_grad
+
     def encode(
         self,
         images: dict[str, Tensor],

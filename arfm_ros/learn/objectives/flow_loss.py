@@ -85,7 +85,7 @@ def stray(frozen: Tensor, actions: int, std: float, rng: torch.Generator) -> Ten
     return std * share[:, :, None] * torch.randn(count, 1, actions, generator=rng)
 
 
-def _follow_on(
+def follow_on(
     action: Tensor, count: int, config: FlowConfig, rng: torch.Generator, share: Share
 ) -> tuple[Tensor, Tensor | None]:
     """Draw what is given of a share of `count` chunks; returns what they are then, and which."""
@@ -98,7 +98,7 @@ def _follow_on(
     return action, share.of(frozen).to(action.device)
 
 
-def _mean_of_free(squares: Tensor, frozen: Tensor | None) -> Tensor:
+def mean_of_free(squares: Tensor, frozen: Tensor | None) -> Tensor:
     """Mean over the actions [count, H] that are not frozen."""
     if frozen is None:
         return squares.mean(dim=1)
@@ -126,7 +126,7 @@ def flow_loss(
     action = actions.repeat_interleave(draws, dim=0)
     noise = torch.randn(whole * draws, *actions.shape[1:], generator=rng)
     noise = share.of(noise).to(actions.device)
-    action, frozen = _follow_on(action, whole * draws, config, rng, share)
+    action, frozen = follow_on(action, whole * draws, config, rng, share)
     mix = t[:, None, None]
     x_t = mix * action + (1 - mix) * noise
     if frozen is not None:
@@ -134,7 +134,7 @@ def flow_loss(
     with model.precision():
         v = model.velocity(x_t, t, context, frozen).float()
     squares = (v - (action - noise)).square().mean(dim=2)
-    error = _mean_of_free(squares, frozen).unflatten(0, (batch, draws))
+    error = mean_of_free(squares, frozen).unflatten(0, (batch, draws))
     per_sample = error.mean(dim=1)
     info = {"loss": per_sample.detach().mean(), "loss_noisy": error.detach()[:, -1].mean()}
     return per_sample, info
