@@ -19,7 +19,9 @@ from arfm_ros.export.lerobot.inputs import to_pixels
 from arfm_ros.export.lerobot.steps import NORMALIZER, RELATIVE, TOKENIZER, Order
 from arfm_ros.export.lerobot.versions import masks_4d
 from arfm_ros.export.vla.network import PiContext
-from arfm_ros.export.vla.pruning import TokenShare, embed_with
+from arfm_ros.export.vla.pruning import TokenShare, leave_out
+
+NO_MARKS = (0, 0)  # before and after a picture's tokens
 
 
 class LeRobotPi0(nn.Module):
@@ -38,7 +40,7 @@ class LeRobotPi0(nn.Module):
             # in plain operators: the fused one's derivative cannot be exported
             part.config._attn_implementation = "eager"  # noqa: SLF001
         self.tokens = TokenShare()
-        embed_with(both, self.tokens)
+        self.before = leave_out(both, self.tokens, NO_MARKS)
 
     def forward(self, *inputs: Tensor) -> Any:
         """Map an image per camera, state [1, S], tokens, mask [1, L] to a context."""
@@ -47,8 +49,7 @@ class LeRobotPi0(nn.Module):
 
     def view(self, image: Tensor) -> Tensor:
         """Embed one picture [1, H, W, 3] to its tokens [1, N, D]."""
-        found: Tensor = self.core.paligemma_with_expert.embed_image(to_pixels(image))
-        return found
+        return self.tokens(self.before.encode(to_pixels(image)))
 
     def joined(self, *inputs: Tensor) -> Any:
         """Map a picture's tokens per camera, state [1, S], tokens, mask [1, L] to a context."""
@@ -59,18 +60,20 @@ class LeRobotPi0(nn.Module):
     def prefix(
         self, views: list[Tensor], tokens: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Compute the keys and values of pictures and text, and which of the tokens count."""
+        """Compute the keys and values of pictures and text, and the places that tokens take."""
         seen = [torch.ones(1, dtype=torch.bool)] * len(views)
-        embedded, attend, order = self.core.embed_prefix(views, seen, tokens, mask)
-        _, cache = self.core.paligemma_with_expert.forward(
+        views, places = self.tokens.split(views, NO_MARKS)
+        embedded, _, order = self.core.embed_prefix(views, seen, tokens, mask)
+        attend = places.then(mask)
+        _, cache = self.before.forward(
             attention_mask=self._masks(pairs(attend, order)),
-            position_ids=attend.long().cumsum(1) - 1,
+            position_ids=attend.cumsum(1) - 1,
             inputs_embeds=[embedded, None],
             use_cache=True,
         )
         keys = torch.stack([layer.keys for layer in cache.layers])
         values = torch.stack([layer.values for layer in cache.layers])
-        return keys, values, attend.long()
+        return keys, values, attend
 
     def velocity(self, x: Tensor, t: Tensor, context: Any) -> Tensor:
         """Map x [1, H, D] at t [1] to v [1, H, D]."""
@@ -95,7 +98,7 @@ class LeRobotPi0(nn.Module):
         length = suffix.shape[1]
         prefix = context.attend.bool()[:, None].expand(1, length, -1)
         among = pairs(torch.ones(1, length, dtype=torch.bool), order)
-        outputs, _ = self.core.paligemma_with_expert.forward(
+        outputs, _ = self.before.forward(
             attention_mask=self._masks(torch.cat([prefix, among], dim=2)),
             position_ids=context.attend.sum(1, keepdim=True) + torch.arange(length)[None],
             past_key_values=cache,

@@ -20,11 +20,11 @@ STATE_STEP = "pi05_prepare_state_tokenizer_processor_step"
 
 
 class Pi05Context(NamedTuple):
-    """What the prefix leaves: keys and values of all layers, which tokens count."""
+    """What the prefix leaves: keys and values of all layers, places that tokens take."""
 
     keys: Tensor  # [layers, 1, heads, L, d]
     values: Tensor  # [layers, 1, heads, L, d]
-    attend: Tensor  # [1, L], 1 or 0
+    attend: Tensor  # [1, L], 0: it does not count; more than 1: others before it were left out
 
 
 class LeRobotPi05(LeRobotPi0):

@@ -23,15 +23,15 @@ from arfm_ros.export.lerobot.checkpoint import LeRobotFlow
 from arfm_ros.export.lerobot.inputs import to_pixels
 from arfm_ros.export.lerobot.steps import NORMALIZER, TOKENIZER, Order
 from arfm_ros.export.lerobot.versions import SmolVlaCache
-from arfm_ros.export.vla.pruning import TokenShare, embed_with
+from arfm_ros.export.vla.pruning import TokenShare, leave_out
 
 
 class SmolVlaContext(NamedTuple):
-    """What the prefix leaves: keys and values of all layers, which tokens count."""
+    """What the prefix leaves: keys and values of all layers, places that each token takes."""
 
     keys: Tensor  # [layers, 1, L, heads, d]
     values: Tensor  # [layers, 1, L, heads, d]
-    attend: Tensor  # [1, L], 1 or 0
+    attend: Tensor  # [1, L], 0: it does not count; more than 1: others before it were left out
 
 
 class LeRobotSmolVla(nn.Module):
@@ -48,7 +48,7 @@ class LeRobotSmolVla(nn.Module):
         places = patch_places(both.get_vlm_model().vision_model, size)
         self.register_buffer("places", places, persistent=False)
         self.tokens = TokenShare()
-        embed_with(both, self.tokens)
+        self.before = leave_out(both, self.tokens, self._marks())
 
     def forward(self, *inputs: Tensor) -> Any:
         """Map an image per camera, state [1, S], tokens, mask [1, L] to a context."""
@@ -71,21 +71,28 @@ class LeRobotSmolVla(nn.Module):
         """Map a picture's tokens per camera, state [1, S], tokens, mask [1, L] to a context."""
         *views, state, tokens, mask = inputs
         both = self.core.vlm_with_expert
+        views, places = self.tokens.split(views, self._marks())
         pictures = torch.cat([part for view in views for part in self._marked(view)], dim=1)
         text = both.embed_language_tokens(tokens)
         text = text * math.sqrt(text.shape[-1])
         position = self.core.state_proj(self._pad(state))[:, None]
-        ones = torch.ones(1, pictures.shape[1], dtype=torch.bool)
-        attend = torch.cat([ones, mask, torch.ones(1, 1, dtype=torch.bool)], dim=1)
-        order = torch.zeros_like(attend).long()
+        attend = places.then(mask, torch.ones(1, 1, dtype=torch.bool))
+        order = torch.zeros_like(attend)
         order[:, -1] = 1  # images and text do not look at the state
-        _, cache = both.forward(
+        _, cache = self.before.forward(
             attention_mask=pairs(attend, order),
-            position_ids=attend.long().cumsum(1) - 1,
+            position_ids=attend.cumsum(1) - 1,
             inputs_embeds=[torch.cat([pictures, text, position], dim=1), None],
             **self.cache.fill(),
         )
-        return SmolVlaContext(*self.cache.read(cache, both.num_vlm_layers), attend.long())
+        return SmolVlaContext(*self.cache.read(cache, both.num_vlm_layers), attend)
+
+    def _marks(self) -> tuple[int, int]:
+        """Count the tokens that begin and end a picture."""
+        if not self.core.add_image_special_tokens:
+            return 0, 0
+        ends = self.core.global_image_start_token, self.core.image_end_token
+        return len(ends[0]), len(ends[1])
 
     def _marked(self, view: Tensor) -> list[Tensor]:
         """Scale the tokens of a picture, and put what begins and ends one around them."""
@@ -109,7 +116,7 @@ class LeRobotSmolVla(nn.Module):
         prefix = context.attend.bool()[:, None].expand(1, length, -1)
         ones = torch.ones(1, length, dtype=torch.bool)
         with rotation_without_writing():
-            outputs, _ = self.core.vlm_with_expert.forward(
+            outputs, _ = self.before.forward(
                 attention_mask=torch.cat([prefix, pairs(ones, ones)], dim=2),
                 position_ids=context.attend.sum(1, keepdim=True) + torch.arange(length)[None],
                 inputs_embeds=[None, suffix],

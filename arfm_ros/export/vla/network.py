@@ -15,11 +15,11 @@ from arfm_ros.export.vla.stored import compute_in_float32
 
 
 class PiContext(NamedTuple):
-    """What pi0's prefix leaves: keys and values of all layers, which tokens count, the state."""
+    """What pi0's prefix leaves: keys and values of all layers, places of tokens, the state."""
 
     keys: Tensor  # [layers, 1, heads, L, d]
     values: Tensor  # [layers, 1, heads, L, d]
-    attend: Tensor  # [1, L], 1 or 0
+    attend: Tensor  # [1, L], 0: it does not count; more than 1: others before it were left out
     position: Tensor  # [1, S], normalised and padded
 
 
@@ -27,7 +27,7 @@ class PiContext(NamedTuple):
 class ByView(Protocol):
     """A network whose pictures are encoded one by one, and joined after that."""
 
-    tokens: TokenShare  # how many of a picture's tokens are joined, in the library's sampler too
+    tokens: TokenShare  # how many of a picture's tokens count, in the library's sampler too
 
     def view(self, image: Tensor) -> Tensor:
         """Map a camera's picture [1, H, W, 3] to its tokens [1, N, D]."""

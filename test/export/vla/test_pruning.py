@@ -21,7 +21,7 @@ from lerobot_rig import NEWER, save_checkpoint, write_interface  # noqa: E402
 from arfm_ros.cli.__main__ import main  # noqa: E402
 from arfm_ros.engines import load_policy  # noqa: E402
 from arfm_ros.engines.gate.replay import LIMITS, load_reference, replay  # noqa: E402
-from arfm_ros.export.vla.pruning import TokenShare, keep, kept  # noqa: E402
+from arfm_ros.export.vla.pruning import TokenShare, chosen, kept  # noqa: E402
 
 pytestmark = pytest.mark.vla
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
@@ -44,16 +44,39 @@ def bundles(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[d
 def test_what_repeats_a_pivot_is_left_out_and_the_order_stays() -> None:
     x, y, z = torch.eye(3)
     tokens = torch.stack([y + 0.1 * x, 9 * x, 2 * x, 3 * x, z, -x])[None]
-    assert torch.equal(keep(tokens, 3), tokens[:, [1, 4, 5]])
-    assert torch.equal(keep(tokens, 1), tokens[:, [1]])
-    assert torch.equal(keep(tokens, 6), tokens)
+    assert [chosen(tokens, count).tolist() for count in (3, 1)] == [[1, 4, 5], [1]]
+    assert chosen(tokens, 6).tolist() == [*range(6)]
     assert [kept(64, share) for share in (1.0, 0.5, 0.25, 0.001)] == [64, 32, 16, 1]
     share = TokenShare()
     assert share(tokens) is tokens
     share.share = 0.5
-    assert share(tokens).shape == (1, 3, 3)
+    assert torch.equal(share(tokens)[0, :, :3], tokens[0, [1, 4, 5]])
     with share.all():
         assert share(tokens) is tokens
+
+
+@pytest.mark.parametrize("marks", [(0, 0), (2, 1)])
+def test_what_stays_keeps_its_place(marks: tuple[int, int]) -> None:
+    """Of two pictures of six tokens three stay each: the second, fifth, sixth; and others."""
+    x, y, z = torch.eye(3)
+    first = torch.stack([y + 0.1 * x, 9 * x, 2 * x, 3 * x, z, -x])[None]
+    second = first[:, [1, 4, 5, 0, 2, 3]]
+    share = TokenShare()
+    share.share = 0.5
+    views, places = share.split([share(first), share(second)], marks)
+    assert torch.equal(views[1], second[:, [0, 1, 2]])
+    taken = places.then(torch.ones(1, 2), torch.zeros(1, 1))
+    begin, size = marks[0], 6 + sum(marks)
+    inside = ([1, 4, 5], [0, 1, 2])
+    ends = ([*range(begin)], [*range(size - marks[1], size)])
+    wanted = [
+        k * size + at
+        for k, picture in enumerate(inside)
+        for at in (*ends[0], *(begin + one for one in picture), *ends[1])
+    ]
+    wanted += [2 * size, 2 * size + 1]
+    assert (taken.cumsum(1) - 1)[0, taken[0] > 0].tolist() == wanted
+    assert taken[0, -1] == 0 and int(taken.sum()) == 2 * size + 2
 
 
 @pytest.mark.parametrize("name", ["half", "split"])
