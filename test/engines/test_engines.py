@@ -246,8 +246,8 @@ def test_the_first_provider_that_runs_is_used_and_the_others_are_named(bundle: P
 def test_an_engine_that_is_not_there_is_named(bundle: Path) -> None:
     with pytest.raises(BundleError, match="no engine 'tensort'; known: onnx, openvino, tensorrt"):
         load_policy(bundle, engine="tensort")
-    with pytest.raises(BundleError, match="no precision 'int4'; known: fp32"):
-        load_policy(bundle, precision="int4")
+    with pytest.raises(BundleError, match="no precision 'int3'; known: fp32"):
+        load_policy(bundle, precision="int3")
     with pytest.raises(BundleError, match="export .* --engine onnx --precision fp16"):
         load_policy(bundle, precision="fp16")
 

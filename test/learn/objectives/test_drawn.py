@@ -13,6 +13,7 @@ from learn_rig import SMALL, plan, sampler_of, silent
 
 from arfm_ros.core.errors import ConfigError
 from arfm_ros.learn.data.augment import AugmentConfig
+from arfm_ros.learn.data.dataset import draw_rows
 from arfm_ros.learn.data.frames import Frames
 from arfm_ros.learn.loop.begin import prepare, start
 from arfm_ros.learn.loop.begun import drawn_by_weight
@@ -37,7 +38,8 @@ def test_a_row_is_drawn_as_often_as_it_weighs(frames: Frames, tmp_path: Path) ->
     z = (own - own.mean()) / own.std()
     assert chosen.chance is not None
     assert np.allclose(chosen.chance, np.exp(z) / np.exp(z).sum(), rtol=1e-6)
-    seen = np.concatenate([chosen._drawn(step, 64) for step in range(400)])
+    of = (chosen.rows, 64, chosen.seed)
+    seen = np.concatenate([draw_rows(*of, step, chosen.chance) for step in range(400)])
     often = np.array([(seen == row).mean() for row in sampler.rows])
     assert np.abs(often - chosen.chance).max() < 4 * np.sqrt(chosen.chance.max() / len(seen))
     again = drawn_by_weight(
